@@ -1,0 +1,1 @@
+"""What every Rialto service shares: runtime, bus, unit of work, events, money. No business rules."""

@@ -1,0 +1,111 @@
+"""The root of every error Rialto raises on purpose.
+
+    PaymentError                     a command that is refused; `code` is stable, `retryable` says whether to try again
+    ├── InvalidRequest               the caller's input is wrong; `param` names the field
+    │   ├── InvalidAmount            not a positive whole number of minor units within 38 digits
+    │   ├── UnknownCurrency          neither ISO 4217 nor a registered token
+    │   └── InvalidId                not an id of the expected kind
+    ├── Unauthenticated              no or bad credentials
+    ├── Forbidden                    good credentials that do not reach this far
+    ├── NotFound                     no such object for this caller
+    ├── Conflict                     the object's state does not allow it
+    ├── IdempotencyKeyReused         same key, other content
+    ├── ServiceUnavailable           a part that is needed is away; try again (retryable)
+    ├── CommitUnknown                the commit's answer was lost; ask by identity before acting again (retryable)
+    └── MalformedEvent               an event that no retry can make readable
+    InvariantViolated                a bug: money or state would become wrong; pages someone
+
+HTTP statuses live in `problems.py`, never here.
+"""
+
+from typing import ClassVar
+
+
+class PaymentError(Exception):
+    """A refusal with a stable `code`; its arguments are facts, its text a sentence for people."""
+
+    code: ClassVar[str] = "payment_error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, *, param: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.param = param
+
+
+class InvalidRequest(PaymentError):
+    """The caller's input is wrong; sending it again cannot help."""
+
+    code = "invalid_request"
+
+
+class InvalidAmount(InvalidRequest):
+    """Not a positive whole number of minor units within 38 digits."""
+
+    code = "amount_invalid"
+
+
+class UnknownCurrency(InvalidRequest):
+    """Neither an ISO 4217 currency in use nor a registered token."""
+
+    code = "currency_unknown"
+
+
+class InvalidId(InvalidRequest):
+    """Not an id of the expected kind."""
+
+    code = "id_invalid"
+
+
+class Unauthenticated(PaymentError):
+    """No credentials, or ones that are not valid."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(PaymentError):
+    """Valid credentials that do not allow this."""
+
+    code = "forbidden"
+
+
+class NotFound(PaymentError):
+    """No such object, as far as this caller may know."""
+
+    code = "not_found"
+
+
+class Conflict(PaymentError):
+    """The object's present state does not allow the command."""
+
+    code = "conflict"
+
+
+class IdempotencyKeyReused(PaymentError):
+    """The same idempotency key arrived with other content."""
+
+    code = "idempotency_key_reused"
+
+
+class ServiceUnavailable(PaymentError):
+    """A part that is needed does not answer; nothing was written."""
+
+    code = "service_unavailable"
+    retryable = True
+
+
+class CommitUnknown(PaymentError):
+    """The commit was sent and its answer lost: it may or may not have happened."""
+
+    code = "commit_unknown"
+    retryable = True
+
+
+class MalformedEvent(PaymentError):
+    """An event that no retry can make readable; it is parked."""
+
+    code = "event_malformed"
+
+
+class InvariantViolated(Exception):
+    """A promise about money or state would be broken; always a bug, never the caller's fault."""

@@ -1,0 +1,14 @@
+"""Event models by topic; each has a committed JSON Schema in `schemas/`, named after its type."""
+
+from rialto_common.events import compliance, fraud, ledger, payments, settlements
+from rialto_common.events.envelope import Event, EventData, compose
+
+MODELS: tuple[type[EventData], ...] = (
+    *payments.MODELS,
+    *fraud.MODELS,
+    *compliance.MODELS,
+    *ledger.MODELS,
+    *settlements.MODELS,
+)
+
+__all__ = ["MODELS", "Event", "EventData", "compose"]

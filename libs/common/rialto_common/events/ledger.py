@@ -1,0 +1,108 @@
+"""The ledger's facts, on `rialto.ledger.v1`, keyed by payment id (or by account id where no payment is behind it)."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from rialto_common.events.common import LEDGER, CaptureId, EntryId, HoldId, MerchantId, Mode, PaymentId
+from rialto_common.events.envelope import EventData, MinorUnits, MinorUnitsOrZero
+
+
+class HoldData(EventData):
+    """What every event of a hold names."""
+
+    topic: ClassVar[str] = LEDGER
+
+    payment_id: PaymentId
+    merchant_id: MerchantId
+    mode: Mode
+    hold_id: HoldId
+    currency: str
+
+
+class HoldPlaced(HoldData):
+    """The amount is reserved: available balance fell, ledger balance did not."""
+
+    type: ClassVar[str] = "rialto.hold.placed.v1"
+
+    amount_minor: MinorUnits
+    expires_at: datetime
+
+
+class HoldCaptured(HoldData):
+    """All or part of the hold was booked by journal entry `entry_id`; `remaining_minor` is still held."""
+
+    type: ClassVar[str] = "rialto.hold.captured.v1"
+
+    capture_id: CaptureId
+    entry_id: EntryId
+    amount_minor: MinorUnits
+    remaining_minor: MinorUnitsOrZero
+    final: bool
+
+
+class HoldVoided(HoldData):
+    """What was still held is available again; 0 when the hold had never been placed and now never will be."""
+
+    type: ClassVar[str] = "rialto.hold.voided.v1"
+
+    amount_released_minor: MinorUnitsOrZero
+
+
+class HoldExpired(HoldData):
+    """The hold's deadline passed and what was still held is available again."""
+
+    type: ClassVar[str] = "rialto.hold.expired.v1"
+
+    amount_released_minor: MinorUnitsOrZero
+
+
+class PostingLine(BaseModel):
+    """One line of an entry."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    account: str
+    side: Literal["debit", "credit"]
+    amount_minor: MinorUnits
+    currency: str
+
+
+class JournalEntryPosted(EventData):
+    """A balanced entry was written."""
+
+    type: ClassVar[str] = "rialto.journal_entry.posted.v1"
+    topic: ClassVar[str] = LEDGER
+
+    entry_id: EntryId
+    kind: str
+    payment_id: PaymentId | None = None
+    merchant_id: MerchantId | None = None
+    mode: Mode
+    postings: list[PostingLine]
+
+
+class PostingRefused(EventData):
+    """The ledger refused a step of a payment; `code` is stable and says why."""
+
+    type: ClassVar[str] = "rialto.posting.refused.v1"
+    topic: ClassVar[str] = LEDGER
+
+    payment_id: PaymentId
+    merchant_id: MerchantId
+    mode: Mode
+    step: Literal["authorise", "capture", "void", "settle"]
+    capture_id: CaptureId | None = None
+    code: str
+    detail: str
+
+
+MODELS: tuple[type[EventData], ...] = (
+    HoldPlaced,
+    HoldCaptured,
+    HoldVoided,
+    HoldExpired,
+    JournalEntryPosted,
+    PostingRefused,
+)

@@ -1,0 +1,89 @@
+"""Identity: one UUIDv7 a payment, and every later id derived from it.
+
+A derived id is the payment's 48 timestamp bits plus SHA-256(payment id, step, ordinal), so a retry at any layer makes
+the same id, and ids stay in time order. Text form: a prefix, `_`, and 26 characters of Crockford base32 in lower case
+(`pay_06b…`, 30 characters), which fits ISO 20022's 35.
+"""
+
+from collections.abc import Callable
+from hashlib import sha256
+from uuid import UUID
+
+from rialto_common.errors import InvalidId
+
+SHARDS = 64
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_PAIRS = [_ALPHABET[value >> 5] + _ALPHABET[value & 31] for value in range(1024)]
+
+_VERSION_7 = 0x7 << 76
+_VARIANT = 0b10 << 62
+_TIMESTAMP_MASK = ((1 << 48) - 1) << 80
+_HASH_MASK = ((1 << 128) - 1) ^ _TIMESTAMP_MASK ^ (0xF << 76) ^ (0b11 << 62)
+
+
+def uuid7(unix_ms: int, random_bits: int) -> UUID:
+    """Return the UUIDv7 (RFC 9562) of a time in milliseconds and 74 random bits (more are masked away)."""
+    return UUID(int=((unix_ms & ((1 << 48) - 1)) << 80) | (random_bits & _HASH_MASK) | _VERSION_7 | _VARIANT)
+
+
+def derive(root: UUID, step: str, ordinal: int = 0) -> UUID:
+    """Return the id of a step of a payment (or of another root object): the same for every retry of that step."""
+    digest = sha256(b"%b/%b/%d" % (root.bytes, step.encode(), ordinal)).digest()
+    return UUID(
+        int=(root.int & _TIMESTAMP_MASK) | (int.from_bytes(digest[:16], "big") & _HASH_MASK) | _VERSION_7 | _VARIANT
+    )
+
+
+def to_text(prefix: str, value: UUID) -> str:
+    """Return the text form, such as `pay_01jz…`."""
+    number = value.int
+    pairs = []
+    for shift in range(120, -10, -10):
+        pairs.append(_PAIRS[(number >> shift) & 1023])
+    return f"{prefix}_{''.join(pairs)}"
+
+
+def from_text(prefix: str, text: str) -> UUID:
+    """Read an id of one kind.
+
+    Raises: InvalidId: another prefix, another length, or characters outside the alphabet.
+    """
+    head, _, tail = text.partition("_")
+    if head != prefix or len(tail) != 26:
+        raise InvalidId(f"'{text[:40]}' is not an id of the form {prefix}_ and 26 characters")
+    number = 0
+    try:
+        for character in tail:
+            number = (number << 5) | _VALUES[character]
+        return UUID(int=number)
+    except (KeyError, ValueError) as error:
+        raise InvalidId(f"'{text[:40]}' is not an id of the form {prefix}_ and 26 characters") from error
+
+
+def shard_of(owner: UUID) -> int:
+    """Return the shard, 0..63, of a merchant (or of a wallet's own account); stable for ever."""
+    return int.from_bytes(sha256(owner.bytes).digest()[:8], "big") % SHARDS
+
+
+def unix_ms_of(value: UUID) -> int:
+    """Return the milliseconds since 1970 that a UUIDv7, minted or derived, carries."""
+    return value.int >> 80
+
+
+class Ids:
+    """Mints UUIDv7s that never go backwards within this process, from the runtime's clock and randomness."""
+
+    def __init__(self, unix_ms: Callable[[], int], random_bits: Callable[[int], int]) -> None:
+        self._unix_ms = unix_ms
+        self._random_bits = random_bits
+        self._last = UUID(int=0)
+
+    def mint(self) -> UUID:
+        """Return a new UUIDv7, greater than any this object minted before."""
+        minted = uuid7(self._unix_ms(), self._random_bits(80))
+        if minted <= self._last:
+            minted = uuid7(unix_ms_of(self._last) + 1, self._random_bits(80))
+        self._last = minted
+        return minted

@@ -1,0 +1,101 @@
+"""The one place where effects enter: clock, randomness, ids, tasks, crash points and outgoing HTTP.
+
+`main.py` of each service builds a `Runtime` and hands it down. The linter bans the underlying calls everywhere else, so
+that a simulation can replace all of them at once.
+"""
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import httpx
+
+from rialto_common.ids import Ids
+
+
+class Runtime(Protocol):
+    """Every effect a service may have, apart from its database and its bus."""
+
+    ids: Ids
+    random: random.Random
+
+    def now(self) -> datetime:
+        """Return the present instant, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that never goes backwards, for durations."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause this task."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """Run work beside the caller; the runtime keeps the reference that keeps the task alive."""
+        ...
+
+    def crash_point(self, name: str) -> None:
+        """Mark a place where a crash is interesting; the process dies here when it was asked to."""
+        ...
+
+    def token(self, nbytes: int) -> str:
+        """Return an unguessable URL-safe text of so many random bytes."""
+        ...
+
+    def random_bytes(self, nbytes: int) -> bytes:
+        """Return unguessable bytes, for keys and nonces."""
+        ...
+
+    def http_client(self, **options: Any) -> httpx.AsyncClient:
+        """Return an HTTP client; `options` as for httpx.AsyncClient."""
+        ...
+
+
+class SystemRuntime:
+    """The real clock, the system's randomness, asyncio's tasks."""
+
+    def __init__(self, *, crash_at: str | None = None) -> None:
+        """`crash_at` names the crash point at which this process kills itself, for tests; normally None."""
+        self.random: random.Random = secrets.SystemRandom()
+        self.ids = Ids(lambda: time.time_ns() // 1_000_000, secrets.randbits)
+        self._crash_at = crash_at
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def crash_point(self, name: str) -> None:
+        if self._crash_at == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def token(self, nbytes: int) -> str:
+        return secrets.token_urlsafe(nbytes)
+
+    def random_bytes(self, nbytes: int) -> bytes:
+        return secrets.token_bytes(nbytes)
+
+    def http_client(self, **options: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(**options)
+
+
+Step = Callable[[], Coroutine[Any, Any, float]]
+"""One turn of a loop: does what is due and returns the seconds until it is next due (0: at once)."""
