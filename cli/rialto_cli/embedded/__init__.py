@@ -1,0 +1,1 @@
+"""Everything `rialto up` runs on one machine: PostgreSQL, an EVM node and the five services, supervised."""
