@@ -1,0 +1,1 @@
+"""Compliance: screens payers and payees against sanctions lists and applies the amount rule."""

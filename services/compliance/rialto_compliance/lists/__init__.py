@@ -1,0 +1,1 @@
+"""Sanctions lists that ship with the package."""
