@@ -1,0 +1,277 @@
+"""The embedded bus: a durable log in PostgreSQL, appended to in the unit of work itself.
+
+Publishing needs no outbox: the events are rows of the same transaction. See `migrations/0001_bus.sql` for why positions
+have no gaps, and docs/decisions/0002 for the alternatives.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+
+from rialto_common.bus.port import Delivery
+from rialto_common.bus.postgres_inbox import PostgresDeadLetters, PostgresInbox
+from rialto_common.database import Connection, Pool, commit, load_queries
+from rialto_common.events.envelope import Event
+from rialto_common.runtime import Runtime
+
+CHANNEL = "rialto_bus"
+LEASE = timedelta(seconds=10)
+LOG_DAYS = 14
+INBOX_DAYS = 120
+"""How long handled event ids are kept: longer than any payment lives, as a late event carries its payment's time."""
+
+_QUERIES = load_queries(__package__)
+
+
+class PostgresTransaction:
+    """A unit of work on one connection; services reach their tables through `connection`."""
+
+    def __init__(self, connection: Connection, schema: str, runtime: Runtime) -> None:
+        self.connection = connection
+        self.inbox = PostgresInbox(connection, schema, runtime)
+        self.dead_letters = PostgresDeadLetters(connection, schema, runtime)
+        self.outgoing: list[Event] = []
+
+    def publish(self, *events: Event) -> None:
+        """Put events into the log when this transaction commits."""
+        self.outgoing.extend(events)
+
+
+class PostgresUnitOfWork:
+    """Opens transactions of one service on its own schema."""
+
+    def __init__(self, pool: Pool, *, schema: str, runtime: Runtime) -> None:
+        self._pool = pool
+        self._schema = schema
+        self._runtime = runtime
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[PostgresTransaction]:
+        """Open a transaction; commit on leaving, together with what was published.
+
+        Raises: CommitUnknown: the commit's answer was lost.
+        """
+        async with self._pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            unit = PostgresTransaction(connection, self._schema, self._runtime)
+            try:
+                yield unit
+                if unit.outgoing:
+                    await self._append(unit)
+                self._runtime.crash_point(f"{self._schema}.before_commit")
+            except BaseException:
+                await _rollback(connection, transaction)
+                raise
+            await commit(transaction)
+            self._runtime.crash_point(f"{self._schema}.after_commit")
+            if unit.outgoing:
+                await self._announce(connection, unit.outgoing)
+
+    async def _append(self, unit: PostgresTransaction) -> None:
+        events = unit.outgoing
+        await unit.connection.execute(
+            _QUERIES["append"],
+            self._runtime.now(),
+            [event.topic for event in events],
+            [event.id for event in events],
+            [event.source for event in events],
+            [event.type for event in events],
+            [event.key for event in events],
+            [event.shard for event in events],
+            [event.sequence for event in events],
+            [event.correlation_id for event in events],
+            [event.causation_id for event in events],
+            [event.traceparent for event in events],
+            [event.data.decode() for event in events],
+        )
+
+    async def _announce(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Wake the readers. After the commit and on its own, as NOTIFY inside would make all commits queue up.
+
+        Only a hint: a reader that misses it looks again within its poll's wait, so a failure here loses nothing.
+        """
+        try:
+            for topic in {event.topic for event in events}:
+                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, topic)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return
+
+
+async def _rollback(connection: Connection, transaction: Any) -> None:
+    """Roll back where there still is a connection; without one the server has done it."""
+    if connection.is_closed():
+        return
+    try:
+        await transaction.rollback()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
+
+
+class PostgresBus:
+    """Subscriptions on the log, each with a connection of its own."""
+
+    def __init__(self, dsn: str, runtime: Runtime, *, lease: timedelta = LEASE) -> None:
+        self._dsn = dsn
+        self._runtime = runtime
+        self._lease = lease
+
+    async def subscribe(self, group: str, topics: Sequence[str], *, member: str) -> "PostgresSubscription":
+        """Join a group."""
+        return PostgresSubscription(self._dsn, self._runtime, group, list(topics), member, self._lease)
+
+    async def rewind(self, group: str, topics: Sequence[str]) -> None:
+        """Let the group see every retained event of these topics again, at its members' next claim."""
+        connection = await _connect(self._dsn, "rialto-bus-rewind")
+        try:
+            await connection.execute(_QUERIES["rewind"], group, list(topics))
+        finally:
+            await connection.close()
+
+    async def maintain(self) -> float:
+        """Create the coming days' partitions and drop old ones; due again in an hour."""
+        connection = await _connect(self._dsn, "rialto-bus-maintain")
+        try:
+            await connection.execute(_QUERIES["maintain"], self._runtime.now(), LOG_DAYS, INBOX_DAYS)
+        finally:
+            await connection.close()
+        return 3600.0
+
+
+class PostgresSubscription:
+    """One member of a group; reconnects by itself after the database was away."""
+
+    def __init__(
+        self, dsn: str, runtime: Runtime, group: str, topics: list[str], member: str, lease: timedelta
+    ) -> None:
+        self._dsn = dsn
+        self._runtime = runtime
+        self._group = group
+        self._topics = topics
+        self._member = member
+        self._lease = lease
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._woken = asyncio.Event()
+        self._held: dict[tuple[str, int], int] = {}
+        self._claim_due = 0.0
+
+    async def poll(self, *, max_events: int, wait_seconds: float) -> Sequence[Delivery]:
+        """Return the next events of this member's partitions."""
+        deadline = self._runtime.monotonic() + wait_seconds
+        while True:
+            self._woken.clear()
+            deliveries = await self._read(max_events)
+            remaining = deadline - self._runtime.monotonic()
+            if deliveries or remaining <= 0:
+                return deliveries
+            try:
+                async with asyncio.timeout(min(remaining, self._lease.total_seconds() / 4)):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Move the group's cursors; a partition lost meanwhile stays where its new holder has it."""
+        reached: dict[tuple[str, int], int] = {}
+        for delivery in deliveries:
+            reached[(delivery.event.topic, delivery.partition)] = delivery.position
+        for partition, position in reached.items():
+            if partition in self._held:
+                self._held[partition] = position
+        connection = await self._connected()
+        await connection.execute(
+            _QUERIES["acknowledge"],
+            self._group,
+            self._member,
+            [topic for topic, _ in reached],
+            [partition for _, partition in reached],
+            list(reached.values()),
+        )
+
+    async def close(self) -> None:
+        """Leave the group; where the database is away, the lease ends the membership instead."""
+        if self._connection is None or self._connection.is_closed():
+            return
+        try:
+            await self._connection.execute(_QUERIES["leave"], self._group, self._member)
+            await self._connection.close(timeout=2)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._connection.terminate()
+
+    async def _read(self, max_events: int) -> list[Delivery]:
+        connection = await self._connected()
+        await self._claim_when_due(connection)
+        if not self._held:
+            return []
+        # A share each, so that one partition's backlog cannot fill memory or starve the others.
+        share = max(1, max_events // len(self._held))
+        rows = await connection.fetch(
+            _QUERIES["read"],
+            [topic for topic, _ in self._held],
+            [partition for _, partition in self._held],
+            list(self._held.values()),
+            share,
+        )
+        return [_delivery(row) for row in rows]
+
+    async def _claim_when_due(self, connection: "asyncpg.Connection[Any]") -> None:
+        if self._runtime.monotonic() < self._claim_due:
+            return
+        now = self._runtime.now()
+        rows = await connection.fetch(
+            _QUERIES["claim"], self._group, self._topics, self._member, now, now + self._lease
+        )
+        self._held = {(row["topic"], row["partition"]): row["reached"] for row in rows}
+        self._claim_due = self._runtime.monotonic() + self._lease.total_seconds() / 4
+
+    async def _connected(self) -> "asyncpg.Connection[Any]":
+        if self._connection is None or self._connection.is_closed():
+            self._claim_due = 0.0
+            # Losing an acknowledgement only delivers again, so cursors need not wait for the disk.
+            self._connection = await _connect(self._dsn, f"rialto-bus-{self._group}", synchronous_commit="off")
+            await self._connection.add_listener(CHANNEL, self._wake)
+        return self._connection
+
+    def _wake(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
+        if topic in self._topics:
+            self._woken.set()
+
+
+async def _connect(dsn: str, application: str, **settings: str) -> "asyncpg.Connection[Any]":
+    return await asyncpg.connect(
+        dsn,
+        timeout=5,
+        command_timeout=30,
+        server_settings={
+            "application_name": application,
+            "timezone": "UTC",
+            "plan_cache_mode": "force_custom_plan",
+            "jit": "off",
+            **settings,
+        },
+    )
+
+
+def _delivery(row: Any) -> Delivery:
+    return Delivery(
+        Event(
+            id=row["event_id"],
+            source=row["source"],
+            type=row["type"],
+            topic=row["topic"],
+            key=row["key"],
+            shard=row["shard"],
+            time=row["recorded_at"],
+            sequence=row["sequence"],
+            correlation_id=row["correlation_id"],
+            causation_id=row["causation_id"],
+            traceparent=row["traceparent"],
+            data=row["data"].encode(),
+        ),
+        row["partition"],
+        row["position"],
+    )

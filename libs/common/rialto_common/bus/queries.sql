@@ -1,0 +1,113 @@
+-- name: append
+-- Put a transaction's events into the log; the last statement before its commit.
+SELECT bus.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+
+-- name: claim
+-- Join or stay in a group and learn the partitions held.
+SELECT topic, partition, reached FROM bus.claim($1, $2, $3, $4, $5)
+
+-- name: read
+-- The next events of the partitions held, at most $4 a partition.
+SELECT e.*
+FROM unnest($1::TEXT[], $2::INT[], $3::BIGINT[]) AS held (topic, partition, reached)
+CROSS JOIN LATERAL (
+    SELECT l.topic, l.partition, l.position, l.recorded_at, l.event_id, l.source, l.type, l.key, l.shard, l.sequence,
+        l.correlation_id, l.causation_id, l.traceparent, l.data
+    FROM bus.log AS l
+    WHERE l.topic = held.topic AND l.partition = held.partition AND l.position > held.reached
+    ORDER BY l.position
+    LIMIT $4
+) AS e
+
+-- name: acknowledge
+-- Move the cursors of the partitions that this member still holds.
+UPDATE bus.cursors AS c SET position = a.reached
+FROM unnest($3::TEXT[], $4::INT[], $5::BIGINT[]) AS a (topic, partition, reached)
+WHERE c.consumer_group = $1 AND c.owner = $2 AND c.topic = a.topic AND c.partition = a.partition
+    AND c.position < a.reached
+
+-- name: leave
+-- Give the member's partitions back.
+WITH gone AS (DELETE FROM bus.members WHERE consumer_group = $1 AND member = $2)
+UPDATE bus.cursors SET owner = NULL, owned_until = NULL WHERE consumer_group = $1 AND owner = $2
+
+-- name: rewind
+-- Let a group start again; whoever holds its partitions must claim them anew.
+UPDATE bus.cursors SET position = 0, owner = NULL, owned_until = NULL WHERE consumer_group = $1 AND topic = ANY ($2)
+
+-- name: maintain
+-- Create coming partitions, drop old ones.
+SELECT bus.maintain($1, $2, $3)
+
+-- name: take
+-- Record events as handled and return the ids that were new.
+INSERT INTO {schema}.inbox (event_id, source, handled_at)
+SELECT e.event_id, e.source, $3 FROM unnest($1::UUID[], $2::TEXT[]) AS e (event_id, source)
+ON CONFLICT DO NOTHING
+RETURNING event_id
+
+-- name: parked
+-- Which keys are parked; locked, so that a replay and a live batch of the same key take turns.
+SELECT key FROM {schema}.parked_keys WHERE consumer_group = $1 AND key = ANY ($2) ORDER BY key FOR UPDATE
+
+-- name: park_key
+-- Park a key.
+INSERT INTO {schema}.parked_keys (consumer_group, key, parked_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+
+-- name: park_event
+-- Set an event aside under its key.
+INSERT INTO {schema}.dead_letters (
+    consumer_group, key, parked_at, error, event_id, source, type, topic, shard, time, event_sequence, correlation_id,
+    causation_id, traceparent, data
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+
+-- name: to_replay
+-- A key whose replay was asked for.
+SELECT key FROM {schema}.parked_keys
+WHERE consumer_group = $1 AND replay_requested ORDER BY parked_at, key LIMIT 1 FOR UPDATE SKIP LOCKED
+
+-- name: of_key
+-- What is parked under a key, in order.
+SELECT event_id, source, type, topic, key, shard, time, event_sequence, correlation_id, causation_id, traceparent, data,
+    sequence, error
+FROM {schema}.dead_letters WHERE consumer_group = $1 AND key = $2 ORDER BY sequence
+
+-- name: release_events
+-- Forget what was parked under a key.
+DELETE FROM {schema}.dead_letters WHERE consumer_group = $1 AND key = $2
+
+-- name: release_key
+-- Forget the key.
+DELETE FROM {schema}.parked_keys WHERE consumer_group = $1 AND key = $2
+
+-- name: keep_key
+-- A replay failed: wait to be asked again.
+UPDATE {schema}.parked_keys SET replay_requested = FALSE WHERE consumer_group = $1 AND key = $2
+
+-- name: keep_error
+-- A replay failed: the first event carries the newest error.
+UPDATE {schema}.dead_letters SET error = $3
+WHERE consumer_group = $1 AND key = $2 AND sequence = (
+    SELECT min(sequence) FROM {schema}.dead_letters WHERE consumer_group = $1 AND key = $2
+)
+
+-- name: request_replay
+-- Ask for the replay of one key or all.
+UPDATE {schema}.parked_keys SET replay_requested = TRUE
+WHERE (consumer_group = $1 OR $1 IS NULL) AND (key = $2 OR $2 IS NULL)
+RETURNING key
+
+-- name: overview
+-- One row a parked key.
+SELECT p.consumer_group, p.key, p.parked_at, p.replay_requested, d.topic, d.type, d.event_id, d.error, n.events
+FROM {schema}.parked_keys AS p
+CROSS JOIN LATERAL (
+    SELECT topic, type, event_id, error FROM {schema}.dead_letters AS d
+    WHERE d.consumer_group = p.consumer_group AND d.key = p.key ORDER BY d.sequence LIMIT 1
+) AS d
+CROSS JOIN LATERAL (
+    SELECT count(*) AS events FROM {schema}.dead_letters AS d
+    WHERE d.consumer_group = p.consumer_group AND d.key = p.key
+) AS n
+ORDER BY p.parked_at, p.key
+LIMIT 1000

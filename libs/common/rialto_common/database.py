@@ -1,0 +1,88 @@
+"""PostgreSQL: the pool, SQL from `queries.sql` files, and which failures are the environment's rather than ours."""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from rialto_common.errors import CommitUnknown, PaymentError
+
+# Texts, as asyncpg's classes take parameters only in its stubs.
+Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
+Pool: TypeAlias = "asyncpg.Pool[Any]"
+
+_NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+
+
+def load_queries(package: str, resource: str = "queries.sql") -> Mapping[str, str]:
+    """Return the named blocks (`-- name: lock_payments`) of a SQL file that lies beside the adapter."""
+    text = resources.files(package).joinpath(resource).read_text()
+    parts = _NAME.split(text)
+    return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
+
+
+async def open_pool(dsn: str, *, application: str, max_size: int = 10, statement_seconds: float = 30.0) -> Pool:
+    """Return a pool whose sessions are in UTC; it connects when first used, so a service starts without a database.
+
+    `plan_cache_mode=force_custom_plan`: our statements take arrays, and a generic plan, made for arrays of a guessed
+    length, turns to sequential scans once tables have grown.
+    """
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=max_size,
+        command_timeout=statement_seconds,
+        max_inactive_connection_lifetime=0,
+        reset=_keep_session,
+        server_settings={
+            "application_name": application,
+            "timezone": "UTC",
+            "plan_cache_mode": "force_custom_plan",
+            "jit": "off",
+        },
+    )
+
+
+async def _keep_session(_connection: Connection) -> None:
+    """Skip the reset between uses, a round trip each: our code changes no session state."""
+
+
+# SQLSTATE classes that say something about the server or the moment, not about the event in hand: connection (08),
+# transaction rollback such as deadlocks (40), syntax and missing tables or rights (42: a deployment half done),
+# resources such as a full disk (53), limits (54), operator intervention (57), system errors (58), configuration (F0),
+# internal (XX).
+_ENVIRONMENT_CLASSES = ("08", "25", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Say whether trying the same again can help: the fault lies in the environment, not in the input."""
+    if isinstance(error, PaymentError):
+        return error.retryable
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "XX")[:2] in _ENVIRONMENT_CLASSES
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Say whether the database itself is out of reach just now (so an HTTP caller gets 503)."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "XX")[:2] in ("08", "25", "53", "57", "58", "XX")
+    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
+async def commit(transaction: Any) -> None:
+    """Commit, telling a refused commit (the error passes on) from one whose answer was lost.
+
+    Raises: CommitUnknown: the connection broke while the commit was under way.
+    """
+    try:
+        await transaction.commit()
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "")[:2] in ("08", "57"):
+            raise CommitUnknown("the database went away during a commit; ask again by the same identity") from error
+        raise
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise CommitUnknown("the database went away during a commit; ask again by the same identity") from error

@@ -1,0 +1,119 @@
+"""Errors as RFC 9457 problems: the one place that knows HTTP statuses."""
+
+import asyncpg
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from rialto_common import errors
+from rialto_common.database import is_unavailable
+
+log = structlog.get_logger()
+
+DOCS = "/docs/errors"
+RETRY_AFTER_SECONDS = 1
+
+# By class; a subclass without an entry of its own takes its nearest parent's.
+STATUSES: dict[type[errors.PaymentError], int] = {
+    errors.PaymentError: 400,
+    errors.InvalidRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.IdempotencyKeyReused: 422,
+    errors.ServiceUnavailable: 503,
+    errors.CommitUnknown: 503,
+    errors.MalformedEvent: 500,
+}
+
+
+def status_of(error: errors.PaymentError) -> int:
+    """Return the HTTP status of an error."""
+    for parent in type(error).__mro__:
+        if parent in STATUSES:
+            return STATUSES[parent]
+    return 400
+
+
+def problem(
+    status: int, code: str, detail: str, *, param: str | None = None, retryable: bool = False, title: str | None = None
+) -> Response:
+    """Return a problem+json answer; 503 carries Retry-After."""
+    body: dict[str, object] = {
+        "type": f"{DOCS}#{code}",
+        "title": title or code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "retryable": retryable,
+    }
+    if param is not None:
+        body["param"] = param
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
+
+
+def problem_of(error: errors.PaymentError) -> Response:
+    """Return the answer to an error."""
+    return problem(status_of(error), error.code, error.detail, param=error.param, retryable=error.retryable)
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer every error as a problem."""
+
+    async def refused(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, errors.PaymentError):
+            raise error
+        return problem_of(error)
+
+    async def invalid(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, RequestValidationError):
+            raise error
+        return invalid_request(error)
+
+    async def by_status(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        codes = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "media_type_unsupported"}
+        return problem(error.status_code, codes.get(error.status_code, "http_error"), str(error.detail))
+
+    async def unavailable(_request: Request, error: Exception) -> Response:
+        if is_unavailable(error):
+            log.warning("request.unavailable", error=type(error).__name__)
+            return problem(
+                503,
+                "service_unavailable",
+                "the database does not answer just now; nothing was written, send the same request again",
+                retryable=True,
+            )
+        raise error
+
+    app.add_exception_handler(errors.PaymentError, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, by_status)
+    for kind in (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        app.add_exception_handler(kind, unavailable)
+
+
+def invalid_request(error: RequestValidationError) -> Response:
+    """Return the answer to input that does not fit the schema: its first fault, by field, never echoing values."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    param = ".".join(location) or None
+    kind = str(first["type"])
+    if kind == "json_invalid":
+        return problem(
+            400, "json_malformed", "the body is not JSON; send a JSON object with Content-Type application/json"
+        )
+    code = {"extra_forbidden": "unknown_field", "missing": "field_missing"}.get(kind)
+    if code is None:
+        context = first.get("ctx", {}).get("error")
+        code = context.code if isinstance(context, errors.PaymentError) else "invalid_request"
+    where = f"{param}: " if param else ""
+    return problem(400, code, f"{where}{str(first['msg']).removeprefix('Value error, ')}", param=param)
