@@ -1,0 +1,1 @@
+"""Rialto's ledger service: double entry, holds, settlement postings."""

@@ -1,0 +1,159 @@
+"""The books in memory: for simulation and tests, under the same contract as PostgreSQL."""
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Protocol, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from rialto_common.errors import InvariantViolated
+
+from rialto_ledger.application.ports import Keys
+from rialto_ledger.domain.account import Account, Mode
+from rialto_ledger.domain.balance import available_balance
+from rialto_ledger.domain.batch import Decision
+from rialto_ledger.domain.book import LedgerState
+from rialto_ledger.domain.commands import ExpireHold
+from rialto_ledger.domain.hold import Hold, HoldStatus
+from rialto_ledger.domain.journal import JournalEntry
+from rialto_ledger.domain.settlement import Settlement
+
+Value = TypeVar("Value")
+
+
+class Commits(Protocol):
+    """What the fake needs of a transaction: a say at its commit."""
+
+    def on_commit(self, effect: Callable[[], None]) -> None:
+        """Have a change applied at commit; it must not fail."""
+        ...
+
+
+@dataclass
+class Books:
+    """Everything the ledger knows."""
+
+    accounts: MutableMapping[UUID, Account] = field(default_factory=dict)
+    holds: MutableMapping[UUID, Hold] = field(default_factory=dict)
+    entries: MutableMapping[UUID, JournalEntry] = field(default_factory=dict)
+    settlements: MutableMapping[UUID, Settlement] = field(default_factory=dict)
+
+    def update(self, newer: "Books") -> None:
+        """Take over everything that is in `newer`."""
+        self.accounts.update(newer.accounts)
+        self.holds.update(newer.holds)
+        self.entries.update(newer.entries)
+        self.settlements.update(newer.settlements)
+
+
+class MemoryLedgers:
+    """Gives each transaction its view of shared books; changes appear to the others at commit."""
+
+    def __init__(self) -> None:
+        self.books = Books()
+        self._open: WeakKeyDictionary[Commits, MemoryLedger] = WeakKeyDictionary()
+
+    def of(self, transaction: Commits) -> "MemoryLedger":
+        """Return the transaction's view."""
+        if transaction not in self._open:
+            ledger = MemoryLedger(self.books)
+            transaction.on_commit(lambda: self.books.update(ledger.changes))
+            self._open[transaction] = ledger
+        return self._open[transaction]
+
+
+class MemoryLedger:
+    """The books inside one transaction. Transactions never interleave here: nothing between begin and commit waits."""
+
+    def __init__(self, committed: Books) -> None:
+        self._committed = committed
+        self.changes = Books()
+
+    async def load(self, keys: Keys, now: datetime) -> LedgerState:
+        """Return what the batch needs, opening what it opens."""
+        opened = frozenset(spec.id for spec in keys.opens if spec.id not in self._books.accounts)
+        for spec in keys.opens:
+            if spec.id in opened:
+                self.changes.accounts[spec.id] = Account(spec)
+        books = self._books
+        settlements = _pick(books.settlements, keys.settled_payments)
+        standing = {settlement.entry_id for settlement in settlements.values()}
+        return LedgerState(
+            accounts=books.accounts,
+            opened=opened,
+            holds=_pick(books.holds, keys.holds),
+            entries=_pick(books.entries, keys.entries | standing),
+            settlements=settlements,
+        )
+
+    async def save(self, decision: Decision) -> None:
+        """Keep the decision for the commit, under the same checks as the database's."""
+        books = self._books
+        for account_id, delta in decision.deltas:
+            account = books.accounts[account_id]
+            changed = replace(
+                account,
+                debits_minor=account.debits_minor + delta.debits_minor,
+                credits_minor=account.credits_minor + delta.credits_minor,
+                held_minor=account.held_minor + delta.held_minor,
+                version=account.version + 1,
+            )
+            minimum = account.spec.minimum_available_minor
+            if changed.held_minor < 0 or (minimum is not None and available_balance(changed) < minimum):
+                raise InvariantViolated(f"account {account_id} would pass its limit")
+            self.changes.accounts[account_id] = changed
+        for entry in decision.entries:
+            if entry.id in books.entries:
+                raise InvariantViolated(f"entry {entry.id} is in the journal already")
+            self.changes.entries[entry.id] = entry
+        for hold in (*decision.new_holds, *decision.changed_holds):
+            self.changes.holds[hold.id] = hold
+        for settlement in decision.settlements:
+            self.changes.settlements[settlement.payment_id] = settlement
+
+    async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
+        """Return holds past their deadline, the longest overdue first."""
+        due = [hold for hold in self._books.holds.values() if hold.status is HoldStatus.PENDING and hold.is_due(now)]
+        due.sort(key=lambda hold: (hold.expires_at, hold.id))
+        return [ExpireHold(hold.payment_id, hold.merchant_id, hold.mode, hold.shard, hold.id) for hold in due[:limit]]
+
+    @property
+    def _books(self) -> Books:
+        """What this transaction sees: its own changes over what is committed."""
+        return Books(
+            ChainMap(self.changes.accounts, self._committed.accounts),
+            ChainMap(self.changes.holds, self._committed.holds),
+            ChainMap(self.changes.entries, self._committed.entries),
+            ChainMap(self.changes.settlements, self._committed.settlements),
+        )
+
+
+class MemoryReader:
+    """Reads of committed books."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    async def account(self, account_id: UUID) -> Account | None:
+        """Return an account, or None."""
+        return self._books.accounts.get(account_id)
+
+    async def accounts_by_code(self, code: str, mode: Mode) -> Sequence[Account]:
+        """Return the accounts of a code in a mode, in the order of currencies."""
+        found = [a for a in self._books.accounts.values() if a.spec.code == code and a.spec.mode == mode]
+        return sorted(found, key=lambda account: account.spec.currency)
+
+    async def entry(self, entry_id: UUID) -> JournalEntry | None:
+        """Return an entry, or None."""
+        return self._books.entries.get(entry_id)
+
+    async def entries_of_payment(self, payment_id: UUID) -> Sequence[JournalEntry]:
+        """Return a payment's entries, oldest first."""
+        found = [entry for entry in self._books.entries.values() if entry.payment_id == payment_id]
+        return sorted(found, key=lambda entry: (entry.recorded_at, entry.id))
+
+
+def _pick(rows: Mapping[UUID, Value], wanted: frozenset[UUID]) -> dict[UUID, Value]:
+    return {key: rows[key] for key in wanted if key in rows}

@@ -1,0 +1,63 @@
+"""What the use cases need from storage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from rialto_ledger.domain.account import Account, AccountSpec, Mode
+from rialto_ledger.domain.batch import Decision
+from rialto_ledger.domain.book import LedgerState
+from rialto_ledger.domain.commands import ExpireHold
+from rialto_ledger.domain.journal import JournalEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a batch touches: `opens` are opened if they are not there yet; unknown ids are simply not in the answer.
+
+    `settled_payments` are payments whose settlement is needed, with the entry that stands for it.
+    """
+
+    accounts: frozenset[UUID]
+    opens: tuple[AccountSpec, ...]
+    holds: frozenset[UUID]
+    entries: frozenset[UUID]
+    settled_payments: frozenset[UUID]
+
+
+class Ledger(Protocol):
+    """The books inside one transaction that someone else opens and commits."""
+
+    async def load(self, keys: Keys, now: datetime) -> LedgerState:
+        """Lock every account of the batch, also those of its holds, in the order of their ids; read what it needs."""
+        ...
+
+    async def save(self, decision: Decision) -> None:
+        """Write a decision. Raises: InvariantViolated when the database's own checks refuse it."""
+        ...
+
+    async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
+        """Return holds past their deadline whose accounts nobody else is posting on, and lock those accounts."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads of committed books."""
+
+    async def account(self, account_id: UUID) -> Account | None:
+        """Return an account, or None."""
+        ...
+
+    async def accounts_by_code(self, code: str, mode: Mode) -> Sequence[Account]:
+        """Return the accounts of a code in a mode, one a currency, in the order of currencies."""
+        ...
+
+    async def entry(self, entry_id: UUID) -> JournalEntry | None:
+        """Return an entry with its postings, or None."""
+        ...
+
+    async def entries_of_payment(self, payment_id: UUID) -> Sequence[JournalEntry]:
+        """Return a payment's entries, oldest first."""
+        ...

@@ -1,0 +1,86 @@
+"""Accounts: what has balances, on which side they grow, and how low they may go."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+Mode = Literal["test", "live"]
+
+
+class Side(StrEnum):
+    """Which column of the T-account a posting stands in."""
+
+    DEBIT = "debit"
+    CREDIT = "credit"
+
+    @property
+    def opposite(self) -> "Side":
+        return Side.CREDIT if self is Side.DEBIT else Side.DEBIT
+
+
+class AccountType(StrEnum):
+    """The five kinds of accounts; the kind decides the normal side."""
+
+    ASSET = "asset"
+    LIABILITY = "liability"
+    EQUITY = "equity"
+    INCOME = "income"
+    EXPENSE = "expense"
+
+    @property
+    def normal_side(self) -> Side:
+        """The side on which a balance of this kind grows."""
+        return Side.DEBIT if self in (AccountType.ASSET, AccountType.EXPENSE) else Side.CREDIT
+
+
+class AccountStatus(StrEnum):
+    """Open takes everything; frozen no new debits or holds; closed nothing."""
+
+    OPEN = "open"
+    FROZEN = "frozen"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSpec:
+    """What an account is, apart from its totals: enough to open it on first use.
+
+    `minimum_available_minor` None means without limit. `merchant_id` None means that the platform owns it.
+    """
+
+    id: UUID
+    code: str
+    type: AccountType
+    currency: str
+    merchant_id: UUID | None
+    mode: Mode
+    shard: int
+    minimum_available_minor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account with its totals since it was opened, all in minor units and never negative.
+
+    `held_minor` is the sum of its pending holds; `version` counts the batches that changed it.
+    """
+
+    spec: AccountSpec
+    status: AccountStatus = AccountStatus.OPEN
+    debits_minor: int = 0
+    credits_minor: int = 0
+    held_minor: int = 0
+    version: int = 0
+
+    @property
+    def id(self) -> UUID:
+        return self.spec.id
+
+    @property
+    def normal_side(self) -> Side:
+        return self.spec.type.normal_side
+
+    def belongs_to(self, merchant_id: UUID | None, mode: Mode) -> bool:
+        """Whether this merchant may charge it: its own, or the platform's, in the same mode."""
+        return self.spec.mode == mode and self.spec.merchant_id in (None, merchant_id)

@@ -1,0 +1,337 @@
+"""Deciding a batch: commands in order, each with its own outcome, on state that is already loaded.
+
+`decide` is pure. Ids are de-duplicated against the state and inside the batch alike, because each command sees what the
+ones before it did. A refusal leaves no trace, except that a refused authorisation is remembered as a hold that will
+never be placed: asking again gets the first answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from rialto_common import ids
+from rialto_common.errors import InvariantViolated
+
+from rialto_ledger.domain import posting_rules
+from rialto_ledger.domain.book import AccountDelta, Book, LedgerState
+from rialto_ledger.domain.commands import (
+    CaptureHold,
+    Command,
+    ConfirmSettlement,
+    ExpireHold,
+    OpenAccount,
+    PlaceHold,
+    PostEntry,
+    ReverseSettlement,
+    VoidHold,
+)
+from rialto_ledger.domain.errors import (
+    AccountIdReused,
+    CurrencyMismatch,
+    EntryIdReused,
+    HoldHasExpired,
+    HoldIdReused,
+    HoldNotFound,
+    LedgerError,
+)
+from rialto_ledger.domain.hold import Hold, HoldStatus, tombstone
+from rialto_ledger.domain.journal import JournalEntry
+from rialto_ledger.domain.outcomes import (
+    AccountOpened,
+    EntryPosted,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
+    NothingToDo,
+    Outcome,
+    OutcomeStatus,
+    Result,
+    SettlementPosted,
+)
+from rialto_ledger.domain.settlement import (
+    Settlement,
+    SettlementStatus,
+    reversal_entry_id,
+    settlement_entry_id,
+)
+
+Answer = tuple[OutcomeStatus, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a batch comes to: one outcome a command, in order, and what must be written, all of it or nothing.
+
+    `deltas` are in the order of the accounts' ids, each account once.
+    """
+
+    outcomes: list[Outcome]
+    entries: list[JournalEntry]
+    new_holds: list[Hold]
+    changed_holds: list[Hold]
+    settlements: list[Settlement]
+    deltas: list[tuple[UUID, AccountDelta]]
+
+
+def decide(state: LedgerState, commands: Sequence[Command], now: datetime) -> Decision:
+    """Return what the commands come to, processed in their order at the instant `now`."""
+    book = Book(state, now)
+    book.to_open.update(
+        command.spec.id for command in commands if isinstance(command, OpenAccount) and command.spec.id in state.opened
+    )
+    outcomes = []
+    for command in commands:
+        try:
+            status, result = _decide_one(book, command)
+            outcomes.append(Outcome(command, status, result))
+        except LedgerError as error:
+            outcomes.append(Outcome(command, OutcomeStatus.REFUSED, error=error))
+    holds = book.changed_holds.values()
+    return Decision(
+        outcomes=outcomes,
+        entries=list(book.new_entries.values()),
+        new_holds=[hold for hold in holds if hold.id not in state.holds],
+        changed_holds=[hold for hold in holds if hold.id in state.holds],
+        settlements=list(book.changed_settlements.values()),
+        deltas=list(book.touched()),
+    )
+
+
+def _decide_one(book: Book, command: Command) -> Answer:
+    if isinstance(command, PlaceHold):
+        return _place_hold(book, command)
+    if isinstance(command, CaptureHold):
+        return _capture_hold(book, command)
+    if isinstance(command, VoidHold):
+        return _void_hold(book, command)
+    if isinstance(command, ExpireHold):
+        return _expire_hold(book, command)
+    if isinstance(command, ConfirmSettlement):
+        return _confirm_settlement(book, command)
+    if isinstance(command, ReverseSettlement):
+        return _reverse_settlement(book, command)
+    if isinstance(command, PostEntry):
+        return _post_entry(book, command)
+    return _open_account(book, command)
+
+
+def _open_account(book: Book, command: OpenAccount) -> Answer:
+    is_new = command.spec.id in book.to_open
+    book.to_open.discard(command.spec.id)
+    account = book.account(command.spec.id)
+    if account.spec != command.spec:
+        raise AccountIdReused(account.id)
+    return OutcomeStatus.APPLIED if is_new else OutcomeStatus.DUPLICATE, AccountOpened(account)
+
+
+def _post_entry(book: Book, command: PostEntry) -> Answer:
+    entry = JournalEntry(
+        id=command.entry_id,
+        kind=command.kind,
+        mode=command.mode,
+        shard=command.shard,
+        merchant_id=command.merchant_id,
+        payment_id=None,
+        effective_at=command.effective_at,
+        recorded_at=book.now,
+        postings=command.postings,
+        metadata=command.metadata,
+    )
+    existing = book.entry(entry.id)
+    if existing is not None:
+        if not existing.same_content(entry):
+            raise EntryIdReused(entry.id)
+        return OutcomeStatus.DUPLICATE, EntryPosted(existing)
+    for posting in entry.postings:
+        book.account_of(posting.account_id, command.merchant_id, command.mode)
+    book.post(entry, checks_status=not command.fact)
+    return OutcomeStatus.APPLIED, EntryPosted(entry)
+
+
+def _place_hold(book: Book, command: PlaceHold) -> Answer:
+    existing = book.hold(command.hold_id)
+    if existing is not None:
+        return _placed_before(existing, command)
+    hold = Hold(
+        id=command.hold_id,
+        payment_id=command.payment_id,
+        account_id=command.wallet_id,
+        merchant_id=command.merchant_id,
+        mode=command.mode,
+        shard=command.shard,
+        currency=command.currency,
+        amount_minor=command.amount_minor,
+        status=HoldStatus.PENDING,
+        placed_at=book.now,
+        expires_at=command.expires_at,
+    )
+    try:
+        if hold.is_due(book.now):
+            raise HoldHasExpired(hold.id)
+        account = book.account_of(command.wallet_id, command.merchant_id, command.mode)
+        if account.spec.currency != command.currency:
+            raise CurrencyMismatch(account.spec.currency, command.currency)
+        book.reserve(hold, account.id)
+    except LedgerError as error:
+        book.changed_holds[hold.id] = replace(
+            hold, status=HoldStatus.REFUSED, refusal_code=error.stable_code, closed_at=book.now
+        )
+        raise
+    return OutcomeStatus.APPLIED, HoldPlaced(hold)
+
+
+def _placed_before(existing: Hold, command: PlaceHold) -> Answer:
+    if existing.account_id is None:
+        raise existing.why_closed()
+    asked = (command.wallet_id, command.merchant_id, command.mode, command.currency, command.amount_minor)
+    if asked != (
+        existing.account_id,
+        existing.merchant_id,
+        existing.mode,
+        existing.currency,
+        existing.amount_minor,
+    ):
+        raise HoldIdReused(existing.id)
+    if existing.status is HoldStatus.REFUSED:
+        raise existing.why_closed()
+    return OutcomeStatus.DUPLICATE, HoldPlaced(existing)
+
+
+def _capture_hold(book: Book, command: CaptureHold) -> Answer:
+    hold = _hold_of(book, command)
+    if hold is None or hold.account_id is None:
+        raise HoldNotFound(command.hold_id) if hold is None else hold.why_closed()
+    existing = book.entry(command.entry_id)
+    if existing is not None:
+        return OutcomeStatus.DUPLICATE, _captured_before(existing, hold, command)
+    captured = hold.capture(command.amount_minor, final=command.final, now=book.now)
+    if command.payable.currency != hold.currency:
+        raise CurrencyMismatch(hold.currency, command.payable.currency)
+    freed = hold.remaining_minor - captured.remaining_minor
+    entry = JournalEntry(
+        id=command.entry_id,
+        kind="capture",
+        mode=command.mode,
+        shard=command.shard,
+        merchant_id=command.merchant_id,
+        payment_id=command.payment_id,
+        effective_at=command.effective_at,
+        recorded_at=book.now,
+        postings=posting_rules.capture(hold.account_id, command.payable, command.amount_minor),
+        metadata={
+            "capture_id": ids.to_text("cap", command.capture_id),
+            "final": "true" if command.final else "false",
+            "remaining_minor": str(captured.remaining_minor),
+        },
+    )
+    # The money was promised when the hold was placed: a wallet frozen since then does not break the promise.
+    book.post(entry, held={hold.account_id: -freed}, checks_status=False)
+    book.changed_holds[hold.id] = captured
+    result = HoldCaptured(
+        captured, command.capture_id, entry, command.amount_minor, captured.remaining_minor, command.final
+    )
+    return OutcomeStatus.APPLIED, result
+
+
+def _captured_before(entry: JournalEntry, hold: Hold, command: CaptureHold) -> HoldCaptured:
+    final = entry.metadata.get("final") == "true"
+    asked = None
+    if hold.account_id is not None:
+        asked = posting_rules.capture(hold.account_id, command.payable, command.amount_minor)
+    if entry.payment_id != command.payment_id or entry.postings != asked or final != command.final:
+        raise EntryIdReused(entry.id)
+    remaining = int(entry.metadata["remaining_minor"])
+    return HoldCaptured(hold, command.capture_id, entry, command.amount_minor, remaining, final)
+
+
+def _void_hold(book: Book, command: VoidHold) -> Answer:
+    hold = _hold_of(book, command)
+    if hold is None:
+        never = tombstone(
+            command.hold_id, command.payment_id, command.merchant_id, command.mode, command.shard, book.now
+        )
+        book.release(never, 0)
+        return OutcomeStatus.APPLIED, HoldReleased(never, 0)
+    voided = hold.void(book.now)
+    if voided is hold:
+        released = hold.released_minor if hold.status is HoldStatus.VOIDED else 0
+        return OutcomeStatus.DUPLICATE, HoldReleased(hold, released)
+    book.release(voided, hold.remaining_minor)
+    return OutcomeStatus.APPLIED, HoldReleased(voided, hold.remaining_minor)
+
+
+def _expire_hold(book: Book, command: ExpireHold) -> Answer:
+    hold = book.hold(command.hold_id)
+    if hold is None:
+        raise HoldNotFound(command.hold_id)
+    expired = hold.expire(book.now)
+    if expired is hold:
+        return OutcomeStatus.DUPLICATE, NothingToDo()
+    book.release(expired, hold.remaining_minor)
+    return OutcomeStatus.APPLIED, HoldReleased(expired, hold.remaining_minor)
+
+
+def _hold_of(book: Book, command: CaptureHold | VoidHold) -> Hold | None:
+    """Return the payment's hold; one of another merchant or mode is not found."""
+    hold = book.hold(command.hold_id)
+    if hold is not None and (hold.merchant_id != command.merchant_id or hold.mode != command.mode):
+        raise HoldNotFound(command.hold_id)
+    return hold
+
+
+def _confirm_settlement(book: Book, command: ConfirmSettlement) -> Answer:
+    known = book.settlement(command.payment_id)
+    ordinal = 0 if known is None else known.ordinal
+    if known is not None and command.sequence > known.sequence and known.status is SettlementStatus.REVERSED:
+        ordinal += 1
+    entry = JournalEntry(
+        id=settlement_entry_id(command.payment_id, ordinal),
+        kind="chain_settlement",
+        mode=command.mode,
+        shard=command.shard,
+        merchant_id=command.merchant_id,
+        payment_id=command.payment_id,
+        effective_at=command.effective_at,
+        recorded_at=book.now,
+        postings=posting_rules.chain_settlement(command.accounts, command.amount_minor, command.token_amount),
+        metadata=command.metadata,
+    )
+    existing = book.entry(entry.id)
+    if existing is not None:
+        # The block may differ (the chain may move a transaction that still counts); the money may not.
+        if existing.postings != entry.postings:
+            raise EntryIdReused(entry.id)
+        return OutcomeStatus.DUPLICATE, SettlementPosted(existing, ordinal)
+    book.post(entry, checks_status=False)
+    book.changed_settlements[command.payment_id] = Settlement(
+        command.payment_id, command.settlement_id, ordinal, SettlementStatus.POSTED, entry.id, command.sequence
+    )
+    return OutcomeStatus.APPLIED, SettlementPosted(entry, ordinal)
+
+
+def _reverse_settlement(book: Book, command: ReverseSettlement) -> Answer:
+    known = book.settlement(command.payment_id)
+    if known is None or known.status is SettlementStatus.REVERSED or command.sequence <= known.sequence:
+        return OutcomeStatus.DUPLICATE, NothingToDo()
+    posted = book.entry(known.entry_id)
+    if posted is None:
+        raise InvariantViolated(f"settlement of payment {known.payment_id} names entry {known.entry_id}: not there")
+    entry = JournalEntry(
+        id=reversal_entry_id(command.payment_id, known.ordinal),
+        kind="chain_settlement_reversal",
+        mode=command.mode,
+        shard=command.shard,
+        merchant_id=command.merchant_id,
+        payment_id=command.payment_id,
+        effective_at=command.effective_at,
+        recorded_at=book.now,
+        postings=posting_rules.reversal(posted.postings),
+        metadata=command.metadata,
+        reverses=posted.id,
+    )
+    book.post(entry, checks_status=False)
+    book.changed_settlements[command.payment_id] = replace(
+        known, status=SettlementStatus.REVERSED, sequence=command.sequence
+    )
+    return OutcomeStatus.APPLIED, SettlementPosted(entry, known.ordinal)

@@ -1,0 +1,162 @@
+"""The working copy on which a batch is decided: what was loaded, and what the batch has changed so far."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from rialto_common.errors import InvariantViolated
+from rialto_common.money import MAX_MINOR
+
+from rialto_ledger.domain.account import Account, AccountStatus, Mode, Side
+from rialto_ledger.domain.balance import available_balance
+from rialto_ledger.domain.errors import (
+    AccountClosed,
+    AccountFrozen,
+    AccountNotFound,
+    BalanceOverflow,
+    CurrencyMismatch,
+    InsufficientFunds,
+)
+from rialto_ledger.domain.hold import Hold
+from rialto_ledger.domain.journal import JournalEntry
+from rialto_ledger.domain.settlement import Settlement
+
+NOTHING_HELD: Mapping[UUID, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """What a batch needs to know, loaded under the locks of its accounts.
+
+    `opened` are the accounts that loading opened for it; `entries` are those that exist among the ids asked for.
+    """
+
+    accounts: Mapping[UUID, Account]
+    opened: frozenset[UUID] = frozenset()
+    holds: Mapping[UUID, Hold] = field(default_factory=dict)
+    entries: Mapping[UUID, JournalEntry] = field(default_factory=dict)
+    settlements: Mapping[UUID, Settlement] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class AccountDelta:
+    """How a batch changes one account: what it adds to its totals; `held_minor` may be negative."""
+
+    debits_minor: int = 0
+    credits_minor: int = 0
+    held_minor: int = 0
+
+    def lowers_available(self, normal_side: Side) -> int:
+        """Return by how much this lowers the available balance; negative when it raises it."""
+        net_debit = self.debits_minor - self.credits_minor
+        return self.held_minor + (net_debit if normal_side is Side.CREDIT else -net_debit)
+
+
+@dataclass(slots=True)
+class Book:
+    """Applies movements in memory, refusing the ones an account does not allow; a refused one leaves no trace."""
+
+    state: LedgerState
+    now: datetime
+    deltas: dict[UUID, AccountDelta] = field(default_factory=dict)
+    new_entries: dict[UUID, JournalEntry] = field(default_factory=dict)
+    changed_holds: dict[UUID, Hold] = field(default_factory=dict)
+    changed_settlements: dict[UUID, Settlement] = field(default_factory=dict)
+    to_open: set[UUID] = field(default_factory=set)
+    """Accounts that a later command of this batch opens: not there yet for the commands before it."""
+
+    def account(self, account_id: UUID) -> Account:
+        """Return the account as it was loaded. Raises: AccountNotFound."""
+        account = self.state.accounts.get(account_id)
+        if account is None or account_id in self.to_open:
+            raise AccountNotFound(account_id)
+        return account
+
+    def account_of(self, account_id: UUID, merchant_id: UUID | None, mode: Mode) -> Account:
+        """Return an account that this merchant may charge; another's is not found. Raises: AccountNotFound."""
+        account = self.account(account_id)
+        if not account.belongs_to(merchant_id, mode):
+            raise AccountNotFound(account_id)
+        return account
+
+    def hold(self, hold_id: UUID) -> Hold | None:
+        """Return the hold as it is now, within the batch."""
+        return self.changed_holds.get(hold_id) or self.state.holds.get(hold_id)
+
+    def entry(self, entry_id: UUID) -> JournalEntry | None:
+        """Return the entry if it is in the journal, or becomes so with this batch."""
+        return self.new_entries.get(entry_id) or self.state.entries.get(entry_id)
+
+    def settlement(self, payment_id: UUID) -> Settlement | None:
+        """Return the payment's settlement as it is now, within the batch."""
+        return self.changed_settlements.get(payment_id) or self.state.settlements.get(payment_id)
+
+    def post(self, entry: JournalEntry, *, held: Mapping[UUID, int] = NOTHING_HELD, checks_status: bool = True) -> None:
+        """Add an entry, changing what is held with it, if every account allows it; else change nothing.
+
+        Raises: AccountNotFound, AccountFrozen, AccountClosed, CurrencyMismatch, InsufficientFunds, BalanceOverflow.
+        """
+        if self.entry(entry.id) is not None:
+            raise InvariantViolated(f"entry {entry.id} would be posted twice")
+        changes: dict[UUID, AccountDelta] = {}
+        for posting in entry.postings:
+            account = self.account(posting.account_id)
+            if account.spec.mode != entry.mode:
+                raise AccountNotFound(account.id)
+            if account.spec.currency != posting.currency:
+                raise CurrencyMismatch(account.spec.currency, posting.currency)
+            change = changes.setdefault(account.id, AccountDelta())
+            if posting.side is Side.DEBIT:
+                change.debits_minor += posting.amount_minor
+            else:
+                change.credits_minor += posting.amount_minor
+        for account_id, held_minor in held.items():
+            changes.setdefault(account_id, AccountDelta()).held_minor += held_minor
+        self._apply(changes, checks_status=checks_status)
+        self.new_entries[entry.id] = entry
+
+    def reserve(self, hold: Hold, account_id: UUID) -> None:
+        """Place a hold on its account. Raises: AccountFrozen, AccountClosed, InsufficientFunds, BalanceOverflow."""
+        self._apply({account_id: AccountDelta(held_minor=hold.remaining_minor)}, checks_status=True)
+        self.changed_holds[hold.id] = hold
+
+    def release(self, hold: Hold, released_minor: int) -> None:
+        """Save a hold whose rest is released; whatever the account's status, as this only frees money."""
+        if hold.account_id is not None and released_minor > 0:
+            self._apply({hold.account_id: AccountDelta(held_minor=-released_minor)}, checks_status=False)
+        self.changed_holds[hold.id] = hold
+
+    def _apply(self, changes: Mapping[UUID, AccountDelta], *, checks_status: bool) -> None:
+        for account_id, change in changes.items():
+            self._check(self.account(account_id), change, checks_status)
+        for account_id, change in changes.items():
+            delta = self.deltas.setdefault(account_id, AccountDelta())
+            delta.debits_minor += change.debits_minor
+            delta.credits_minor += change.credits_minor
+            delta.held_minor += change.held_minor
+
+    def _check(self, account: Account, change: AccountDelta, checks_status: bool) -> None:
+        before = self.deltas.get(account.id) or AccountDelta()
+        lowers = change.lowers_available(account.normal_side)
+        if checks_status and account.status is not AccountStatus.OPEN:
+            if account.status is AccountStatus.CLOSED:
+                raise AccountClosed(account.id)
+            if lowers > 0:
+                raise AccountFrozen(account.id)
+        for total in (
+            account.debits_minor + before.debits_minor + change.debits_minor,
+            account.credits_minor + before.credits_minor + change.credits_minor,
+            account.held_minor + before.held_minor + change.held_minor,
+        ):
+            if not 0 <= total <= MAX_MINOR:
+                raise BalanceOverflow(account.id)
+        minimum = account.spec.minimum_available_minor
+        if minimum is not None and lowers > 0:
+            available = available_balance(account) - before.lowers_available(account.normal_side)
+            if available - lowers < minimum:
+                raise InsufficientFunds(account.id, available - minimum, lowers)
+
+    def touched(self) -> Iterable[tuple[UUID, AccountDelta]]:
+        """Return the changes of accounts that changed, in the order of their ids."""
+        return sorted((account_id, delta) for account_id, delta in self.deltas.items() if delta != AccountDelta())

@@ -1,0 +1,96 @@
+"""The chart of accounts: every code the ledger uses, its type, its limit, and its id.
+
+A wallet's account has the wallet's id. All other ids are derived from (mode, code, currency), so that any process can
+name an account it has never read, and opening it twice is opening it once.
+"""
+
+from functools import lru_cache
+from uuid import UUID
+
+from rialto_common import ids
+from rialto_common.errors import UnknownCurrency
+from rialto_common.money import currency_exponent
+
+from rialto_ledger.domain.account import AccountSpec, AccountType, Mode
+
+NAMESPACE = ids.uuid7(0, 0)
+"""Root of the derived account ids."""
+
+
+def account_id(mode: Mode, code: str, currency: str) -> UUID:
+    """Return the id of any account that is not a wallet's."""
+    return ids.derive(NAMESPACE, f"{mode}|{code}|{currency}")
+
+
+def wallet(wallet_id: UUID, currency: str, merchant_id: UUID | None, mode: Mode) -> AccountSpec:
+    """What we owe a customer; never below zero. `merchant_id` None: the platform's, for any merchant of the mode."""
+    return AccountSpec(
+        id=wallet_id,
+        code=f"customer:{ids.to_text('wal', wallet_id)}:wallet",
+        type=AccountType.LIABILITY,
+        currency=currency,
+        merchant_id=merchant_id,
+        mode=mode,
+        shard=ids.shard_of(wallet_id),
+        minimum_available_minor=0,
+    )
+
+
+@lru_cache(maxsize=10_000)
+def merchant_payable(merchant_id: UUID, currency: str, mode: Mode) -> AccountSpec:
+    """What we owe a merchant for captured payments. Without limit: a settlement on chain is a fact to book."""
+    code = f"merchant:{ids.to_text('mer', merchant_id)}:payable"
+    return AccountSpec(
+        id=account_id(mode, code, currency),
+        code=code,
+        type=AccountType.LIABILITY,
+        currency=currency,
+        merchant_id=merchant_id,
+        mode=mode,
+        shard=ids.shard_of(merchant_id),
+        minimum_available_minor=None,
+    )
+
+
+def test_acquirer(currency: str) -> AccountSpec:
+    """Where test-mode top-ups come from."""
+    return _platform("acquirer:test:receivable", AccountType.ASSET, currency, "test")
+
+
+def fx_position(currency: str, token: str, side_currency: str, mode: Mode) -> AccountSpec:
+    """Our open position between a currency and a token; one account for each of the two (`side_currency`)."""
+    return _platform(f"fx:{currency}/{token}:position", AccountType.EQUITY, side_currency, mode)
+
+
+def chain_treasury(chain_id: int, token: str, mode: Mode) -> AccountSpec:
+    """The tokens we hold in the treasury on chain."""
+    return _platform(f"chain:{chain_id}:{token}:treasury", AccountType.ASSET, token, mode)
+
+
+def chain_issuer(chain_id: int, token: str, mode: Mode) -> AccountSpec:
+    """Where tokens that arrive in the treasury come from."""
+    return _platform(f"chain:{chain_id}:{token}:issuer", AccountType.EQUITY, token, mode)
+
+
+def can_open(spec: AccountSpec) -> bool:
+    """Whether the account's currency is one we know."""
+    try:
+        currency_exponent(spec.currency)
+    except UnknownCurrency:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1_000)
+def _platform(code: str, kind: AccountType, currency: str, mode: Mode) -> AccountSpec:
+    opened_as = account_id(mode, code, currency)
+    return AccountSpec(
+        id=opened_as,
+        code=code,
+        type=kind,
+        currency=currency,
+        merchant_id=None,
+        mode=mode,
+        shard=ids.shard_of(opened_as),
+        minimum_available_minor=None,
+    )

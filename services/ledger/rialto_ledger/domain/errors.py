@@ -1,0 +1,234 @@
+"""Every reason for which the ledger refuses a command, with its stable code.
+
+    PaymentError
+    └── LedgerError
+        ├── AccountError
+        │   ├── AccountNotFound     account_not_found                     no such account for this merchant and mode
+        │   ├── AccountIdReused     account_id_reused_with_other_content  same id, another code, currency, owner or mode
+        │   ├── AccountFrozen       account_frozen                        no new holds or debits
+        │   ├── AccountClosed       account_closed                        no postings and no holds
+        │   ├── CurrencyMismatch    currency_mismatch                     the account or hold is in another currency
+        │   ├── InsufficientFunds   insufficient_funds                    available balance would fall below its minimum
+        │   └── BalanceOverflow     balance_overflow                      a total would pass 38 digits
+        ├── EntryError
+        │   ├── EntryUnbalanced     entry_unbalanced                      debits and credits differ in a currency
+        │   ├── PostingInvalid      posting_invalid                       an amount not in 1..10^38-1, or fewer than two
+        │   └── EntryIdReused       entry_id_reused_with_other_content    same entry id, other content
+        └── HoldError
+            ├── HoldNotFound        hold_not_found                        capture of a hold that was never placed
+            ├── HoldIdReused        hold_id_reused_with_other_content     same hold id, other content
+            ├── HoldRefused         (the first refusal's code)            asked again after a refusal: the same answer
+            ├── HoldAlreadyVoided   hold_already_voided                   also: voided before it was placed
+            ├── HoldAlreadyCaptured hold_already_captured                 nothing is left to capture
+            ├── HoldHasExpired      hold_expired                          its deadline passed
+            └── CaptureAboveHold    capture_above_hold                    more than what is still held
+
+A refusal is an answer (an outcome, a `posting.refused` event, a problem), never a failure of the batch it stands in.
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+from rialto_common.errors import PaymentError
+
+
+class LedgerError(PaymentError):
+    """A command the ledger refuses."""
+
+    code: ClassVar[str] = "ledger_refused"
+
+    @property
+    def stable_code(self) -> str:
+        """The code to tell the caller; a repeated refusal tells the first one's."""
+        return self.code
+
+
+class AccountError(LedgerError):
+    """An account does not allow the command."""
+
+    code = "account_refused"
+
+
+class AccountNotFound(AccountError):
+    """No such account for this merchant and mode; another's account looks the same as none."""
+
+    code = "account_not_found"
+
+    def __init__(self, account_id: UUID) -> None:
+        super().__init__(f"no account {account_id} for this merchant and mode; open it first")
+        self.account_id = account_id
+
+
+class AccountIdReused(AccountError):
+    """An account of this id exists with another code, currency, owner or mode."""
+
+    code = "account_id_reused_with_other_content"
+
+    def __init__(self, account_id: UUID) -> None:
+        super().__init__(f"account {account_id} was already opened with another currency, owner or mode")
+        self.account_id = account_id
+
+
+class AccountFrozen(AccountError):
+    """A frozen account takes credits, captures and releases, but no new debits or holds."""
+
+    code = "account_frozen"
+
+    def __init__(self, account_id: UUID) -> None:
+        super().__init__(f"account {account_id} is frozen: no new holds or debits")
+        self.account_id = account_id
+
+
+class AccountClosed(AccountError):
+    """A closed account takes nothing more."""
+
+    code = "account_closed"
+
+    def __init__(self, account_id: UUID) -> None:
+        super().__init__(f"account {account_id} is closed")
+        self.account_id = account_id
+
+
+class CurrencyMismatch(AccountError):
+    """The command is in another currency than its account or hold."""
+
+    code = "currency_mismatch"
+
+    def __init__(self, expected: str, given: str) -> None:
+        super().__init__(f"this account is in {expected[:12]}, the command in {given[:12]}")
+        self.expected = expected
+        self.given = given
+
+
+class InsufficientFunds(AccountError):
+    """The available balance would fall below the account's minimum."""
+
+    code = "insufficient_funds"
+
+    def __init__(self, account_id: UUID, available_minor: int, requested_minor: int) -> None:
+        super().__init__(f"account {account_id} has {available_minor} available, {requested_minor} was asked for")
+        self.account_id = account_id
+        self.available_minor = available_minor
+        self.requested_minor = requested_minor
+
+
+class BalanceOverflow(AccountError):
+    """A total of the account would need more than 38 digits."""
+
+    code = "balance_overflow"
+
+    def __init__(self, account_id: UUID) -> None:
+        super().__init__(f"a total of account {account_id} would pass 38 digits")
+        self.account_id = account_id
+
+
+class EntryError(LedgerError):
+    """The entry itself is wrong."""
+
+    code = "entry_refused"
+
+
+class EntryUnbalanced(EntryError):
+    """Debits and credits differ in a currency."""
+
+    code = "entry_unbalanced"
+
+    def __init__(self, entry_id: UUID, currency: str, difference_minor: int) -> None:
+        super().__init__(f"entry {entry_id}: debits minus credits in {currency[:12]} is {difference_minor}, not 0")
+        self.entry_id = entry_id
+        self.currency = currency
+        self.difference_minor = difference_minor
+
+
+class PostingInvalid(EntryError):
+    """An amount outside 1..10^38-1, or an entry of fewer than two postings."""
+
+    code = "posting_invalid"
+
+
+class EntryIdReused(EntryError):
+    """The journal has an entry of this id with other content."""
+
+    code = "entry_id_reused_with_other_content"
+
+    def __init__(self, entry_id: UUID) -> None:
+        super().__init__(f"entry {entry_id} is already posted with other content")
+        self.entry_id = entry_id
+
+
+class HoldError(LedgerError):
+    """The hold's state does not allow the command."""
+
+    code = "hold_refused"
+
+    def __init__(self, hold_id: UUID, detail: str) -> None:
+        super().__init__(f"hold {hold_id}: {detail}")
+        self.hold_id = hold_id
+
+
+class HoldNotFound(HoldError):
+    """Nothing was ever placed under this id."""
+
+    code = "hold_not_found"
+
+    def __init__(self, hold_id: UUID) -> None:
+        super().__init__(hold_id, "was never placed")
+
+
+class HoldIdReused(HoldError):
+    """A hold of this id exists with another account, amount or currency."""
+
+    code = "hold_id_reused_with_other_content"
+
+    def __init__(self, hold_id: UUID) -> None:
+        super().__init__(hold_id, "was already asked for with another account, amount or currency")
+
+
+class HoldRefused(HoldError):
+    """The placing was refused before, and is refused again for the same reason."""
+
+    def __init__(self, hold_id: UUID, refusal_code: str) -> None:
+        super().__init__(hold_id, f"was refused: {refusal_code}")
+        self.refusal_code = refusal_code
+
+    @property
+    def stable_code(self) -> str:
+        return self.refusal_code
+
+
+class HoldAlreadyVoided(HoldError):
+    """It was voided, perhaps before it was placed."""
+
+    code = "hold_already_voided"
+
+    def __init__(self, hold_id: UUID) -> None:
+        super().__init__(hold_id, "was voided")
+
+
+class HoldAlreadyCaptured(HoldError):
+    """A final capture booked it; nothing is left."""
+
+    code = "hold_already_captured"
+
+    def __init__(self, hold_id: UUID) -> None:
+        super().__init__(hold_id, "is captured and nothing is left of it")
+
+
+class HoldHasExpired(HoldError):
+    """Its deadline passed."""
+
+    code = "hold_expired"
+
+    def __init__(self, hold_id: UUID) -> None:
+        super().__init__(hold_id, "its deadline passed")
+
+
+class CaptureAboveHold(HoldError):
+    """More was asked for than is still held."""
+
+    code = "capture_above_hold"
+
+    def __init__(self, hold_id: UUID, remaining_minor: int, requested_minor: int) -> None:
+        super().__init__(hold_id, f"{remaining_minor} is still held, {requested_minor} was asked for")
+        self.remaining_minor = remaining_minor
+        self.requested_minor = requested_minor

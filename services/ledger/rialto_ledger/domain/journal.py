@@ -1,0 +1,87 @@
+"""Journal entries: atomic, balanced, append-only.
+
+The law of double entry (I1): in each currency of an entry, debits equal credits. An entry that would break it cannot be
+constructed. Corrections are new entries that reverse old ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from rialto_common.money import MAX_MINOR
+
+from rialto_ledger.domain.account import Mode, Side
+from rialto_ledger.domain.errors import EntryUnbalanced, PostingInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One line of an entry: an account debited or credited by an amount greater than zero."""
+
+    account_id: UUID
+    side: Side
+    amount_minor: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.amount_minor <= MAX_MINOR:
+            raise PostingInvalid("a posting's amount is greater than zero and has at most 38 digits")
+
+    def reversed(self) -> "Posting":
+        """Return the posting that undoes this one."""
+        return Posting(self.account_id, self.side.opposite, self.amount_minor, self.currency)
+
+
+def debit(account_id: UUID, amount_minor: int, currency: str) -> Posting:
+    """Return a debit of an account."""
+    return Posting(account_id, Side.DEBIT, amount_minor, currency)
+
+
+def credit(account_id: UUID, amount_minor: int, currency: str) -> Posting:
+    """Return a credit of an account."""
+    return Posting(account_id, Side.CREDIT, amount_minor, currency)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """An atomic, balanced set of postings.
+
+    `id` is the idempotency key of the movement. `effective_at` is when it happened, `recorded_at` when we wrote it.
+    `reverses` names the entry that this one undoes. Raises: PostingInvalid, EntryUnbalanced.
+    """
+
+    id: UUID
+    kind: str
+    mode: Mode
+    shard: int
+    merchant_id: UUID | None
+    payment_id: UUID | None
+    effective_at: datetime
+    recorded_at: datetime
+    postings: tuple[Posting, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    reverses: UUID | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.postings) < 2:
+            raise PostingInvalid(f"entry {self.id} has fewer than two postings")
+        differences: dict[str, int] = {}
+        for posting in self.postings:
+            signed = posting.amount_minor if posting.side is Side.DEBIT else -posting.amount_minor
+            differences[posting.currency] = differences.get(posting.currency, 0) + signed
+        for currency, difference in differences.items():
+            if difference != 0:
+                raise EntryUnbalanced(self.id, currency, difference)
+
+    def same_content(self, other: "JournalEntry") -> bool:
+        """Whether both say the same movement; times may differ, as a retry comes later."""
+        return (
+            self.kind == other.kind
+            and self.mode == other.mode
+            and self.merchant_id == other.merchant_id
+            and self.payment_id == other.payment_id
+            and self.reverses == other.reverses
+            and self.postings == other.postings
+            and dict(self.metadata) == dict(other.metadata)
+        )

@@ -1,0 +1,86 @@
+"""What a command came to: each one in a batch has its own outcome, whatever became of the others."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from rialto_ledger.domain.account import Account
+from rialto_ledger.domain.commands import Command
+from rialto_ledger.domain.errors import LedgerError
+from rialto_ledger.domain.hold import Hold
+from rialto_ledger.domain.journal import JournalEntry
+
+
+class OutcomeStatus(StrEnum):
+    """Applied now; refused; or a duplicate, answered as the first time."""
+
+    APPLIED = "applied"
+    REFUSED = "refused"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOpened:
+    """The account is open."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPosted:
+    """The entry is in the journal."""
+
+    entry: JournalEntry
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementPosted:
+    """The payment's nth settlement entry, or its reversal, is in the journal."""
+
+    entry: JournalEntry
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPlaced:
+    """The amount is reserved."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCaptured:
+    """Part or all of the hold is booked; `remaining_minor` was still held right after."""
+
+    hold: Hold
+    capture_id: UUID
+    entry: JournalEntry
+    amount_minor: int
+    remaining_minor: int
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HoldReleased:
+    """What was still held is available again; 0 when nothing was."""
+
+    hold: Hold
+    released_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class NothingToDo:
+    """There was nothing to change and there is nothing to tell."""
+
+
+Result = AccountOpened | EntryPosted | SettlementPosted | HoldPlaced | HoldCaptured | HoldReleased | NothingToDo
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A command with its result, or with the error that refused it."""
+
+    command: Command
+    status: OutcomeStatus
+    result: Result | None = None
+    error: LedgerError | None = None

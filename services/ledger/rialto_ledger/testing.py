@@ -1,0 +1,170 @@
+"""Builders for tests and benchmarks: payments as scripts of commands, with ids that depend only on a number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from rialto_common import ids
+
+from rialto_ledger.domain import chart, commands, posting_rules
+from rialto_ledger.domain.account import AccountSpec, Mode
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+CHAIN_ID = 31337
+STABLECOIN = "RUSD"
+UNITS_PER_MINOR = 10_000
+"""RUSD has six decimals and USD two: 1:1 is 10,000 units a cent."""
+
+
+def number_id(kind: str, number: int) -> UUID:
+    """Return the id of the nth object of a kind."""
+    return ids.derive(ids.uuid7(int(NOW.timestamp() * 1000), 0), kind, number)
+
+
+def merchant_id(number: int = 0) -> UUID:
+    """Return the nth merchant's id."""
+    return number_id("merchant", number)
+
+
+def wallet(number: int = 0, *, currency: str = "USD", owner: UUID | None = None, mode: Mode = "test") -> AccountSpec:
+    """Return the nth wallet's account."""
+    return chart.wallet(number_id("wallet", number), currency, owner, mode)
+
+
+def open_wallet(number: int = 0, **options: str) -> commands.OpenAccount:
+    """Return the command that opens the nth wallet of the platform."""
+    return commands.OpenAccount(wallet(number, currency=options.get("currency", "USD")))
+
+
+def top_up(
+    number: int, amount_minor: int, *, entry: int = 0, metadata: Mapping[str, str] | None = None
+) -> commands.PostEntry:
+    """Return the command that pays into the nth wallet; `entry` numbers the top-ups."""
+    spec = wallet(number)
+    acquirer = chart.test_acquirer("USD")
+    return commands.PostEntry(
+        entry_id=number_id("top_up", entry),
+        kind="top_up",
+        mode="test",
+        shard=spec.shard,
+        merchant_id=None,
+        postings=posting_rules.top_up(spec.id, acquirer, amount_minor),
+        opens=(acquirer,),
+        effective_at=NOW,
+        metadata=metadata or {},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The nth payment: a merchant charges a wallet."""
+
+    number: int = 0
+    amount_minor: int = 1000
+    wallet_number: int = 0
+    merchant_number: int = 0
+    currency: str = "USD"
+    mode: Mode = "test"
+
+    @property
+    def id(self) -> UUID:
+        return number_id("payment", self.number)
+
+    @property
+    def merchant_id(self) -> UUID:
+        return merchant_id(self.merchant_number)
+
+    @property
+    def wallet_id(self) -> UUID:
+        return wallet(self.wallet_number).id
+
+    @property
+    def hold_id(self) -> UUID:
+        return ids.derive(self.id, "hold")
+
+    @property
+    def shard(self) -> int:
+        return ids.shard_of(self.merchant_id)
+
+    @property
+    def payable(self) -> AccountSpec:
+        return chart.merchant_payable(self.merchant_id, self.currency, self.mode)
+
+    @property
+    def settlement_accounts(self) -> posting_rules.SettlementAccounts:
+        return posting_rules.SettlementAccounts(
+            payable=self.payable,
+            position=chart.fx_position(self.currency, STABLECOIN, self.currency, self.mode),
+            token_position=chart.fx_position(self.currency, STABLECOIN, STABLECOIN, self.mode),
+            treasury=chart.chain_treasury(CHAIN_ID, STABLECOIN, self.mode),
+        )
+
+    def place(self, *, expires_at: datetime = NOW + timedelta(days=7)) -> commands.PlaceHold:
+        """Return the command that holds its amount."""
+        return commands.PlaceHold(
+            payment_id=self.id,
+            merchant_id=self.merchant_id,
+            mode=self.mode,
+            shard=self.shard,
+            hold_id=self.hold_id,
+            wallet_id=self.wallet_id,
+            currency=self.currency,
+            amount_minor=self.amount_minor,
+            expires_at=expires_at,
+        )
+
+    def capture(self, amount_minor: int | None = None, *, ordinal: int = 0, final: bool = True) -> commands.CaptureHold:
+        """Return the command that captures its amount, or a part."""
+        capture_id = ids.derive(self.id, "capture", ordinal)
+        return commands.CaptureHold(
+            payment_id=self.id,
+            merchant_id=self.merchant_id,
+            mode=self.mode,
+            shard=self.shard,
+            hold_id=self.hold_id,
+            capture_id=capture_id,
+            entry_id=ids.derive(capture_id, "journal_entry"),
+            payable=self.payable,
+            amount_minor=self.amount_minor if amount_minor is None else amount_minor,
+            final=final,
+            effective_at=NOW,
+        )
+
+    def void(self) -> commands.VoidHold:
+        """Return the command that voids it."""
+        return commands.VoidHold(self.id, self.merchant_id, self.mode, self.shard, self.hold_id)
+
+    def expire(self) -> commands.ExpireHold:
+        """Return the command that expires it."""
+        return commands.ExpireHold(self.id, self.merchant_id, self.mode, self.shard, self.hold_id)
+
+    def confirm(self, *, sequence: int = 1, amount_minor: int | None = None) -> commands.ConfirmSettlement:
+        """Return the chain's confirmation of its settlement."""
+        amount = self.amount_minor if amount_minor is None else amount_minor
+        return commands.ConfirmSettlement(
+            payment_id=self.id,
+            merchant_id=self.merchant_id,
+            mode=self.mode,
+            shard=self.shard,
+            settlement_id=ids.derive(self.id, "settlement.id"),
+            sequence=sequence,
+            accounts=self.settlement_accounts,
+            amount_minor=amount,
+            token_amount=amount * UNITS_PER_MINOR,
+            metadata={"block_number": str(100 + sequence), "tx_hash": "0xabc"},
+            effective_at=NOW,
+        )
+
+    def reorg(self, *, sequence: int = 2) -> commands.ReverseSettlement:
+        """Return the chain's dropping of its settlement."""
+        return commands.ReverseSettlement(
+            payment_id=self.id,
+            merchant_id=self.merchant_id,
+            mode=self.mode,
+            shard=self.shard,
+            settlement_id=ids.derive(self.id, "settlement.id"),
+            sequence=sequence,
+            metadata={"block_number": "101", "tx_hash": "0xabc"},
+            effective_at=NOW,
+        )

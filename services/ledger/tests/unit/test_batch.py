@@ -1,0 +1,273 @@
+"""What each command comes to, one by one and inside a batch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from rialto_common.money import MAX_MINOR
+from rialto_ledger.adapters.memory import Books, MemoryLedger
+from rialto_ledger.application.posting import post
+from rialto_ledger.domain.account import AccountStatus
+from rialto_ledger.domain.balance import available_balance, ledger_balance, signed_balance
+from rialto_ledger.domain.commands import Command, OpenAccount
+from rialto_ledger.domain.hold import HoldStatus
+from rialto_ledger.domain.outcomes import (
+    EntryPosted,
+    HoldCaptured,
+    HoldReleased,
+    NothingToDo,
+    Outcome,
+    OutcomeStatus,
+    SettlementPosted,
+)
+from rialto_ledger.testing import NOW, Payment, merchant_id, open_wallet, top_up, wallet
+
+APPLIED, REFUSED, DUPLICATE = OutcomeStatus.APPLIED, OutcomeStatus.REFUSED, OutcomeStatus.DUPLICATE
+
+
+class Bench:
+    """The books of one test."""
+
+    def __init__(self) -> None:
+        self.books = Books()
+
+    async def do(self, *commands: Command, at: datetime = NOW) -> Sequence[Outcome]:
+        """Decide and keep one batch."""
+        ledger = MemoryLedger(self.books)
+        decision = await post(ledger, commands, at)
+        self.books.update(ledger.changes)
+        return decision.outcomes
+
+    def wallet_balances(self, number: int = 0) -> tuple[int, int]:
+        """Return ledger and available balance of the nth wallet."""
+        account = self.books.accounts[wallet(number).id]
+        return ledger_balance(account), available_balance(account)
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    bench = Bench()
+    await bench.do(open_wallet(), top_up(0, 5000))
+    return bench
+
+
+def codes(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.error.stable_code if outcome.error else outcome.status.value for outcome in outcomes]
+
+
+async def test_a_hold_lowers_available_and_not_ledger_balance(bench: Bench) -> None:
+    assert codes(await bench.do(Payment(amount_minor=1200).place())) == ["applied"]
+    assert bench.wallet_balances() == (5000, 3800)
+
+
+async def test_a_hold_above_available_is_refused_and_remembered(bench: Bench) -> None:
+    payment = Payment(amount_minor=5001)
+    assert codes(await bench.do(payment.place())) == ["insufficient_funds"]
+    await bench.do(top_up(0, 5000, entry=2))
+    assert codes(await bench.do(payment.place())) == ["insufficient_funds"], "asking again gets the first answer"
+    assert bench.wallet_balances() == (10_000, 10_000)
+
+
+async def test_holds_in_one_batch_compete_for_the_same_money(bench: Bench) -> None:
+    outcomes = await bench.do(*(Payment(n, amount_minor=2000).place() for n in range(4)))
+    assert codes(outcomes) == ["applied", "applied", "insufficient_funds", "insufficient_funds"]
+    assert bench.wallet_balances() == (5000, 1000)
+
+
+async def test_a_hold_and_its_captures_in_one_batch_see_each_other(bench: Bench) -> None:
+    payment = Payment(amount_minor=1000)
+    outcomes = await bench.do(
+        payment.place(), payment.capture(300, final=False), payment.capture(500, ordinal=1, final=True)
+    )
+    assert codes(outcomes) == ["applied"] * 3
+    last = outcomes[-1].result
+    assert isinstance(last, HoldCaptured)
+    assert (last.remaining_minor, last.hold.released_minor) == (0, 200)
+    assert bench.wallet_balances() == (4200, 4200)
+    assert ledger_balance(bench.books.accounts[payment.payable.id]) == 800
+
+
+async def test_a_duplicate_capture_gets_the_first_answer_inside_and_after_the_batch(bench: Bench) -> None:
+    payment = Payment(amount_minor=1000)
+    first, again = payment.capture(300, final=False), payment.capture(500, ordinal=1, final=True)
+    outcomes = await bench.do(payment.place(), first, first, again)
+    assert [outcome.status for outcome in outcomes] == [APPLIED, APPLIED, DUPLICATE, APPLIED]
+    (late,) = await bench.do(first)
+    assert isinstance(late.result, HoldCaptured)
+    assert (late.status, late.result.remaining_minor, late.result.amount_minor) == (DUPLICATE, 700, 300)
+    assert bench.wallet_balances() == (4200, 4200)
+
+
+async def test_the_same_capture_id_with_another_amount_is_refused(bench: Bench) -> None:
+    payment = Payment(amount_minor=1000)
+    await bench.do(payment.place(), payment.capture(300, final=False))
+    assert codes(await bench.do(payment.capture(301, final=False))) == ["entry_id_reused_with_other_content"]
+
+
+async def test_capture_refusals_carry_their_codes(bench: Bench) -> None:
+    payment = Payment(amount_minor=1000)
+    assert codes(await bench.do(payment.capture())) == ["hold_not_found"]
+    await bench.do(payment.place())
+    assert codes(await bench.do(payment.capture(1001))) == ["capture_above_hold"]
+    assert codes(await bench.do(replace(payment, currency="EUR").capture())) == ["currency_mismatch"]
+    assert codes(await bench.do(replace(payment, merchant_number=9).capture())) == ["hold_not_found"]
+    await bench.do(payment.void())
+    assert codes(await bench.do(payment.capture())) == ["hold_already_voided"]
+    assert bench.wallet_balances() == (5000, 5000)
+
+
+async def test_a_void_releases_the_rest_and_repeats_its_answer(bench: Bench) -> None:
+    payment = Payment(amount_minor=1000)
+    await bench.do(payment.place(), payment.capture(300, final=False))
+    for status in (APPLIED, DUPLICATE):
+        (outcome,) = await bench.do(payment.void())
+        assert isinstance(outcome.result, HoldReleased)
+        assert (outcome.status, outcome.result.released_minor) == (status, 700)
+    assert bench.wallet_balances() == (4700, 4700)
+
+
+async def test_a_void_before_the_hold_makes_sure_that_it_is_never_placed(bench: Bench) -> None:
+    payment = Payment()
+    (voided,) = await bench.do(payment.void())
+    assert isinstance(voided.result, HoldReleased)
+    assert (voided.status, voided.result.released_minor) == (APPLIED, 0)
+    assert codes(await bench.do(payment.place())) == ["hold_already_voided"]
+    assert codes(await bench.do(payment.capture())) == ["hold_already_voided"]
+    assert bench.wallet_balances() == (5000, 5000)
+
+
+async def test_voiding_what_is_captured_expired_or_refused_releases_nothing(bench: Bench) -> None:
+    captured, expired, refused = Payment(1), Payment(2), Payment(3, amount_minor=10**9)
+    soon = NOW + timedelta(seconds=1)
+    await bench.do(captured.place(), captured.capture(), expired.place(expires_at=soon), refused.place())
+    await bench.do(expired.expire(), at=soon)
+    for payment in (captured, expired, refused):
+        (outcome,) = await bench.do(payment.void())
+        assert isinstance(outcome.result, HoldReleased)
+        assert outcome.result.released_minor == 0
+
+
+async def test_expiry_releases_only_what_is_due(bench: Bench) -> None:
+    payment = Payment()
+    await bench.do(payment.place(expires_at=NOW + timedelta(hours=1)))
+    (early,) = await bench.do(payment.expire())
+    assert early.result == NothingToDo()
+    assert bench.wallet_balances() == (5000, 4000)
+    (due,) = await bench.do(payment.expire(), at=NOW + timedelta(hours=1))
+    assert isinstance(due.result, HoldReleased)
+    assert bench.books.holds[payment.hold_id].status is HoldStatus.EXPIRED
+    assert bench.wallet_balances() == (5000, 5000)
+
+
+async def test_a_hold_whose_deadline_passed_before_it_came_is_refused(bench: Bench) -> None:
+    assert codes(await bench.do(Payment().place(expires_at=NOW))) == ["hold_expired"]
+
+
+async def test_an_unknown_wallet_another_merchants_and_another_mode_all_look_like_none(bench: Bench) -> None:
+    await bench.do(OpenAccount(wallet(5, owner=merchant_id(7))), top_up(0, 1, entry=9))
+    outcomes = await bench.do(
+        Payment(1, wallet_number=99).place(),
+        Payment(2, wallet_number=5, merchant_number=8).place(),
+        Payment(3, mode="live").place(),
+    )
+    assert codes(outcomes) == ["account_not_found"] * 3
+
+
+async def test_a_payment_in_another_currency_than_its_wallets_is_refused(bench: Bench) -> None:
+    assert codes(await bench.do(Payment(currency="EUR").place())) == ["currency_mismatch"]
+
+
+async def test_the_same_hold_id_with_other_content_is_refused(bench: Bench) -> None:
+    await bench.do(Payment(amount_minor=100).place())
+    assert codes(await bench.do(Payment(amount_minor=101).place())) == ["hold_id_reused_with_other_content"]
+
+
+async def test_a_top_up_is_posted_once_by_its_entry_id(bench: Bench) -> None:
+    outcomes = await bench.do(top_up(0, 100, entry=5), top_up(0, 100, entry=5), top_up(0, 101, entry=5))
+    assert codes(outcomes) == ["applied", "duplicate", "entry_id_reused_with_other_content"]
+    assert isinstance(outcomes[1].result, EntryPosted)
+    assert outcomes[0].result == outcomes[1].result
+    assert bench.wallet_balances() == (5100, 5100)
+
+
+async def test_opening_an_account_twice_is_opening_it_once_and_with_other_content_is_refused(bench: Bench) -> None:
+    euro = OpenAccount(wallet(0, currency="EUR"))
+    outcomes = await bench.do(open_wallet(7), open_wallet(7), euro)
+    assert codes(outcomes) == ["applied", "duplicate", "account_id_reused_with_other_content"]
+    assert codes(await bench.do(open_wallet(7))) == ["duplicate"]
+
+
+async def test_an_account_in_an_unknown_currency_is_not_found(bench: Bench) -> None:
+    assert codes(await bench.do(OpenAccount(wallet(8, currency="ZZZ")))) == ["account_not_found"]
+    assert codes(await bench.do(replace(Payment(), currency="ZZZ").confirm())) == ["account_not_found"]
+
+
+async def test_a_frozen_wallet_takes_credits_and_promised_captures_but_no_new_holds(bench: Bench) -> None:
+    promised = Payment(1)
+    await bench.do(promised.place())
+    account = bench.books.accounts[wallet().id]
+    bench.books.accounts[account.id] = replace(account, status=AccountStatus.FROZEN)
+    outcomes = await bench.do(Payment(2).place(), promised.capture(), top_up(0, 5, entry=3))
+    assert codes(outcomes) == ["account_frozen", "applied", "applied"]
+
+
+async def test_a_closed_wallet_takes_nothing(bench: Bench) -> None:
+    account = bench.books.accounts[wallet().id]
+    bench.books.accounts[account.id] = replace(account, status=AccountStatus.CLOSED)
+    assert codes(await bench.do(Payment(2).place(), top_up(0, 5, entry=3))) == ["account_closed"] * 2
+
+
+async def test_totals_that_would_pass_38_digits_are_refused(bench: Bench) -> None:
+    outcomes = await bench.do(top_up(0, MAX_MINOR - 5000, entry=3), top_up(0, 1, entry=4))
+    assert codes(outcomes) == ["applied", "balance_overflow"]
+
+
+async def test_a_settlement_is_posted_once_however_often_it_is_confirmed(bench: Bench) -> None:
+    payment = Payment()
+    outcomes = await bench.do(payment.confirm(sequence=3), payment.confirm(sequence=3), payment.confirm(sequence=4))
+    assert [outcome.status for outcome in outcomes] == [APPLIED, DUPLICATE, DUPLICATE]
+    assert ledger_balance(bench.books.accounts[payment.settlement_accounts.treasury.id]) == -10_000_000
+
+
+async def test_a_reorganised_settlement_is_reversed_and_posted_again_under_the_next_ordinal(bench: Bench) -> None:
+    payment = Payment()
+    treasury = payment.settlement_accounts.treasury.id
+    outcomes = await bench.do(payment.confirm(sequence=1), payment.reorg(sequence=2), payment.reorg(sequence=2))
+    assert [outcome.status for outcome in outcomes] == [APPLIED, APPLIED, DUPLICATE]
+    assert ledger_balance(bench.books.accounts[treasury]) == 0
+    (again,) = await bench.do(payment.confirm(sequence=3))
+    assert isinstance(again.result, SettlementPosted)
+    assert (again.status, again.result.ordinal) == (APPLIED, 1)
+    assert ledger_balance(bench.books.accounts[treasury]) == -10_000_000
+
+
+async def test_an_older_fact_of_the_chain_is_never_applied_over_a_newer_one(bench: Bench) -> None:
+    payment = Payment()
+    await bench.do(payment.confirm(sequence=1), payment.reorg(sequence=5))
+    (stale,) = await bench.do(payment.confirm(sequence=1))
+    assert stale.status is DUPLICATE
+    await bench.do(payment.confirm(sequence=6))
+    (stale,) = await bench.do(payment.reorg(sequence=5))
+    assert stale.result == NothingToDo()
+    assert ledger_balance(bench.books.accounts[payment.settlement_accounts.treasury.id]) == -10_000_000
+
+
+async def test_a_reorg_before_any_confirmation_changes_nothing(bench: Bench) -> None:
+    (outcome,) = await bench.do(Payment().reorg())
+    assert outcome.result == NothingToDo()
+    assert not [entry for entry in bench.books.entries.values() if entry.payment_id == Payment().id]
+
+
+async def test_a_second_settlement_of_another_amount_is_refused(bench: Bench) -> None:
+    payment = Payment()
+    outcomes = await bench.do(payment.confirm(), payment.confirm(amount_minor=999))
+    assert codes(outcomes) == ["applied", "entry_id_reused_with_other_content"]
+
+
+async def test_a_refused_command_leaves_no_delta(bench: Bench) -> None:
+    before = dict(bench.books.accounts)
+    await bench.do(Payment(1, amount_minor=10**9).place(), Payment(2).capture())
+    after = {key: bench.books.accounts[key] for key in before}
+    assert after == before
+    assert sum(signed_balance(account) for account in bench.books.accounts.values()) == 0
