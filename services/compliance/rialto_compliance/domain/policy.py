@@ -50,4 +50,4 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return max(outcomes, key=_SEVERITY.__getitem__, default="clear")
 
 
-POLICY = Policy(version="1", review_score=0.80, block_score=0.97, block_specificity=1.0)
+POLICY = Policy(version="1", review_score=0.78, block_score=0.97, block_specificity=1.0)
