@@ -1,0 +1,1 @@
+"""PostgreSQL, memory and ONNX behind the ports."""

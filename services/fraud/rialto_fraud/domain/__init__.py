@@ -1,0 +1,1 @@
+"""The pure part: history, features, reference amounts, policy and reasons."""

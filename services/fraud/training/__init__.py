@@ -1,0 +1,1 @@
+"""Simulator, training and evaluation of the fraud model. Not part of the installed service."""
