@@ -70,13 +70,13 @@ def detect(columns: Sequence[str], mapped: Mapping[str, str]) -> ColumnMap:
     for field, column in mapped.items():
         if field not in DEFAULTS:
             raise OperatorError(
-                "the column mapping cannot be used",
+                "The column mapping cannot be used",
                 f"'{field}' is not a field",
                 f"map one of {', '.join(DEFAULTS)}, as in --map amount=TX_AMOUNT",
             )
         if column not in columns:
             raise OperatorError(
-                "the column mapping cannot be used",
+                "The column mapping cannot be used",
                 f"the file has no column '{column}'",
                 f"its columns are {', '.join(columns)}",
             )
@@ -89,7 +89,7 @@ def detect(columns: Sequence[str], mapped: Mapping[str, str]) -> ColumnMap:
         missing.append("datetime (or seconds)")
     if missing:
         raise OperatorError(
-            "the file cannot be replayed",
+            "The file cannot be replayed",
             f"no column for {', '.join(missing)}",
             f"name it with --map FIELD=COLUMN; the file's columns are {', '.join(columns)}",
         )

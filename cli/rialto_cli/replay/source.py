@@ -298,7 +298,7 @@ class _Collected:
         parts = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
         if not parts or not len(parts[0]):
             raise OperatorError(
-                f"nothing in {path.name} to replay",
+                f"Nothing in {path.name} to replay",
                 "no row matches" if self._choice.day is not None else "it has no payable row",
                 "choose another --day (0 is the file's first) or another file",
             )

@@ -1,0 +1,70 @@
+"""What `rialto replay` does: find the running platform, read the file, pay it, print the report."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rialto_common.money import currency_exponent
+from rich.console import Console
+
+from rialto_cli.embedded import postgres
+from rialto_cli.embedded.services import ANVIL, GATEWAY, Installation
+from rialto_cli.embedded.status import find_running
+from rialto_cli.replay import source
+from rialto_cli.replay.progress import Lines
+from rialto_cli.replay.render import render
+from rialto_cli.replay.report import Report
+from rialto_cli.replay.run import Options, Platform
+from rialto_cli.replay.run import replay as pay
+from rialto_cli.replay.scene import CURRENCY
+from rialto_cli.replay.source import Choice
+
+INTERRUPTED = 130
+
+
+def replay(file: Path, choice: Choice, data_dir: Path, options: Options, *, as_json: bool) -> int:
+    """Return the exit status: 0 when every check holds, 1 when not, 130 when interrupted.
+
+    Raises: OperatorError: nothing runs on the data directory, or the file cannot be replayed.
+    """
+    installation, _ = find_running(data_dir)
+    selection = source.read(file, choice, currency_exponent(CURRENCY))
+    try:
+        with Lines(Console(stderr=True)) as progress:
+            progress.say(f"{file.name}: {len(selection):,} rows of {len(selection.needs()):,} customers")
+            report = asyncio.run(pay(selection, platform_of(installation), options, progress))
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. Run the same command again to continue: no row is paid twice.\n")
+        return INTERRUPTED
+    show(report, as_json=as_json)
+    return 1 if report.failures else 0
+
+
+def show(report: Report, *, as_json: bool) -> None:
+    """Print the report on stdout: nothing but the JSON document, or tables."""
+    if as_json:
+        sys.stdout.write(json.dumps(report.to_dict(), indent=2) + "\n")
+        sys.stdout.flush()
+    else:
+        render(report, Console())
+
+
+def platform_of(installation: Installation) -> Platform:
+    """Return a running installation as the replay sees it."""
+    return Platform(
+        base_url=installation.url(GATEWAY),
+        admin_key=installation.secrets.gateway_admin_key,
+        data_dir=installation.data_dir,
+        check_books=lambda: _books(installation),
+    )
+
+
+def _books(installation: Installation) -> Mapping[str, Mapping[str, Any]]:
+    # The audit brings its own drivers, which nothing else here needs.
+    from rialto_cli.audit import books
+
+    audited = books.run(installation.access.dsn(postgres.AUDITOR), installation.url(ANVIL))
+    return audited.to_dict()

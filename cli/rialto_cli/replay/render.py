@@ -1,0 +1,115 @@
+"""The report as tables for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rialto_cli.replay.report import INVARIANTS, Report, violations
+
+PROMISES = {
+    "I1": "every journal entry balances, per currency",
+    "I2": "no account passes its limit; available = ledger - holds",
+    "I3": "no accepted payment is lost: final, or waiting in time",
+    "I4": "one identity moves money at most once",
+    "I5": "all accounts add up to 0, per currency",
+    "I6": "the ledger's treasury = the chain's balance",
+    "I7": "the gateway's totals = the ledger's",
+    "I8": "order per key; each event takes effect once",
+}
+
+_SHOWN_HASHES = 5
+_REACHED = {
+    "authorised": ("authorised", "captured", "settled"),
+    "captured": ("captured", "settled"),
+    "settled": ("settled",),
+}
+
+
+def render(report: Report, console: Console) -> None:
+    """Print the report."""
+    console.print(_payments(report))
+    if report.confusion:
+        console.print(_confusion(report.confusion))
+    console.print(_books(report.books))
+    if report.failures:
+        console.print("[bold red]The report does not hold:[/]")
+        for failure in report.failures:
+            console.print(f"  - {failure}", highlight=False, markup=False)
+    else:
+        console.print("[bold green]Every check holds.[/]")
+
+
+def _payments(report: Report) -> Table:
+    table = Table(title="Payments", title_justify="left", show_header=False)
+    table.add_column("what", no_wrap=True)
+    table.add_column("count", justify="right", no_wrap=True)
+    table.add_column("detail", overflow="fold")
+    states = report.states
+    for reason, count in report.skipped.items():
+        table.add_row("skipped", f"{count:,}", reason)
+    table.add_row("submitted", f"{report.submitted:,}", f"in {report.duration_seconds:,.1f} s")
+    table.add_row("accepted", f"{report.accepted:,}", f"{report.repeats:,} requests were repeated")
+    for code, count in report.rejected.items():
+        table.add_row("rejected", f"{count:,}", code)
+    authorised = sum(states.get(state, 0) for state in _REACHED["authorised"])
+    latency = report.latency_ms
+    table.add_row(
+        "authorised",
+        f"{authorised:,}",
+        "accepted → authorised, by the server's times: "
+        f"p50 {_milliseconds(latency['p50'])}, p99 {_milliseconds(latency['p99'])}",
+    )
+    table.add_row("declined", f"{states.get('declined', 0):,}", _listed(report.decline_reasons))
+    table.add_row("in review", f"{states.get('review', 0):,}", "waiting for a person, or for the deadline")
+    table.add_row("captured", f"{sum(states.get(state, 0) for state in _REACHED['captured']):,}", "")
+    shown = "\n".join(report.tx_hashes[:_SHOWN_HASHES])
+    more = len(report.tx_hashes) - _SHOWN_HASHES
+    table.add_row(
+        "settled on chain",
+        f"{states.get('settled', 0):,}",
+        f"{len(report.tx_hashes):,} transactions\n{shown}" + (f"\nand {more:,} more" if more > 0 else ""),
+    )
+    others = {"review", "declined", *_REACHED["authorised"]}
+    for state, count in states.items():
+        if state not in others:
+            table.add_row(state, f"{count:,}", "")
+    return table
+
+
+def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Table:
+    outcomes = list(dict.fromkeys(state for counts in confusion.values() for state in counts))
+    table = Table(title="The file's labels (never sent) against the outcomes", title_justify="left")
+    table.add_column("outcome")
+    for label in confusion:
+        table.add_column(label, justify="right")
+    for outcome in outcomes:
+        table.add_row(outcome, *(f"{counts.get(outcome, 0):,}" for counts in confusion.values()))
+    return table
+
+
+def _books(books: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title="The books", title_justify="left")
+    table.add_column("", no_wrap=True)
+    table.add_column("promise")
+    table.add_column("checked", justify="right")
+    table.add_column("violated", justify="right")
+    table.add_column("", no_wrap=True)
+    for name in INVARIANTS:
+        book = books.get(name)
+        if book is None:
+            table.add_row(name, PROMISES[name], "-", "-", "[red]not checked[/]")
+            continue
+        count = violations(book)
+        verdict = "[red]violated[/]" if count else "[green]holds[/]" if book["checked"] else "[red]nothing checked[/]"
+        table.add_row(name, PROMISES[name], f"{book['checked']:,}", f"{count:,}", verdict)
+    return table
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f} ms"

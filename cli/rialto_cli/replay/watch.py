@@ -1,0 +1,88 @@
+"""Follows the payments of a replay until each is final or in review.
+
+One request per poll asks for what changed since the last one, whatever the number of payments under way. A row that
+commits late can carry an older time of change than one already seen, so when the polls fall silent while payments are
+still under way, those are asked for by id.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from rialto_cli.replay.api import Api
+from rialto_cli.replay.tally import Tally
+
+PAGE = 1000
+RUN_FIELD, ROW_FIELD = "replay", "row"
+"""Metadata of every payment of a replay: which run it belongs to, and the row's number in the file."""
+
+_POLL_SECONDS = 1.0
+_SILENCE_SECONDS = 6.0
+_ASKED_BY_ID = 200
+
+
+class Watcher:
+    """Keeps a tally up to date through the operator's list of payments."""
+
+    def __init__(self, api: Api, admin_key: str, run: str, tally: Tally, *, patience_seconds: float) -> None:
+        self._api, self._key, self._run, self._tally = api, admin_key, run, tally
+        self._patience = patience_seconds
+        self._since: str | None = None
+        self._start: str | None = None
+
+    def note_created(self, created_at: str) -> None:
+        """Make sure that changes from this time on are seen: an earlier run's payments are older than this one's."""
+        if self._start is None or created_at < self._start:
+            self._start = self._since = created_at
+
+    async def follow(self, sending: asyncio.Event) -> bool:
+        """Poll until `sending` is over and nothing is under way. False: nothing moved for as long as we would wait."""
+        changes, moved_at, asked_at = -1, time.monotonic(), time.monotonic()
+        while True:
+            finished = sending.is_set()
+            await self.poll()
+            if finished and not self._tally.pending:
+                return True
+            if self._tally.changes != changes or not finished:
+                changes, moved_at = self._tally.changes, time.monotonic()
+            silent = time.monotonic() - moved_at
+            if silent > self._patience:
+                return False
+            if silent > _SILENCE_SECONDS and time.monotonic() - asked_at > _SILENCE_SECONDS:
+                await self._ask_by_id()
+                asked_at = time.monotonic()
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def poll(self) -> None:
+        """Take in every change since the last poll."""
+        if self._since is None:
+            return
+        since, cursor = self._since, None
+        while True:
+            query = {"updated_since": since, "limit": str(PAGE), "mode": "test"}
+            if cursor:
+                query["cursor"] = cursor
+            answer = await self._api.get("/v1/payments", key=self._key, query=query)
+            payments = answer.body.get("data", []) if answer.ok else []
+            for payment in payments:
+                self._take(payment)
+            cursor = answer.body.get("next_cursor")
+            if not payments or not answer.body.get("has_more") or not cursor:
+                break
+        # An accepted row of an earlier run may have moved the start back meanwhile: then the next poll begins there.
+        if self._since == since and payments:
+            self._since = str(payments[-1]["updated_at"])
+
+    async def _ask_by_id(self) -> None:
+        for payment_id in self._tally.pending_ids(_ASKED_BY_ID):
+            answer = await self._api.get(f"/v1/payments/{payment_id}", key=self._key)
+            if answer.ok:
+                self._take(answer.body)
+
+    def _take(self, payment: dict[str, Any]) -> None:
+        metadata = payment.get("metadata") or {}
+        if metadata.get(RUN_FIELD) != self._run:
+            return
+        place = self._tally.place_of(int(metadata[ROW_FIELD]))
+        if place is not None:
+            self._tally.update(place, payment)
