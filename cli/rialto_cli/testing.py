@@ -24,7 +24,7 @@ import pytest
 from psycopg import sql
 
 from rialto_cli.embedded import anvil as evm
-from rialto_cli.embedded import migrations, postgres, processes, secrets
+from rialto_cli.embedded import chain_state, migrations, postgres, processes, secrets
 
 TEMPLATE = "rialto_template"
 STOP_TIMEOUT_SECONDS = 20.0
@@ -138,7 +138,11 @@ class AnvilNode:
 
     def start(self) -> None:
         """Start the node (again), on the same port, and wait until it answers."""
-        arguments = evm.command(self.port, state_file=self._state_file, mnemonic=self._mnemonic)
+        arguments = evm.command(
+            self.port, directory=self._directory, state_file=self._state_file, mnemonic=self._mnemonic
+        )
+        if self._state_file is not None:
+            chain_state.Keeper(self._state_file).repair()
         with (self._directory / f"anvil-{self.port}.log").open("ab") as log:
             process = self._process = evm.start(arguments, self._directory, log)
         evm.wait_until_ready(self.url, lambda: process.poll() is None)

@@ -38,20 +38,17 @@ def program() -> Path:
     return found
 
 
-def command(port: int, *, state_file: Path | None, mnemonic: str | None = None) -> list[str | Path]:
-    """The command line: a block each second, and the whole state on disk each second and at the end."""
-    arguments: list[str | Path] = [
-        program(),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--block-time",
-        "1",
-        "--quiet",
-    ]
+def command(port: int, *, directory: Path, state_file: Path | None, mnemonic: str | None = None) -> list[str | Path]:
+    """The command line: a block each second, and the whole state on disk each second and at the end.
+
+    Without `--prune-history N` it writes every block's whole state to disk for ever (3 GB within minutes); without a
+    number it keeps no history at all, and nobody can ask for a balance at a confirmed block. One funded account keeps
+    the dumps small. The gas limit is twice the default, for batches of a hundred settlements and more.
+    """
+    arguments: list[str | Path] = [program(), "--host", "127.0.0.1", "--port", str(port), "--block-time", "1"]
+    arguments += ["--prune-history", "64", "--cache-path", directory / "cache", "--gas-limit", "60000000", "--quiet"]
     if mnemonic is not None:
-        arguments += ["--mnemonic", mnemonic]
+        arguments += ["--accounts", "1", "--mnemonic", mnemonic]
     if state_file is not None:
         arguments += ["--state", state_file, "--state-interval", "1"]
     return arguments

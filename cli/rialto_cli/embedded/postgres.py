@@ -166,7 +166,7 @@ def _run_initdb(target: Path, password_file: Path, account: Account | None, *, s
     # The locale of whoever runs us may not exist on the machine; the cluster's is fixed above.
     process = launch(
         command,
-        environment={"LC_ALL": "C", "PATH": os.environ.get("PATH", "")},
+        environment=server_environment(),
         working_directory=target,
         output=subprocess.PIPE,
         account=account,
@@ -197,11 +197,21 @@ def configure(cluster: Path, port: int, overrides: Mapping[str, str] | None = No
             os.chown(path, account.uid, account.gid)
 
 
+def server_command(cluster: Path) -> list[str | Path]:
+    """The command line of the server on a configured cluster."""
+    return [programs() / "postgres", "-D", cluster.resolve()]
+
+
+def server_environment() -> dict[str, str]:
+    """Nothing of the caller's locale or PG* variables reaches the server."""
+    return {"LC_ALL": "C", "PATH": os.environ.get("PATH", "")}
+
+
 def start(cluster: Path, output: IO[bytes] | int) -> "subprocess.Popen[bytes]":
     """Start the server on a configured cluster. It shuts down fast (SIGINT) when we die."""
     return launch(
-        [programs() / "postgres", "-D", cluster],
-        environment={"LC_ALL": "C", "PATH": os.environ.get("PATH", "")},
+        server_command(cluster),
+        environment=server_environment(),
         working_directory=cluster,
         output=output,
         death_signal=signal.SIGINT,

@@ -108,6 +108,14 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
         pass
 
 
+def memory_bytes(pid: int) -> int:
+    """The resident memory of a process, 0 when it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     """Whether a server could listen on this port now."""
     with socket.socket() as probe:

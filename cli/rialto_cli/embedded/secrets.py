@@ -1,7 +1,7 @@
 """The secrets of one data directory: made once, kept in secrets.json, readable by its owner only."""
 
+import base64
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,14 +87,9 @@ def _create() -> Secrets:
         superuser_password=secrets.token_urlsafe(24),
         role_passwords=passwords(),
         service_token_secret=secrets.token_urlsafe(48),
-        keyring_master_key=secrets.token_hex(32),
+        keyring_master_key=base64.b64encode(secrets.token_bytes(32)).decode(),
         gateway_admin_key="ak_" + secrets.token_urlsafe(32),
         gateway_api_key_pepper=secrets.token_urlsafe(32),
         chain_mnemonic=str(mnemonic),
         chain_operator_key="0x" + bytes(account.key).hex(),
     )
-
-
-def owner_only(path: Path) -> bool:
-    """Whether nobody but the file's owner may read it."""
-    return os.stat(path).st_mode & 0o077 == 0

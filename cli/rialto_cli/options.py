@@ -1,0 +1,21 @@
+"""Options that many commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_DATA_DIR = Path(".rialto")
+DEFAULT_PORT = 8080
+
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        envvar="RIALTO_DATA_DIR",
+        file_okay=False,
+        help="Where the platform keeps everything it knows.",
+    ),
+]
+Port = Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="The public API's port.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
