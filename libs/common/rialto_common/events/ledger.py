@@ -94,6 +94,7 @@ class PostingRefused(EventData):
     mode: Mode
     step: Literal["authorise", "capture", "void", "settle"]
     capture_id: CaptureId | None = None
+    amount_minor: MinorUnits | None = None
     code: str
     detail: str
 
