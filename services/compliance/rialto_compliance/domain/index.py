@@ -36,6 +36,8 @@ _JOINED_MINIMUM = 5
 # Words of up to this many letters (and common, so of little weight) are not joined with a neighbour.
 _MAXIMUM_JOINABLE = 8
 _REMEMBERED_WORDS = 20_000
+# Scores are rounded to four digits, so one may reach the cut-off from just below.
+_ROUNDING = 0.0001
 # From this similarity on, a word that no list holds is taken for a spelling of the listed one, and weighs as much.
 _SAME_WORD = 0.9
 
@@ -178,35 +180,56 @@ class Index:
         weights: Sequence[float],
         joined: dict[int, list[Pair]],
     ) -> Iterable[int]:
-        """Return the names that could reach the cut-off, judged by an upper bound of what may be paired.
-
-        A score of c needs at least c / (2 - c) of either side paired (harmonic mean, the other side whole).
-        """
-        needed = self.cutoff / (2.0 - self.cutoff)
+        """Return the names that could reach the cut-off, judged by upper bounds of what may pair on either side."""
+        cutoff = self.cutoff - _ROUNDING
         total = sum(weights)
-        reach: dict[int, float] = {}
-        for number, pairs in joined.items():
-            reach[number] = sum(weights[at] for pair in pairs for at in pair.query)
-        rarest_first = sorted(range(len(query)), key=lambda at: -weights[at])
-        remaining = total
-        for at in rarest_first:
-            opening = remaining >= needed * total
-            remaining -= weights[at]
+        # A score of c needs at least c / (2 - c) of either side paired (harmonic mean, the other side whole).
+        needed = total * cutoff / (2.0 - cutoff)
+        reach = self._reach(query, similar, weights, joined, needed)
+        initials = {word: weight for word, weight in zip(query, weights, strict=True) if len(word) == 1}
+        granted = sum(initials.values())
+        alike: set[str] = set().union(*similar)
+        for number, reached in reach.items():
+            if reached + granted < needed:
+                continue
+            if number not in joined:
+                listed = self._names[number]
+                pairable = 0.0
+                for word, weight in zip(listed.words, listed.weights, strict=True):
+                    if word in alike or word[0] in initials:
+                        pairable += weight
+                of_query, of_listed = min(1.0, (reached + granted) / total), pairable / listed.weight
+                if 2.0 * of_query * of_listed < cutoff * (of_query + of_listed):
+                    continue
+            yield number
+
+    def _reach(
+        self,
+        query: Sequence[str],
+        similar: Sequence[dict[str, float]],
+        weights: Sequence[float],
+        joined: dict[int, list[Pair]],
+        needed: float,
+    ) -> dict[int, float]:
+        """Return per name how much of the query's weight its words could pair, initials aside.
+
+        Rare words go first; once the rest together weighs less than what is needed, it opens no more names. Initials go
+        last: they pair with words that nobody searched for, so until then they count as what may still come.
+        """
+        reach = {number: sum(weights[at] for pair in pairs for at in pair.query) for number, pairs in joined.items()}
+        remaining = sum(weights)
+        for at in sorted(range(len(query)), key=lambda at: (len(query[at]) == 1, -weights[at])):
+            opening = remaining >= needed
             weight = weights[at]
+            remaining -= weight
             seen: dict[int, float] = {}
             for word, similarity in similar[at].items():
                 for number in self._postings[word]:
                     if similarity > seen.get(number, 0.0):
                         seen[number] = similarity
-            if opening:
-                for number, similarity in seen.items():
-                    reach[number] = reach.get(number, 0.0) + similarity * weight
-            else:
-                for number in reach.keys() & seen.keys():
-                    reach[number] += seen[number] * weight
-        # Initials pair without being searched for; what they weigh is granted to every candidate.
-        initials = sum(weight for word, weight in zip(query, weights, strict=True) if len(word) == 1)
-        return [number for number, reached in reach.items() if reached + initials >= needed * total]
+            for number in seen if opening else reach.keys() & seen.keys():
+                reach[number] = reach.get(number, 0.0) + seen[number] * weight
+        return reach
 
     def _query_weight(self, word: str, similar: dict[str, float]) -> float:
         """Weigh a word as the lists know it, else as the listed word it resembles most, else as unheard of."""

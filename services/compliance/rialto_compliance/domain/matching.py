@@ -169,7 +169,7 @@ def features_of(alignment: Alignment, positions: Sequence[int], listed_tokens: i
 def pairs_between(
     query: Sequence[str], similar: Sequence[Mapping[str, float]], listed: Sequence[str], listed_weights: Sequence[float]
 ) -> list[Pair]:
-    """Return every admissible pair of single words, initials included.
+    """Return every admissible pair of single words. An initial in the query stands for any word it begins.
 
     Args: query: the words asked for. similar: per query word, the listed words like it and how alike they are.
     """
@@ -179,7 +179,7 @@ def pairs_between(
         initial = len(word) == 1
         for j, other in enumerate(listed):
             similarity = like.get(other, 0.0)
-            if not similarity and (initial or len(other) == 1) and word[0] == other[0]:
+            if initial and not similarity and word == other[0]:
                 similarity = INITIAL_SIMILARITY
             if similarity:
                 found.append(Pair(similarity, listed_weights[j], (i,), (j,)))

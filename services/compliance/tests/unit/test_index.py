@@ -18,7 +18,7 @@ LISTED_NAMES = [(entity.entity_id, name) for entity in FIXTURE_LISTS[0].entities
 INDEX = Index(FIXTURE_LISTS, cutoff=POLICY.review_score)
 
 SYLLABLES = st.sampled_from(["ka", "lo", "mir", "zan", "tu", "bel", "vo", "shi", "ren", "dok", "al", "qu", "pe"])
-WORDS = st.lists(SYLLABLES, min_size=1, max_size=4).map("".join)
+WORDS = st.lists(SYLLABLES, min_size=1, max_size=4).map("".join) | st.sampled_from("kmtv")
 NAMES = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)
 
 
@@ -65,8 +65,8 @@ def test_screening_is_deterministic_and_the_memory_changes_nothing(names: list[s
     assert index.remembered(query) == first == index.screen(query) == index_of(*names).screen(query)
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(NAMES, min_size=1, max_size=8), NAMES)
+@settings(max_examples=500, deadline=None)
+@given(st.lists(NAMES, min_size=1, max_size=10), NAMES)
 def test_pruning_candidates_never_loses_a_hit(names: list[str], query: str) -> None:
     """What a search with the real cut-off returns equals the better part of one that prunes almost nothing."""
     pruned = found(index_of(*names), query)
@@ -170,3 +170,19 @@ def test_the_fixture_file_reads_as_plain_csv() -> None:
         rows = list(csv.DictReader(lines))
     assert len(rows) == 40
     assert all(len(tokens(row["name"])) >= 2 for row in rows)
+
+
+GIVEN = (
+    "Maria José John Mohammed Fatima Wei Li Anna Ivan Olga Yuki Hiroshi Priya Raj Ahmed Omar Chen Sofia Lucas Emma "
+    "Noah Olivia Liam Aisha Kwame Ngozi Ingrid Lars Zoltán Łukasz Дмитрий محمد 유진 桃子"
+).split()
+FAMILY = (
+    "Garcia Smith Nguyen Kim Müller Rossi Ivanov Singh Khan Ali Hassan Tanaka Sato Wang Zhang Silva Santos Martin "
+    "Dubois Novak Kowalski Andersson Hansen Okafor Mensah Cohen Levi Papadopoulos Öztürk Петров علي 박 田中 O'Neill"
+).split()
+
+
+def test_ordinary_names_never_meet_the_fixture_list() -> None:
+    ordinary = [f"{given} {family}" for given in GIVEN for family in FAMILY]
+    assert len(ordinary) > 1000
+    assert [name for name in ordinary if INDEX.screen(name)] == []

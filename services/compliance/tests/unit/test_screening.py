@@ -53,7 +53,7 @@ class World:
             mode="test",
             amount_minor=amount_minor,
             currency=currency,
-            payment_method={"type": "wallet", "wallet_id": self.runtime.ids.mint()},  # type: ignore[arg-type]
+            payment_method={"type": "wallet", "wallet_id": self.runtime.ids.mint()},
             capture_method="automatic",
             payer=self.sealed(payer),
             payee=None if payee == "" else self.sealed(payee),
