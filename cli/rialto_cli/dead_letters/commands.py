@@ -16,9 +16,7 @@ Group = Annotated[str | None, typer.Option("--group", "-g", help="Only this cons
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    dlq = typer.Typer(
-        help="Events that a service has set aside because it could not handle them.", no_args_is_help=True
-    )
+    dlq = typer.Typer(help="Events that a service could not handle and has set aside.", no_args_is_help=True)
     dlq.command("list")(list_keys)
     dlq.command("show")(show_key)
     dlq.command("replay")(replay)
@@ -110,7 +108,10 @@ def _chosen(service: str | None) -> Sequence[str]:
 
 
 def _parked(dead_letters: Any, service: str | None, group: str | None, key: str | None) -> list[dict[str, Any]]:
-    """The parked keys that are meant. Raises: OperatorError: there are none, or a service that may have some is silent."""
+    """The parked keys that are meant.
+
+    Raises: OperatorError: there are none, as far as the services answer.
+    """
     rows, silent = dead_letters.overview(_chosen(service))
     meant = [row for row in rows if key in (None, row["key"]) and group in (None, row["consumer_group"])]
     if not meant:

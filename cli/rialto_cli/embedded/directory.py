@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -80,13 +80,8 @@ def choose_ports(remembered: dict[str, int], public_port: int) -> dict[str, int]
         if port is not None and port not in chosen.values() and port_is_free(port):
             chosen[name] = port
     missing = [name for name in others if name not in chosen]
-    chosen.update(zip(missing, free_ports(len(missing), taken=taken(chosen.values())), strict=True))
+    chosen.update(zip(missing, free_ports(len(missing), taken=chosen.values()), strict=True))
     return chosen
-
-
-def taken(ports: Iterable[int]) -> set[int]:
-    """Ports that are spoken for."""
-    return set(ports)
 
 
 def listener(port: int) -> str:

@@ -13,6 +13,8 @@ from typing import IO
 
 import psutil  # type: ignore[import-untyped]
 
+from rialto_cli.errors import OperatorError
+
 LAUNCHER = Path(__file__).with_name("launcher.py")
 # Below the range from which Linux takes ports for outgoing connections (32768-60999): a listener that restarts would
 # otherwise now and then find its port taken by some connection.
@@ -131,15 +133,20 @@ def free_ports(count: int, *, taken: Iterable[int] = ()) -> list[int]:
     """`count` different ports that nothing listens on now.
 
     Starts at a place that depends on the process, so that two runs beside each other seldom try the same ones.
+
+    Raises: OperatorError: there are not so many.
     """
     found: list[int] = []
     used = set(taken)
     start = (os.getpid() * 131 + time.monotonic_ns() // 1000) % len(PORT_RANGE)
     for step in range(len(PORT_RANGE)):
+        if len(found) == count:
+            return found
         port = PORT_RANGE[(start + step) % len(PORT_RANGE)]
         if port not in used and port_is_free(port):
             found.append(port)
-            used.add(port)
-            if len(found) == count:
-                return found
-    raise OSError(f"fewer than {count} free ports in {PORT_RANGE.start}-{PORT_RANGE.stop}")
+    raise OperatorError(
+        "There are no free ports",
+        f"fewer than {count} between {PORT_RANGE.start} and {PORT_RANGE.stop} can be listened on",
+        "stop some of this machine's servers",
+    )

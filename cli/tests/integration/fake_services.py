@@ -6,7 +6,7 @@ from pathlib import Path
 
 NAMES = ("gateway", "fraud", "compliance", "ledger", "chain_bridge")
 
-_PROGRAM = '''
+_PROGRAM = """
 import json, os, signal, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 ThreadingHTTPServer(("127.0.0.1", int(os.environ[PREFIX + "HTTP_PORT"])), Handler).serve_forever()
-'''
+"""
 
 
 def install(folder: Path) -> Path:

@@ -1,0 +1,307 @@
+"""`rialto up` and `status` as a person meets them: real PostgreSQL and anvil, stand-ins for the five services."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from rialto_cli.embedded import processes
+from rialto_cli.embedded.services import PROGRAMS
+
+from .fake_services import install
+
+START_TIMEOUT_SECONDS = 60.0
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout_seconds: float = 30.0) -> Any:
+    """Return what the condition returns as soon as that is true."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {timeout_seconds} s: {what}"
+        time.sleep(0.05)
+
+
+class Rialto:
+    """Runs `rialto` on one data directory, with the stand-ins on the path."""
+
+    def __init__(self, data_dir: Path, fakes: Path, prefix: tuple[str, ...] = ()) -> None:
+        self.data_dir = data_dir
+        self.port = processes.free_ports(1)[0]
+        self.environment = {**os.environ, "PYTHONPATH": str(fakes), "COLUMNS": "200"}
+        self._prefix = prefix
+        self._started: list[subprocess.Popen[str]] = []
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of `rialto ...`."""
+        return [*self._prefix, sys.executable, "-m", "rialto_cli", *arguments, "--data-dir", str(self.data_dir)]
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end."""
+        return subprocess.run(
+            self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=90, check=False
+        )
+
+    def up(self) -> "subprocess.Popen[str]":
+        """Start the platform, and return when it has said how to reach it."""
+        process = subprocess.Popen(
+            self.command("up", "--port", str(self.port)),
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._started.append(process)
+        assert process.stdout is not None
+        output = ""
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while "Stop: Ctrl-C" not in output:
+            line = process.stdout.readline()
+            output += line
+            assert line, f"`rialto up` ended with status {process.wait()}: {output}"
+            assert time.monotonic() < deadline, output
+        self.said = output
+        return process
+
+    def status(self) -> dict[str, Any]:
+        """The document of `rialto status --json`; everything must be ready."""
+        result = self.run("status", "--json")
+        assert result.returncode == 0, result.stdout + result.stderr
+        return dict(json.loads(result.stdout))
+
+    def processes(self) -> dict[str, psutil.Process]:
+        """The running programs, from the status."""
+        return {name: psutil.Process(each["pid"]) for name, each in self.status()["services"].items()}
+
+    def end(self) -> None:
+        """Stop whatever this test started."""
+        for process in self._started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def fakes() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="rialto-fakes-") as name:
+        Path(name).chmod(0o755)
+        yield install(Path(name) / "packages")
+
+
+@pytest.fixture
+def rialto(tmp_path: Path, fakes: Path) -> Iterator[Rialto]:
+    # pytest's folders are 0700 and root's when root runs this: below one, PostgreSQL's account may not look.
+    platform = Rialto(tmp_path / "data", fakes)
+    yield platform
+    platform.end()
+
+
+def said_in_three_lines(result: "subprocess.CompletedProcess[str]") -> str:
+    """Assert that a command failed as a command should, and return what it said."""
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert re.fullmatch(r"(.+\.)\n  Why:  .+\.\n  Next: .+\.\n", result.stderr), result.stderr
+    return result.stderr
+
+
+def test_up_tells_how_to_make_a_payment_and_status_is_ready(rialto: Rialto) -> None:
+    rialto.up()
+    status = rialto.status()
+    assert set(status["services"]) == set(PROGRAMS)
+    assert all(each["pid"] and each["port"] for each in status["services"].values())
+    assert status["services"]["gateway"]["port"] == rialto.port
+    assert status["test_key"] in rialto.said
+    assert f"curl -sS http://127.0.0.1:{rialto.port}/v1/payments" in rialto.said
+    assert status["admin_key"]
+    with psycopg.connect(status["auditor_dsn"]) as connection:
+        assert connection.execute("SELECT current_user").fetchone() == ("rialto_auditor",)
+        settings = {name: connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit")}
+    assert settings == {"fsync": ("on",), "synchronous_commit": ("on",)}
+
+
+def test_ctrl_c_stops_everything_and_the_next_start_has_the_same_ports(rialto: Rialto) -> None:
+    up = rialto.up()
+    before = rialto.status()
+    programs = list(rialto.processes().values())
+    up.send_signal(signal.SIGINT)
+    assert up.wait(30) == 0
+    assert not [p for p in programs if p.is_running()]
+    assert "is not running" in said_in_three_lines(rialto.run("status", "--json"))
+
+    rialto.up()
+    after = rialto.status()
+    assert {n: s["port"] for n, s in after["services"].items()} == {n: s["port"] for n, s in before["services"].items()}
+    assert after["test_key"] == before["test_key"]
+
+
+def test_nothing_outlives_a_killed_up_and_the_next_one_recovers(rialto: Rialto) -> None:
+    up = rialto.up()
+    programs = rialto.processes()
+    everything = [*programs.values(), *(child for p in programs.values() for child in p.children(recursive=True))]
+    up.kill()
+    up.wait()
+    wait_for(lambda: not [p for p in everything if p.is_running()], "the programs are gone", 15)
+    rialto.up()
+    assert rialto.status()["ready"]
+
+
+@pytest.mark.parametrize("name", ["postgres", "anvil", "ledger"])
+def test_a_killed_program_is_started_again_on_its_port(rialto: Rialto, name: str) -> None:
+    rialto.up()
+    before = rialto.status()["services"]
+    victim = psutil.Process(before[name]["pid"])
+    victim.kill()
+
+    def recovered() -> Any:
+        result = rialto.run("status", "--json")
+        after = json.loads(result.stdout)["services"] if result.returncode == 0 else None
+        return after if after and after[name]["pid"] != victim.pid else None
+
+    after = wait_for(recovered, f"{name} is ready again")
+    assert after[name]["port"] == before[name]["port"]
+    others = set(PROGRAMS) - {name}
+    assert {n: after[n]["pid"] for n in others} == {n: before[n]["pid"] for n in others}
+
+
+def test_a_killed_postgres_is_back_though_a_backend_is_busy(rialto: Rialto) -> None:
+    rialto.up()
+    status = rialto.status()
+    postmaster = psutil.Process(status["services"]["postgres"]["pid"])
+    with closing(psycopg.connect(status["auditor_dsn"])) as connection:
+        backend = psutil.Process(connection.info.backend_pid)
+        connection.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1000000000)")
+        postmaster.kill()
+        wait_for(lambda: not backend.is_running(), "the orphaned backend is gone")
+    wait_for(lambda: rialto.run("status").returncode == 0, "PostgreSQL is back")
+
+
+def test_a_second_up_on_the_same_directory_is_refused(rialto: Rialto) -> None:
+    up = rialto.up()
+    said = said_in_three_lines(rialto.run("up", "--port", str(processes.free_ports(1)[0])))
+    assert "already running" in said
+    assert str(up.pid) in said
+    assert rialto.status()["ready"]
+
+
+def test_a_port_in_use_is_named_with_its_owner(rialto: Rialto) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", rialto.port))
+        other.listen()
+        said = said_in_three_lines(rialto.run("up", "--port", str(rialto.port)))
+    assert f"Port {rialto.port} is in use" in said
+    assert str(os.getpid()) in said
+    assert "--port" in said
+
+
+def test_a_service_that_cannot_start_ends_the_start_with_its_own_words(rialto: Rialto) -> None:
+    rialto.environment["FAKE_BROKEN"] = "fraud"
+    result = rialto.run("up", "--port", str(rialto.port))
+    assert result.returncode == 1
+    assert "fraud does not start" in result.stderr
+    assert "the model file is missing" in result.stderr
+    assert "logs/fraud.log" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_directory_that_cannot_be_made_is_explained(rialto: Rialto, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    rialto.data_dir = tmp_path / "file" / "data"
+    said = said_in_three_lines(rialto.run("up", "--port", str(rialto.port)))
+    assert "cannot be written" in said
+    assert "--data-dir" in said
+
+
+def mounted(tmp_path: Path, options: str) -> tuple[str, ...]:
+    """A command prefix that runs a command with a file system of its own mounted on tmp_path/disk."""
+    (tmp_path / "disk").mkdir()
+    mount = f'mount -t tmpfs -o {options} none "{tmp_path}/disk" && exec "$@"'
+    prefix = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)), "sh", "-c", mount, "sh")
+    if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this machine lets nobody mount a file system")
+    return prefix
+
+
+def test_a_full_disk_is_explained(tmp_path: Path, fakes: Path) -> None:
+    rialto = Rialto(tmp_path / "disk" / "data", fakes, mounted(tmp_path, "size=32m"))
+    said = said_in_three_lines(rialto.run("up", "--port", str(rialto.port)))
+    assert "is full" in said
+    assert "free some space" in said
+
+
+def test_a_read_only_directory_is_explained(tmp_path: Path, fakes: Path) -> None:
+    rialto = Rialto(tmp_path / "disk" / "data", fakes, mounted(tmp_path, "ro"))
+    said = said_in_three_lines(rialto.run("up", "--port", str(rialto.port)))
+    assert "Read-only file system" in said
+    assert "--data-dir" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="run as a user, every other test here shows the same")
+def test_up_works_for_an_ordinary_user(fakes: Path) -> None:
+    # Through our own launcher: this Python may lie below a directory that only root may enter.
+    nobody = "65534:65534"
+    prefix = (sys.executable, "-I", "-S", str(processes.LAUNCHER), str(os.getpid()), "15", nobody)
+    with tempfile.TemporaryDirectory(prefix="rialto-user-") as name:
+        os.chown(name, 65534, 65534)
+        rialto = Rialto(Path(name) / "data", fakes, prefix)
+        rialto.environment |= {"HOME": name}
+        try:
+            rialto.up()
+            programs = rialto.processes()
+            assert {p.uids().effective for p in programs.values()} == {65534}
+            secrets_file = rialto.data_dir / "secrets.json"
+            assert secrets_file.stat().st_mode & 0o077 == 0
+        finally:
+            rialto.end()
+
+
+def test_migrate_works_without_a_running_platform_and_twice(rialto: Rialto) -> None:
+    first = rialto.run("migrate")
+    assert first.returncode == 0, first.stderr
+    assert "applied common/0001" in first.stdout
+    second = rialto.run("migrate")
+    assert second.returncode == 0
+    assert "nothing to apply" in second.stdout
+
+
+def test_of_two_starts_at_once_one_runs_and_one_is_refused(rialto: Rialto) -> None:
+    both = [
+        subprocess.Popen(
+            rialto.command("up", "--port", str(port)),
+            env=rialto.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for port in processes.free_ports(2)
+    ]
+    try:
+        wait_for(lambda: any(p.poll() is not None for p in both), "one of them has ended")
+        wait_for(lambda: rialto.run("status").returncode == 0, "the other is up")
+        assert [p.poll() for p in both].count(None) == 1
+    finally:
+        for process in both:
+            process.terminate()
+        said = {process.wait(30): process.communicate()[1] for process in both}
+    assert set(said) == {0, 1}
+    assert "already running" in said[1]
