@@ -21,6 +21,7 @@ import orjson
 from rialto_cli.errors import OperatorError
 
 _FIRST_PAUSE_SECONDS = 0.05
+_PAUSE_GROWTH = 1.5
 _LONGEST_PAUSE_SECONDS = 2.0
 _CALL_TIMEOUT_SECONDS = 30.0
 _CONNECT_TIMEOUT_SECONDS = 5.0
@@ -115,7 +116,7 @@ class Api:
             self.repeats += 1
             # Spread out, so that a platform that comes back does not meet every caller in the same millisecond.
             await asyncio.sleep(max(wait, pause) * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS)
 
     async def _once(
         self, method: str, path: str, headers: dict[str, str], data: bytes | None, query: Mapping[str, str] | None

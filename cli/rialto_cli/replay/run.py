@@ -41,6 +41,7 @@ class Options:
     pace: Pace
     run: str
     patience_seconds: float
+    poll_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,14 @@ async def _pay(selection: Selection, platform: Platform, options: Options, progr
     connections = options.pace.in_flight + 4
     async with Api(platform.base_url, patience_seconds=options.patience_seconds, connections=connections) as api:
         scene = await _set_scene(api, selection, platform, options, progress)
-        watcher = Watcher(api, platform.admin_key, scene.token, tally, patience_seconds=options.patience_seconds)
+        watcher = Watcher(
+            api,
+            platform.admin_key,
+            scene.token,
+            tally,
+            patience_seconds=options.patience_seconds,
+            poll_seconds=options.poll_seconds,
+        )
         began = time.monotonic()
         showing = asyncio.create_task(keep_showing(progress, tally))
         try:

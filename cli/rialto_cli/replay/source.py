@@ -33,6 +33,8 @@ DEFAULT_EPOCH = datetime(2018, 4, 1, tzinfo=UTC)
 _BATCH_ROWS = 65_536
 _DAY_MICROSECONDS = 86_400_000_000
 _SHOWN_BAD_ROWS = 5
+_IN_ORDER = pa.csv.ReadOptions(use_threads=False, block_size=1 << 22)
+"""The parser numbers rows only when it reads them one block after the other."""
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -143,7 +145,7 @@ def _column_names(path: Path) -> list[str]:
     if _is_parquet(path):
         with pa.parquet.ParquetFile(path) as parquet:
             return list(parquet.schema_arrow.names)
-    with pa.input_stream(str(path)) as stream, pa.csv.open_csv(stream, parse_options=_lenient([])) as reader:
+    with pa.input_stream(str(path)) as stream, pa.csv.open_csv(stream, _IN_ORDER, _lenient([])) as reader:
         return list(reader.schema.names)
 
 
@@ -167,13 +169,12 @@ def _batches(path: Path, names: list[str], malformed: list[tuple[int, str]]) -> 
                 yield np.arange(start, start + batch.num_rows), batch
                 start += batch.num_rows
         return
-    reading = pa.csv.ReadOptions(use_threads=False, block_size=1 << 22)
     converting = pa.csv.ConvertOptions(
         include_columns=names, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
     )
     with (
         pa.input_stream(str(path), compression="detect") as stream,
-        pa.csv.open_csv(stream, reading, _lenient(malformed), converting) as reader,
+        pa.csv.open_csv(stream, _IN_ORDER, _lenient(malformed), converting) as reader,
     ):
         for batch in reader:
             positions = _numbers_around(start, batch.num_rows, [number for number, _ in malformed])

@@ -16,17 +16,18 @@ PAGE = 1000
 RUN_FIELD, ROW_FIELD = "replay", "row"
 """Metadata of every payment of a replay: which run it belongs to, and the row's number in the file."""
 
-_POLL_SECONDS = 1.0
-_SILENCE_SECONDS = 6.0
+_SILENT_POLLS = 6
 _ASKED_BY_ID = 200
 
 
 class Watcher:
     """Keeps a tally up to date through the operator's list of payments."""
 
-    def __init__(self, api: Api, admin_key: str, run: str, tally: Tally, *, patience_seconds: float) -> None:
+    def __init__(
+        self, api: Api, admin_key: str, run: str, tally: Tally, *, patience_seconds: float, poll_seconds: float
+    ) -> None:
         self._api, self._key, self._run, self._tally = api, admin_key, run, tally
-        self._patience = patience_seconds
+        self._patience, self._poll_seconds = patience_seconds, poll_seconds
         self._since: str | None = None
         self._start: str | None = None
 
@@ -48,10 +49,10 @@ class Watcher:
             silent = time.monotonic() - moved_at
             if silent > self._patience:
                 return False
-            if silent > _SILENCE_SECONDS and time.monotonic() - asked_at > _SILENCE_SECONDS:
+            if min(silent, time.monotonic() - asked_at) > _SILENT_POLLS * self._poll_seconds:
                 await self._ask_by_id()
                 asked_at = time.monotonic()
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(self._poll_seconds)
 
     async def poll(self) -> None:
         """Take in every change since the last poll."""
