@@ -42,6 +42,7 @@ def read_lists(paths: Iterable[Path]) -> tuple[SanctionsList, ...]:
 
     Raises: ListUnreadable: a file is missing, has an unknown first line, a row too short, or no entries.
     """
+    paths = tuple(paths)
     kinds: dict[tuple[str, str], str] = {}
     names: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
     for path in paths:
@@ -54,6 +55,9 @@ def read_lists(paths: Iterable[Path]) -> tuple[SanctionsList, ...]:
             names[entity].update(dict.fromkeys(row.names))
         if not count:
             raise ListUnreadable(str(path), "it holds no entries")
+    if not kinds:
+        # Aliases alone name nobody, and a screening against nobody would clear everyone.
+        raise ListUnreadable(" and ".join(map(str, paths)) or "(none)", "no entity is listed")
     return tuple(_merged(kinds, names))
 
 

@@ -62,6 +62,13 @@ def test_a_missing_or_broken_file_is_refused_by_name(tmp_path: Path) -> None:
         read_lists([broken])
 
 
+def test_lists_that_name_nobody_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ListUnreadable, match=r"alt\.csv.*no entity"):
+        read_lists([write(tmp_path, "alt.csv", ALT)])
+    with pytest.raises(ListUnreadable):
+        read_lists([])
+
+
 def test_the_fixture_ships_forty_invented_entities() -> None:
     (fixture,) = read_lists([FIXTURE])
     assert (fixture.list_id, len(fixture.entities)) == ("fixture", 40)
