@@ -50,9 +50,9 @@ def ensure(installation: Installation) -> Demo:
     payee = "0x" + sha256(installation.secrets.chain_operator_key.encode()).hexdigest()[:40]
     with httpx.Client(base_url=installation.url(GATEWAY), timeout=10.0) as client:
         merchant = _post(
-            client, "/v1/merchants", {"name": "Demo shop", "country": "US", "payee_address": payee}, admin, "merchant"
+            client, "/v1/merchants", {"name": "Demo shop", "country": "US", "settlement_address": payee}, admin, "merchant"
         )
-        key = str(merchant["test_key"])
+        key = str(merchant["keys"]["test"])
         wallet = _post(client, "/v1/wallets", {"currency": CURRENCY}, key, "wallet")
         _post(client, f"/v1/wallets/{wallet['id']}/top_ups", {"amount_minor": TOP_UP_MINOR}, key, "top-up")
     demo = Demo(str(merchant["id"]), key, str(wallet["id"]))

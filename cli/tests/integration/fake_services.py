@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.answer(201, {{"id": NAME + self.path.replace("/", "_"), "test_key": "sk_test_fake"}})
+        self.answer(201, {{"id": NAME + self.path.replace("/", "_"), "keys": {{"test": "sk_test_fake"}}}})
 
     def answer(self, status, body):
         self.send_response(status)
