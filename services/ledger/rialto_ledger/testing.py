@@ -46,6 +46,7 @@ def top_up(
     return commands.PostEntry(
         entry_id=number_id("top_up", entry),
         kind="top_up",
+        about=spec.id,
         mode="test",
         shard=spec.shard,
         merchant_id=None,

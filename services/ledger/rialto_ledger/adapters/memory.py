@@ -1,7 +1,7 @@
 """The books in memory: for simulation and tests, under the same contract as PostgreSQL."""
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -153,6 +153,10 @@ class MemoryReader:
         """Return a payment's entries, oldest first."""
         found = [entry for entry in self._books.entries.values() if entry.payment_id == payment_id]
         return sorted(found, key=lambda entry: (entry.recorded_at, entry.id))
+
+    async def codes(self, account_ids: Iterable[UUID]) -> dict[UUID, str]:
+        """Return what these accounts are called."""
+        return {account_id: self._books.accounts[account_id].spec.code for account_id in account_ids}
 
 
 def _pick(rows: Mapping[UUID, Value], wanted: frozenset[UUID]) -> dict[UUID, Value]:

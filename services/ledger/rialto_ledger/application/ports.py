@@ -1,16 +1,26 @@
 """What the use cases need from storage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from rialto_common.errors import PaymentError
+
 from rialto_ledger.domain.account import Account, AccountSpec, Mode
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import LedgerState
-from rialto_ledger.domain.commands import ExpireHold
+from rialto_ledger.domain.commands import Command, ExpireHold
 from rialto_ledger.domain.journal import JournalEntry
+from rialto_ledger.domain.outcomes import Outcome
+
+
+class ConcurrentPosting(PaymentError):
+    """Another transaction wrote what this batch took to be free; posting the batch again sees it."""
+
+    code = "concurrent_posting"
+    retryable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +70,16 @@ class Reader(Protocol):
 
     async def entries_of_payment(self, payment_id: UUID) -> Sequence[JournalEntry]:
         """Return a payment's entries, oldest first."""
+        ...
+
+    async def codes(self, account_ids: Iterable[UUID]) -> dict[UUID, str]:
+        """Return what these accounts are called."""
+        ...
+
+
+class Poster(Protocol):
+    """Posts single commands, durable before it answers."""
+
+    async def post(self, command: Command) -> Outcome:
+        """Return what the command came to."""
         ...

@@ -1,12 +1,13 @@
 """The one way by which anything is written: load, decide, save, in the transaction of the caller."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from rialto_ledger.application.ports import Keys, Ledger
 from rialto_ledger.domain import chart
-from rialto_ledger.domain.account import AccountSpec
+from rialto_ledger.domain.account import Account, AccountSpec
 from rialto_ledger.domain.batch import Decision, decide
 from rialto_ledger.domain.commands import (
     CaptureHold,
@@ -19,12 +20,20 @@ from rialto_ledger.domain.commands import (
 )
 
 
-async def post(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Decision:
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A batch that is decided and written, and the accounts it was decided on, as they were before it."""
+
+    decision: Decision
+    accounts: Mapping[UUID, Account]
+
+
+async def post(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Posted:
     """Decide and write a batch; the caller commits, and tells the outcomes in the same transaction."""
     state = await ledger.load(keys_of(commands), now)
     decision = decide(state, commands, now)
     await ledger.save(decision)
-    return decision
+    return Posted(decision, state.accounts)
 
 
 def keys_of(commands: Sequence[Command]) -> Keys:

@@ -20,6 +20,7 @@ from rialto_ledger.domain.commands import (
     Command,
     ConfirmSettlement,
     ExpireHold,
+    HoldCommand,
     OpenAccount,
     PlaceHold,
     PostEntry,
@@ -82,11 +83,13 @@ def decide(state: LedgerState, commands: Sequence[Command], now: datetime) -> De
     )
     outcomes = []
     for command in commands:
+        status, result, refusal = OutcomeStatus.REFUSED, None, None
         try:
             status, result = _decide_one(book, command)
-            outcomes.append(Outcome(command, status, result))
         except LedgerError as error:
-            outcomes.append(Outcome(command, OutcomeStatus.REFUSED, error=error))
+            refusal = error
+        hold = book.hold(command.hold_id) if isinstance(command, HoldCommand) else None
+        outcomes.append(Outcome(command, status, result, refusal, 0 if hold is None else hold.version))
     holds = book.changed_holds.values()
     return Decision(
         outcomes=outcomes,
@@ -143,8 +146,9 @@ def _post_entry(book: Book, command: PostEntry) -> Answer:
         if not existing.same_content(entry):
             raise EntryIdReused(entry.id)
         return OutcomeStatus.DUPLICATE, EntryPosted(existing)
-    for posting in entry.postings:
-        book.account_of(posting.account_id, command.merchant_id, command.mode)
+    if command.merchant_id is not None:
+        for posting in entry.postings:
+            book.account_of(posting.account_id, command.merchant_id, command.mode)
     book.post(entry, checks_status=not command.fact)
     return OutcomeStatus.APPLIED, EntryPosted(entry)
 

@@ -26,7 +26,7 @@ def wallet(wallet_id: UUID, currency: str, merchant_id: UUID | None, mode: Mode)
     """What we owe a customer; never below zero. `merchant_id` None: the platform's, for any merchant of the mode."""
     return AccountSpec(
         id=wallet_id,
-        code=f"customer:{ids.to_text('wal', wallet_id)}:wallet",
+        code=wallet_code(wallet_id),
         type=AccountType.LIABILITY,
         currency=currency,
         merchant_id=merchant_id,
@@ -34,6 +34,16 @@ def wallet(wallet_id: UUID, currency: str, merchant_id: UUID | None, mode: Mode)
         shard=ids.shard_of(wallet_id),
         minimum_available_minor=0,
     )
+
+
+def wallet_code(wallet_id: UUID) -> str:
+    """Return the code of a wallet's account."""
+    return f"customer:{ids.to_text('wal', wallet_id)}:wallet"
+
+
+def is_wallet(spec: AccountSpec) -> bool:
+    """Whether the account is a customer's wallet."""
+    return spec.code.startswith("customer:")
 
 
 @lru_cache(maxsize=10_000)

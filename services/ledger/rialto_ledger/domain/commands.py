@@ -25,11 +25,14 @@ class OpenAccount:
 class PostEntry:
     """Post an entry of known postings; `opens` are the platform's accounts in it, opened on first use.
 
-    A `fact` (what a chain has done) is booked whatever the status of its accounts.
+    With a `merchant_id`, only accounts that this merchant may charge; the operator's (None) reach all of the mode.
+    `about` is the account in whose history its event belongs. A `fact` (what a chain has done) is booked whatever the
+    status of its accounts.
     """
 
     entry_id: UUID
     kind: str
+    about: UUID
     mode: Mode
     shard: int
     merchant_id: UUID | None

@@ -10,6 +10,9 @@
         │   ├── CurrencyMismatch    currency_mismatch                     the account or hold is in another currency
         │   ├── InsufficientFunds   insufficient_funds                    available balance would fall below its minimum
         │   └── BalanceOverflow     balance_overflow                      a total would pass 38 digits
+        ├── ModeError
+        │   ├── ModeNotAllowed      mode_not_allowed                      the credentials are for the other mode
+        │   └── TopUpInLiveMode     test_mode_only                        top-ups exist in test mode only
         ├── EntryError
         │   ├── EntryUnbalanced     entry_unbalanced                      debits and credits differ in a currency
         │   ├── PostingInvalid      posting_invalid                       an amount not in 1..10^38-1, or fewer than two
@@ -23,13 +26,14 @@
             ├── HoldHasExpired      hold_expired                          its deadline passed
             └── CaptureAboveHold    capture_above_hold                    more than what is still held
 
-A refusal is an answer (an outcome, a `posting.refused` event, a problem), never a failure of the batch it stands in.
+Each is also one of rialto_common's kinds (NotFound, Conflict, Forbidden, InvalidRequest, IdempotencyKeyReused), by
+which HTTP goes. A refusal is an answer (an outcome, a `posting.refused` event, a problem), never a failure of its batch.
 """
 
 from typing import ClassVar
 from uuid import UUID
 
-from rialto_common.errors import PaymentError
+from rialto_common.errors import Conflict, Forbidden, IdempotencyKeyReused, InvalidRequest, NotFound, PaymentError
 
 
 class LedgerError(PaymentError):
@@ -49,7 +53,7 @@ class AccountError(LedgerError):
     code = "account_refused"
 
 
-class AccountNotFound(AccountError):
+class AccountNotFound(AccountError, NotFound):
     """No such account for this merchant and mode; another's account looks the same as none."""
 
     code = "account_not_found"
@@ -59,7 +63,7 @@ class AccountNotFound(AccountError):
         self.account_id = account_id
 
 
-class AccountIdReused(AccountError):
+class AccountIdReused(AccountError, IdempotencyKeyReused):
     """An account of this id exists with another code, currency, owner or mode."""
 
     code = "account_id_reused_with_other_content"
@@ -69,7 +73,7 @@ class AccountIdReused(AccountError):
         self.account_id = account_id
 
 
-class AccountFrozen(AccountError):
+class AccountFrozen(AccountError, Conflict):
     """A frozen account takes credits, captures and releases, but no new debits or holds."""
 
     code = "account_frozen"
@@ -79,7 +83,7 @@ class AccountFrozen(AccountError):
         self.account_id = account_id
 
 
-class AccountClosed(AccountError):
+class AccountClosed(AccountError, Conflict):
     """A closed account takes nothing more."""
 
     code = "account_closed"
@@ -89,7 +93,7 @@ class AccountClosed(AccountError):
         self.account_id = account_id
 
 
-class CurrencyMismatch(AccountError):
+class CurrencyMismatch(AccountError, InvalidRequest):
     """The command is in another currency than its account or hold."""
 
     code = "currency_mismatch"
@@ -100,7 +104,7 @@ class CurrencyMismatch(AccountError):
         self.given = given
 
 
-class InsufficientFunds(AccountError):
+class InsufficientFunds(AccountError, Conflict):
     """The available balance would fall below the account's minimum."""
 
     code = "insufficient_funds"
@@ -112,7 +116,7 @@ class InsufficientFunds(AccountError):
         self.requested_minor = requested_minor
 
 
-class BalanceOverflow(AccountError):
+class BalanceOverflow(AccountError, Conflict):
     """A total of the account would need more than 38 digits."""
 
     code = "balance_overflow"
@@ -122,13 +126,37 @@ class BalanceOverflow(AccountError):
         self.account_id = account_id
 
 
+class ModeError(LedgerError, Forbidden):
+    """Test and live never mix."""
+
+    code = "mode_refused"
+
+
+class ModeNotAllowed(ModeError):
+    """The credentials are for the other mode."""
+
+    code = "mode_not_allowed"
+
+    def __init__(self, asked: str, allowed: str) -> None:
+        super().__init__(f"these credentials are for {allowed} mode, not {asked}", param="mode")
+
+
+class TopUpInLiveMode(ModeError):
+    """Money is made up in test mode only."""
+
+    code = "test_mode_only"
+
+    def __init__(self) -> None:
+        super().__init__("top-ups exist in test mode only; use a test key", param="kind")
+
+
 class EntryError(LedgerError):
     """The entry itself is wrong."""
 
     code = "entry_refused"
 
 
-class EntryUnbalanced(EntryError):
+class EntryUnbalanced(EntryError, InvalidRequest):
     """Debits and credits differ in a currency."""
 
     code = "entry_unbalanced"
@@ -140,13 +168,13 @@ class EntryUnbalanced(EntryError):
         self.difference_minor = difference_minor
 
 
-class PostingInvalid(EntryError):
+class PostingInvalid(EntryError, InvalidRequest):
     """An amount outside 1..10^38-1, or an entry of fewer than two postings."""
 
     code = "posting_invalid"
 
 
-class EntryIdReused(EntryError):
+class EntryIdReused(EntryError, IdempotencyKeyReused):
     """The journal has an entry of this id with other content."""
 
     code = "entry_id_reused_with_other_content"
@@ -166,7 +194,7 @@ class HoldError(LedgerError):
         self.hold_id = hold_id
 
 
-class HoldNotFound(HoldError):
+class HoldNotFound(HoldError, NotFound):
     """Nothing was ever placed under this id."""
 
     code = "hold_not_found"
@@ -175,7 +203,7 @@ class HoldNotFound(HoldError):
         super().__init__(hold_id, "was never placed")
 
 
-class HoldIdReused(HoldError):
+class HoldIdReused(HoldError, IdempotencyKeyReused):
     """A hold of this id exists with another account, amount or currency."""
 
     code = "hold_id_reused_with_other_content"
@@ -184,7 +212,7 @@ class HoldIdReused(HoldError):
         super().__init__(hold_id, "was already asked for with another account, amount or currency")
 
 
-class HoldRefused(HoldError):
+class HoldRefused(HoldError, Conflict):
     """The placing was refused before, and is refused again for the same reason."""
 
     def __init__(self, hold_id: UUID, refusal_code: str) -> None:
@@ -196,7 +224,7 @@ class HoldRefused(HoldError):
         return self.refusal_code
 
 
-class HoldAlreadyVoided(HoldError):
+class HoldAlreadyVoided(HoldError, Conflict):
     """It was voided, perhaps before it was placed."""
 
     code = "hold_already_voided"
@@ -205,7 +233,7 @@ class HoldAlreadyVoided(HoldError):
         super().__init__(hold_id, "was voided")
 
 
-class HoldAlreadyCaptured(HoldError):
+class HoldAlreadyCaptured(HoldError, Conflict):
     """A final capture booked it; nothing is left."""
 
     code = "hold_already_captured"
@@ -214,7 +242,7 @@ class HoldAlreadyCaptured(HoldError):
         super().__init__(hold_id, "is captured and nothing is left of it")
 
 
-class HoldHasExpired(HoldError):
+class HoldHasExpired(HoldError, Conflict):
     """Its deadline passed."""
 
     code = "hold_expired"
@@ -223,7 +251,7 @@ class HoldHasExpired(HoldError):
         super().__init__(hold_id, "its deadline passed")
 
 
-class CaptureAboveHold(HoldError):
+class CaptureAboveHold(HoldError, Conflict):
     """More was asked for than is still held."""
 
     code = "capture_above_hold"

@@ -78,9 +78,13 @@ Result = AccountOpened | EntryPosted | SettlementPosted | HoldPlaced | HoldCaptu
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A command with its result, or with the error that refused it."""
+    """A command with its result, or with the error that refused it.
+
+    `hold_version` is how often the command's hold had changed by then; 0 where there is none.
+    """
 
     command: Command
     status: OutcomeStatus
     result: Result | None = None
     error: LedgerError | None = None
+    hold_version: int = 0

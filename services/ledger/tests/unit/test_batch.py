@@ -35,7 +35,7 @@ class Bench:
     async def do(self, *commands: Command, at: datetime = NOW) -> Sequence[Outcome]:
         """Decide and keep one batch."""
         ledger = MemoryLedger(self.books)
-        decision = await post(ledger, commands, at)
+        decision = (await post(ledger, commands, at)).decision
         self.books.update(ledger.changes)
         return decision.outcomes
 

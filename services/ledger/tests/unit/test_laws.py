@@ -70,12 +70,12 @@ def run(batches: list[list[Command]]) -> Books:
         for minute, batch in enumerate(batches):
             ledger = MemoryLedger(books)
             now = NOW + timedelta(minutes=minute)
-            decision = await post(ledger, batch, now)
+            decision = (await post(ledger, batch, now)).decision
             assert len(decision.outcomes) == len(batch)
             books.update(ledger.changes)
             check(books)
             answered = [outcome.command for outcome in decision.outcomes if outcome.status is not OutcomeStatus.REFUSED]
-            replay = await post(MemoryLedger(books), answered, now)
+            replay = (await post(MemoryLedger(books), answered, now)).decision
             assert {outcome.status for outcome in replay.outcomes} <= {OutcomeStatus.DUPLICATE}
             assert (replay.entries, replay.deltas, replay.settlements) == ([], [], [])
         return books

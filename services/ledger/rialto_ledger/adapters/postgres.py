@@ -1,0 +1,236 @@
+"""The books in PostgreSQL: one batch is a few set-based statements, each account locked, read and written once."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from operator import attrgetter
+from uuid import UUID
+
+import asyncpg
+import orjson
+from rialto_common.database import Connection, Pool, load_queries
+from rialto_common.errors import InvariantViolated
+
+from rialto_ledger.adapters import rows
+from rialto_ledger.application.ports import ConcurrentPosting, Keys
+from rialto_ledger.domain.account import Account, AccountSpec, Mode
+from rialto_ledger.domain.batch import Decision
+from rialto_ledger.domain.book import AccountDelta, LedgerState
+from rialto_ledger.domain.commands import ExpireHold
+from rialto_ledger.domain.hold import Hold
+from rialto_ledger.domain.journal import JournalEntry
+from rialto_ledger.domain.settlement import Settlement
+
+_QUERIES = load_queries(__package__)
+
+_WRITTEN_MEANWHILE = frozenset({"journal_entries_pk", "postings_pk", "holds_pk", "accounts_pk", "accounts_code_unique"})
+"""A key that was free when it was read and is taken when it is written: another transaction wrote the same identity."""
+
+
+class PostgresLedger:
+    """The books inside one transaction of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def load(self, keys: Keys, now: datetime) -> LedgerState:
+        """Lock and read what a batch needs, opening the accounts that it opens.
+
+        Raises: ConcurrentPosting: another transaction added a hold or an entry between the locks and the reads.
+        """
+        accounts = await self._lock(keys.accounts.union(spec.id for spec in keys.opens), keys)
+        missing = [spec for spec in keys.opens if spec.id not in accounts]
+        opened: frozenset[UUID] = frozenset()
+        if missing:
+            opened = await self._open(missing, now)
+            accounts |= await self._lock((spec.id for spec in missing), None)
+        holds = await self._holds(keys.holds)
+        settlements = await self._settlements(keys.settled_payments)
+        standing = {settlement.entry_id for settlement in settlements.values()}
+        entries = await self._entries(keys.entries | standing)
+        needed = {hold.account_id for hold in holds.values() if hold.remaining_minor > 0}
+        needed.update(posting.account_id for entry_id in standing for posting in entries[entry_id].postings)
+        if not needed <= accounts.keys():
+            raise ConcurrentPosting("a hold or a settlement appeared while its accounts were being locked")
+        return LedgerState(accounts, opened, holds, entries, settlements)
+
+    async def save(self, decision: Decision) -> None:
+        """Write a decision.
+
+        Raises: ConcurrentPosting: the same identity was written meanwhile. InvariantViolated: a check of the database
+        refuses it, which deciding should have done.
+        """
+        try:
+            await self._add_entries(decision.entries)
+            await self._add_holds(decision.new_holds)
+            await self._change_holds(decision.changed_holds)
+            await self._keep_settlements(decision.settlements)
+            await self._change_accounts(decision.deltas)
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name in _WRITTEN_MEANWHILE:
+                raise ConcurrentPosting("the same identity was written by another transaction") from error
+            raise
+        except (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError) as error:
+            raise InvariantViolated(f"the database refuses a decision by {error.constraint_name}") from error
+
+    async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
+        """Return holds past their deadline on accounts nobody is posting on, and lock those accounts."""
+        due = await self._connection.fetch(_QUERIES["due_holds"], now, limit)
+        return [ExpireHold(row["payment_id"], row["merchant_id"], row["mode"], row["shard"], row["id"]) for row in due]
+
+    async def _lock(self, account_ids: Iterable[UUID], keys: Keys | None) -> dict[UUID, Account]:
+        holds = [] if keys is None else list(keys.holds)
+        payments = [] if keys is None else list(keys.settled_payments)
+        locked = await self._connection.fetch(_QUERIES["lock_accounts"], list(account_ids), holds, payments)
+        return {row["id"]: rows.account_of(row) for row in locked}
+
+    async def _open(self, specs: Sequence[AccountSpec], now: datetime) -> frozenset[UUID]:
+        opened = await self._connection.fetch(
+            _QUERIES["open_accounts"],
+            [spec.id for spec in specs],
+            [spec.code for spec in specs],
+            [spec.type for spec in specs],
+            [spec.type.normal_side for spec in specs],
+            [spec.currency for spec in specs],
+            [spec.merchant_id for spec in specs],
+            [spec.mode for spec in specs],
+            [spec.shard for spec in specs],
+            [_text(spec.minimum_available_minor) for spec in specs],
+            now,
+        )
+        return frozenset(row["id"] for row in opened)
+
+    async def _holds(self, hold_ids: frozenset[UUID]) -> dict[UUID, Hold]:
+        if not hold_ids:
+            return {}
+        found = await self._connection.fetch(_QUERIES["holds"], list(hold_ids))
+        return {row["id"]: rows.hold_of(row) for row in found}
+
+    async def _settlements(self, payment_ids: frozenset[UUID]) -> dict[UUID, Settlement]:
+        if not payment_ids:
+            return {}
+        found = await self._connection.fetch(_QUERIES["settlements"], list(payment_ids))
+        return {row["payment_id"]: rows.settlement_of(row) for row in found}
+
+    async def _entries(self, entry_ids: frozenset[UUID]) -> dict[UUID, JournalEntry]:
+        if not entry_ids:
+            return {}
+        return rows.entries_of(await self._connection.fetch(_QUERIES["entries"], list(entry_ids)))
+
+    async def _add_entries(self, entries: Sequence[JournalEntry]) -> None:
+        if not entries:
+            return
+        lines = [(entry.id, line, posting) for entry in entries for line, posting in enumerate(entry.postings)]
+        await self._connection.execute(
+            _QUERIES["add_entries"],
+            [entry.id for entry in entries],
+            [entry.kind for entry in entries],
+            [entry.mode for entry in entries],
+            [entry.shard for entry in entries],
+            [entry.merchant_id for entry in entries],
+            [entry.payment_id for entry in entries],
+            [entry.reverses for entry in entries],
+            [entry.effective_at for entry in entries],
+            [entry.recorded_at for entry in entries],
+            [orjson.dumps(dict(entry.metadata)).decode() for entry in entries],
+            [entry_id for entry_id, _, _ in lines],
+            [line for _, line, _ in lines],
+            [posting.account_id for _, _, posting in lines],
+            [posting.side for _, _, posting in lines],
+            [str(posting.amount_minor) for _, _, posting in lines],
+            [posting.currency for _, _, posting in lines],
+        )
+
+    async def _add_holds(self, holds: Sequence[Hold]) -> None:
+        if not holds:
+            return
+        await self._connection.execute(
+            _QUERIES["add_holds"],
+            [hold.id for hold in holds],
+            [hold.payment_id for hold in holds],
+            [hold.account_id for hold in holds],
+            [hold.merchant_id for hold in holds],
+            [hold.mode for hold in holds],
+            [hold.shard for hold in holds],
+            [hold.currency for hold in holds],
+            [str(hold.amount_minor) for hold in holds],
+            [str(hold.captured_minor) for hold in holds],
+            [str(hold.released_minor) for hold in holds],
+            [hold.status for hold in holds],
+            [hold.refusal_code for hold in holds],
+            [hold.placed_at for hold in holds],
+            [hold.expires_at for hold in holds],
+            [hold.closed_at for hold in holds],
+            [hold.version for hold in holds],
+        )
+
+    async def _change_holds(self, holds: Sequence[Hold]) -> None:
+        if not holds:
+            return
+        await self._connection.execute(
+            _QUERIES["change_holds"],
+            [hold.id for hold in holds],
+            [str(hold.captured_minor) for hold in holds],
+            [str(hold.released_minor) for hold in holds],
+            [hold.status for hold in holds],
+            [hold.closed_at for hold in holds],
+            [hold.version for hold in holds],
+        )
+
+    async def _keep_settlements(self, settlements: Sequence[Settlement]) -> None:
+        if not settlements:
+            return
+        await self._connection.execute(
+            _QUERIES["keep_settlements"],
+            [settlement.payment_id for settlement in settlements],
+            [settlement.settlement_id for settlement in settlements],
+            [settlement.ordinal for settlement in settlements],
+            [settlement.status for settlement in settlements],
+            [settlement.entry_id for settlement in settlements],
+            [settlement.sequence for settlement in settlements],
+        )
+
+    async def _change_accounts(self, deltas: Sequence[tuple[UUID, AccountDelta]]) -> None:
+        if not deltas:
+            return
+        await self._connection.execute(
+            _QUERIES["change_accounts"],
+            [account_id for account_id, _ in deltas],
+            [str(delta.debits_minor) for _, delta in deltas],
+            [str(delta.credits_minor) for _, delta in deltas],
+            [str(delta.held_minor) for _, delta in deltas],
+        )
+
+
+class PostgresReader:
+    """Reads of committed books, each on a connection of the pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def account(self, account_id: UUID) -> Account | None:
+        """Return an account, or None."""
+        row = await self._pool.fetchrow(_QUERIES["account"], account_id)
+        return None if row is None else rows.account_of(row)
+
+    async def accounts_by_code(self, code: str, mode: Mode) -> Sequence[Account]:
+        """Return the accounts of a code in a mode, in the order of currencies."""
+        return [rows.account_of(row) for row in await self._pool.fetch(_QUERIES["accounts_by_code"], code, mode)]
+
+    async def entry(self, entry_id: UUID) -> JournalEntry | None:
+        """Return an entry, or None."""
+        return rows.entries_of(await self._pool.fetch(_QUERIES["entries"], [entry_id])).get(entry_id)
+
+    async def entries_of_payment(self, payment_id: UUID) -> Sequence[JournalEntry]:
+        """Return a payment's entries, oldest first."""
+        found = await self._pool.fetch(_QUERIES["entries_of_payment"], payment_id)
+        entries = rows.entries_of(await self._pool.fetch(_QUERIES["entries"], [row["id"] for row in found]))
+        return sorted(entries.values(), key=attrgetter("recorded_at", "id"))
+
+    async def codes(self, account_ids: Iterable[UUID]) -> dict[UUID, str]:
+        """Return what these accounts are called."""
+        found = await self._pool.fetch(_QUERIES["account_codes"], list(account_ids))
+        return {row["id"]: row["code"] for row in found}
+
+
+def _text(amount_minor: int | None) -> str | None:
+    return None if amount_minor is None else str(amount_minor)

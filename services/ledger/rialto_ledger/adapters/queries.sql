@@ -1,0 +1,152 @@
+-- name: lock_accounts
+-- The accounts asked for, those of the holds $2 and those of the standing settlement entries of payments $3, locked in
+-- id order. Under these locks nothing else that the batch reads can change.
+WITH wanted AS (
+    SELECT unnest($1::UUID[]) AS id
+    UNION
+    SELECT h.account_id FROM ledger.holds AS h WHERE h.id = ANY ($2::UUID[])
+    UNION
+    SELECT p.account_id
+    FROM ledger.settlements AS s JOIN ledger.postings AS p ON p.entry_id = s.entry_id
+    WHERE s.payment_id = ANY ($3::UUID[])
+)
+SELECT
+    a.id, a.code, a.type, a.currency, a.merchant_id, a.mode, a.shard, a.status, a.minimum_available_minor,
+    a.debits_minor, a.credits_minor, a.held_minor, a.version
+FROM wanted JOIN ledger.accounts AS a ON a.id = wanted.id
+ORDER BY a.id
+FOR UPDATE OF a
+
+-- name: open_accounts
+-- Open accounts that are not there yet, in id order; one that another transaction opened meanwhile is left as it is.
+INSERT INTO ledger.accounts (
+    id, code, type, normal_side, currency, merchant_id, mode, shard, minimum_available_minor, opened_at
+)
+SELECT n.id, n.code, n.type, n.normal_side, n.currency, n.merchant_id, n.mode, n.shard, n.minimum::NUMERIC, $10
+FROM unnest(
+    $1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::UUID[], $7::TEXT[], $8::SMALLINT[], $9::TEXT[]
+) AS n (id, code, type, normal_side, currency, merchant_id, mode, shard, minimum)
+ORDER BY n.id
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: holds
+-- Holds by id.
+SELECT
+    id, payment_id, account_id, merchant_id, mode, shard, currency, amount_minor, captured_minor, released_minor,
+    status, refusal_code, placed_at, expires_at, closed_at, version
+FROM ledger.holds WHERE id = ANY ($1::UUID[])
+
+-- name: settlements
+-- The latest settlement of each payment.
+SELECT payment_id, settlement_id, ordinal, status, entry_id, sequence
+FROM ledger.settlements WHERE payment_id = ANY ($1::UUID[])
+
+-- name: entries
+-- Entries by id, each with its postings in order.
+SELECT
+    e.id, e.kind, e.mode, e.shard, e.merchant_id, e.payment_id, e.reverses, e.effective_at, e.recorded_at, e.metadata,
+    p.account_id, p.side, p.amount_minor, p.currency
+FROM ledger.journal_entries AS e JOIN ledger.postings AS p ON p.entry_id = e.id
+WHERE e.id = ANY ($1::UUID[])
+ORDER BY e.id, p.line
+
+-- name: add_entries
+-- Append entries and their postings.
+WITH entries AS (
+    INSERT INTO ledger.journal_entries (
+        id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, recorded_at, metadata
+    )
+    SELECT
+        e.id, e.kind, e.mode, e.shard, e.merchant_id, e.payment_id, e.reverses, e.effective_at, e.recorded_at,
+        e.metadata::JSONB
+    FROM unnest(
+        $1::UUID[], $2::TEXT[], $3::TEXT[], $4::SMALLINT[], $5::UUID[], $6::UUID[], $7::UUID[], $8::TIMESTAMPTZ[],
+        $9::TIMESTAMPTZ[], $10::TEXT[]
+    ) AS e (id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, recorded_at, metadata)
+)
+INSERT INTO ledger.postings (entry_id, line, account_id, side, amount_minor, currency)
+SELECT p.entry_id, p.line, p.account_id, p.side, p.amount::NUMERIC, p.currency
+FROM unnest($11::UUID[], $12::SMALLINT[], $13::UUID[], $14::TEXT[], $15::TEXT[], $16::TEXT[])
+AS p (entry_id, line, account_id, side, amount, currency)
+
+-- name: add_holds
+-- Holds that were not there, in whatever state this batch leaves them.
+INSERT INTO ledger.holds (
+    id, payment_id, account_id, merchant_id, mode, shard, currency, amount_minor, captured_minor, released_minor,
+    status, refusal_code, placed_at, expires_at, closed_at, version
+)
+SELECT
+    h.id, h.payment_id, h.account_id, h.merchant_id, h.mode, h.shard, h.currency, h.amount::NUMERIC,
+    h.captured::NUMERIC, h.released::NUMERIC, h.status, h.refusal_code, h.placed_at, h.expires_at, h.closed_at,
+    h.version
+FROM unnest(
+    $1::UUID[], $2::UUID[], $3::UUID[], $4::UUID[], $5::TEXT[], $6::SMALLINT[], $7::TEXT[], $8::TEXT[], $9::TEXT[],
+    $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TIMESTAMPTZ[], $14::TIMESTAMPTZ[], $15::TIMESTAMPTZ[], $16::INT[]
+) AS h (
+    id, payment_id, account_id, merchant_id, mode, shard, currency, amount, captured, released, status, refusal_code,
+    placed_at, expires_at, closed_at, version
+)
+
+-- name: change_holds
+-- What became of holds that were there.
+UPDATE ledger.holds AS h
+SET captured_minor = n.captured::NUMERIC,
+    released_minor = n.released::NUMERIC,
+    status = n.status,
+    closed_at = n.closed_at,
+    version = n.version
+FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::INT[])
+AS n (id, captured, released, status, closed_at, version)
+WHERE h.id = n.id
+
+-- name: keep_settlements
+-- The latest settlement of each payment, new or changed.
+INSERT INTO ledger.settlements (payment_id, settlement_id, ordinal, status, entry_id, sequence)
+SELECT s.payment_id, s.settlement_id, s.ordinal, s.status, s.entry_id, s.sequence
+FROM unnest($1::UUID[], $2::UUID[], $3::INT[], $4::TEXT[], $5::UUID[], $6::BIGINT[])
+AS s (payment_id, settlement_id, ordinal, status, entry_id, sequence)
+ON CONFLICT ON CONSTRAINT settlements_pk DO UPDATE
+SET ordinal = excluded.ordinal, status = excluded.status, entry_id = excluded.entry_id, sequence = excluded.sequence
+
+-- name: change_accounts
+-- Add each account's changes to its totals, each account once.
+UPDATE ledger.accounts AS a
+SET debits_minor = a.debits_minor + d.debits::NUMERIC,
+    credits_minor = a.credits_minor + d.credits::NUMERIC,
+    held_minor = a.held_minor + d.held::NUMERIC,
+    version = a.version + 1
+FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[]) AS d (id, debits, credits, held)
+WHERE a.id = d.id
+
+-- name: due_holds
+-- Holds past their deadline, the longest overdue first, on accounts that nobody is posting on just now; those accounts
+-- are locked. Never waits, so it cannot deadlock with the posters, who lock accounts in id order.
+SELECT h.id, h.payment_id, h.merchant_id, h.mode, h.shard
+FROM ledger.holds AS h JOIN ledger.accounts AS a ON a.id = h.account_id
+WHERE h.status = 'pending' AND h.expires_at <= $1
+ORDER BY h.expires_at
+LIMIT $2
+FOR UPDATE OF a SKIP LOCKED
+
+-- name: account
+-- An account by id.
+SELECT
+    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, debits_minor, credits_minor,
+    held_minor, version
+FROM ledger.account_balances WHERE id = $1
+
+-- name: accounts_by_code
+-- The accounts of a code, one a currency.
+SELECT
+    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, debits_minor, credits_minor,
+    held_minor, version
+FROM ledger.account_balances WHERE code = $1 AND mode = $2 ORDER BY currency
+
+-- name: account_codes
+-- What accounts are called.
+SELECT id, code FROM ledger.account_balances WHERE id = ANY ($1::UUID[])
+
+-- name: entries_of_payment
+-- The ids of a payment's entries, oldest first.
+SELECT id FROM ledger.journal_entries WHERE payment_id = $1 ORDER BY recorded_at, id

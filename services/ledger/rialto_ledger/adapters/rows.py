@@ -1,0 +1,99 @@
+"""Rows to domain objects."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from rialto_ledger.domain.account import Account, AccountSpec, AccountStatus, AccountType, Side
+from rialto_ledger.domain.hold import Hold, HoldStatus
+from rialto_ledger.domain.journal import JournalEntry, Posting
+from rialto_ledger.domain.settlement import Settlement, SettlementStatus
+
+Row = Mapping[str, Any]
+
+
+def account_of(row: Row) -> Account:
+    """Return an account; NUMERIC(38,0) arrives as a whole Decimal."""
+    minimum = row["minimum_available_minor"]
+    spec = AccountSpec(
+        id=row["id"],
+        code=row["code"],
+        type=AccountType(row["type"]),
+        currency=row["currency"],
+        merchant_id=row["merchant_id"],
+        mode=row["mode"],
+        shard=row["shard"],
+        minimum_available_minor=None if minimum is None else int(minimum),
+    )
+    return Account(
+        spec=spec,
+        status=AccountStatus(row["status"]),
+        debits_minor=int(row["debits_minor"]),
+        credits_minor=int(row["credits_minor"]),
+        held_minor=int(row["held_minor"]),
+        version=row["version"],
+    )
+
+
+def hold_of(row: Row) -> Hold:
+    """Return a hold."""
+    return Hold(
+        id=row["id"],
+        payment_id=row["payment_id"],
+        account_id=row["account_id"],
+        merchant_id=row["merchant_id"],
+        mode=row["mode"],
+        shard=row["shard"],
+        currency=row["currency"],
+        amount_minor=int(row["amount_minor"]),
+        status=HoldStatus(row["status"]),
+        placed_at=row["placed_at"],
+        expires_at=row["expires_at"],
+        captured_minor=int(row["captured_minor"]),
+        released_minor=int(row["released_minor"]),
+        refusal_code=row["refusal_code"],
+        closed_at=row["closed_at"],
+        version=row["version"],
+    )
+
+
+def settlement_of(row: Row) -> Settlement:
+    """Return a payment's settlement."""
+    return Settlement(
+        payment_id=row["payment_id"],
+        settlement_id=row["settlement_id"],
+        ordinal=row["ordinal"],
+        status=SettlementStatus(row["status"]),
+        entry_id=row["entry_id"],
+        sequence=row["sequence"],
+    )
+
+
+def entries_of(rows: Iterable[Row]) -> dict[UUID, JournalEntry]:
+    """Return entries by id from rows of one posting each, in order."""
+    lines: dict[UUID, list[Row]] = {}
+    for row in rows:
+        lines.setdefault(row["id"], []).append(row)
+    return {entry_id: _entry_of(of_entry) for entry_id, of_entry in lines.items()}
+
+
+def _entry_of(lines: list[Row]) -> JournalEntry:
+    head = lines[0]
+    return JournalEntry(
+        id=head["id"],
+        kind=head["kind"],
+        mode=head["mode"],
+        shard=head["shard"],
+        merchant_id=head["merchant_id"],
+        payment_id=head["payment_id"],
+        effective_at=head["effective_at"],
+        recorded_at=head["recorded_at"],
+        postings=tuple(
+            Posting(line["account_id"], Side(line["side"]), int(line["amount_minor"]), line["currency"])
+            for line in lines
+        ),
+        metadata=orjson.loads(head["metadata"]),
+        reverses=head["reverses"],
+    )

@@ -1,0 +1,115 @@
+"""Posting for HTTP: requests that arrive together share one transaction, and each gets its own answer.
+
+Nothing waits for company: while one batch is being committed the next one gathers.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from rialto_common.bus.port import Transaction
+from rialto_common.database import is_retryable, is_unavailable
+from rialto_common.errors import CommitUnknown
+from rialto_common.runtime import Runtime
+
+from rialto_ledger.application.ports import Ledger
+from rialto_ledger.application.posting import post
+from rialto_ledger.application.telling import Teller
+from rialto_ledger.domain.commands import Command
+from rialto_ledger.domain.outcomes import Outcome
+
+Tx = TypeVar("Tx", bound=Transaction)
+
+MAX_BATCH_COMMANDS = 500
+ATTEMPTS = 4
+FIRST_PAUSE_SECONDS = 0.01
+
+
+@dataclass(slots=True)
+class _Waiting:
+    command: Command
+    answer: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class CoalescingPoster(Generic[Tx]):
+    """Posts commands of many callers in shared transactions, one at a time."""
+
+    def __init__(
+        self,
+        begin: Callable[[], AbstractAsyncContextManager[Tx]],
+        ledger_of: Callable[[Tx], Ledger],
+        runtime: Runtime,
+    ) -> None:
+        self._begin = begin
+        self._ledger_of = ledger_of
+        self._runtime = runtime
+        self._queue: deque[_Waiting] = deque()
+        self._flushing = False
+
+    async def post(self, command: Command) -> Outcome:
+        """Return what the command came to, once that is durable.
+
+        Raises: whatever kept the transaction from committing; the same command may then be sent again.
+        """
+        waiting = _Waiting(command)
+        self._queue.append(waiting)
+        if not self._flushing:
+            self._flushing = True
+            self._runtime.spawn(self._flush(), name="ledger-poster")
+        return await waiting.answer
+
+    async def _flush(self) -> None:
+        try:
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH_COMMANDS))]
+                await self._answer(batch)
+        finally:
+            self._flushing = False
+
+    async def _answer(self, batch: Sequence[_Waiting]) -> None:
+        """Post a batch and give each its answer; where one of several breaks it, each is posted alone."""
+        try:
+            outcomes = await self._persist([waiting.command for waiting in batch])
+        except Exception as error:  # noqa: BLE001 - passed on to every caller, who answers for it
+            if len(batch) > 1 and not is_retryable(error):
+                for waiting in batch:
+                    await self._answer([waiting])
+                return
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+            return
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(outcome)
+
+    async def _persist(self, commands: Sequence[Command]) -> Sequence[Outcome]:
+        """Post, trying again after deadlocks, concurrent writers and lost commit answers: identities make that safe.
+
+        Raises: CommitUnknown: the answer of a commit was lost, and asking again was not possible either.
+        """
+        unknown: CommitUnknown | None = None
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return await self._persist_once(commands)
+            except Exception as error:
+                if isinstance(error, CommitUnknown):
+                    unknown = error
+                elif unknown is not None:
+                    raise unknown from error
+                elif not is_retryable(error) or is_unavailable(error):
+                    raise
+                await self._runtime.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
+        return await self._persist_once(commands)
+
+    async def _persist_once(self, commands: Sequence[Command]) -> Sequence[Outcome]:
+        now = self._runtime.now()
+        async with self._begin() as transaction:
+            posted = await post(self._ledger_of(transaction), commands, now)
+            teller = Teller(posted, now)
+            for outcome in posted.decision.outcomes:
+                transaction.publish(*teller.events_of(outcome))
+        return posted.decision.outcomes

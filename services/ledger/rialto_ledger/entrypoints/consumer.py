@@ -1,0 +1,180 @@
+"""Events in: each becomes a command; a batch is posted, and its outcomes told, in the frame's one transaction."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from rialto_common import ids
+from rialto_common.bus.port import Transaction
+from rialto_common.errors import MalformedEvent
+from rialto_common.events import Event
+from rialto_common.events.payments import CaptureRequested, PaymentApproved, VoidRequested
+from rialto_common.events.settlements import DepositConfirmed, SettlementConfirmed, SettlementReorged
+from rialto_common.runtime import Runtime
+
+from rialto_ledger.application.ports import Ledger
+from rialto_ledger.application.posting import post
+from rialto_ledger.application.telling import Teller
+from rialto_ledger.domain import chart, posting_rules
+from rialto_ledger.domain.commands import (
+    CaptureHold,
+    Command,
+    ConfirmSettlement,
+    PlaceHold,
+    PostEntry,
+    ReverseSettlement,
+    VoidHold,
+)
+
+Tx = TypeVar("Tx", bound=Transaction)
+
+
+class LedgerConsumer(Generic[Tx]):
+    """Handles batches of `rialto.payments.v1` and `rialto.settlements.v1`."""
+
+    def __init__(self, ledger_of: Callable[[Tx], Ledger], runtime: Runtime) -> None:
+        self._ledger_of = ledger_of
+        self._runtime = runtime
+
+    async def handle(self, transaction: Tx, events: Sequence[Event]) -> None:
+        """Post a batch. A refusal is an outcome; only a deposit has nobody to refuse to, and is parked for a person.
+
+        Raises: MalformedEvent, LedgerError (deposits), InvariantViolated: the frame finds and parks the one at fault.
+        """
+        now = self._runtime.now()
+        commands = [command_of(event) for event in events]
+        posted = await post(self._ledger_of(transaction), commands, now)
+        teller = Teller(posted, now)
+        for event, outcome in zip(events, posted.decision.outcomes, strict=True):
+            if outcome.error is not None and isinstance(outcome.command, PostEntry):
+                raise outcome.error
+            transaction.publish(*teller.events_of(outcome, event))
+
+
+def command_of(event: Event) -> Command:
+    """Return what an event asks of the ledger.
+
+    Raises: MalformedEvent: unreadable, or of a type the ledger does not handle.
+    """
+    reader = _READERS.get(event.type)
+    if reader is None:
+        raise MalformedEvent(f"the ledger does not handle {event.type}")
+    return reader(event)
+
+
+def _place_hold(event: Event) -> Command:
+    data = event.read(PaymentApproved)
+    return PlaceHold(
+        payment_id=data.payment_id,
+        merchant_id=data.merchant_id,
+        mode=data.mode,
+        shard=event.shard,
+        hold_id=ids.derive(data.payment_id, "hold"),
+        wallet_id=data.wallet_id,
+        currency=data.currency,
+        amount_minor=data.amount_minor,
+        expires_at=data.expires_at,
+    )
+
+
+def _capture_hold(event: Event) -> Command:
+    data = event.read(CaptureRequested)
+    return CaptureHold(
+        payment_id=data.payment_id,
+        merchant_id=data.merchant_id,
+        mode=data.mode,
+        shard=event.shard,
+        hold_id=ids.derive(data.payment_id, "hold"),
+        capture_id=data.capture_id,
+        # From the capture, not from (payment, ordinal): whatever ordinal it is sent with, it is one movement.
+        entry_id=ids.derive(data.capture_id, "journal_entry"),
+        payable=chart.merchant_payable(data.merchant_id, data.currency, data.mode),
+        amount_minor=data.amount_minor,
+        final=data.final,
+        effective_at=event.time,
+    )
+
+
+def _void_hold(event: Event) -> Command:
+    data = event.read(VoidRequested)
+    hold_id = ids.derive(data.payment_id, "hold")
+    return VoidHold(data.payment_id, data.merchant_id, data.mode, event.shard, hold_id)
+
+
+def _confirm_settlement(event: Event) -> Command:
+    data = event.read(SettlementConfirmed)
+    return ConfirmSettlement(
+        payment_id=data.payment_id,
+        merchant_id=data.merchant_id,
+        mode=data.mode,
+        shard=event.shard,
+        settlement_id=data.settlement_id,
+        sequence=event.sequence,
+        accounts=posting_rules.SettlementAccounts(
+            payable=chart.merchant_payable(data.merchant_id, data.currency, data.mode),
+            position=chart.fx_position(data.currency, data.token, data.currency, data.mode),
+            token_position=chart.fx_position(data.currency, data.token, data.token, data.mode),
+            treasury=chart.chain_treasury(data.chain_id, data.token, data.mode),
+        ),
+        amount_minor=data.amount_minor,
+        token_amount=data.token_amount,
+        metadata={
+            "settlement_id": ids.to_text("set", data.settlement_id),
+            "batch_id": ids.to_text("bat", data.batch_id),
+            "tx_hash": data.tx_hash,
+            "block_number": str(data.block_number),
+            "block_hash": data.block_hash,
+        },
+        effective_at=event.time,
+    )
+
+
+def _reverse_settlement(event: Event) -> Command:
+    data = event.read(SettlementReorged)
+    return ReverseSettlement(
+        payment_id=data.payment_id,
+        merchant_id=data.merchant_id,
+        mode=data.mode,
+        shard=event.shard,
+        settlement_id=data.settlement_id,
+        sequence=event.sequence,
+        metadata={
+            "settlement_id": ids.to_text("set", data.settlement_id),
+            "tx_hash": data.tx_hash,
+            "block_number": str(data.block_number),
+        },
+        effective_at=event.time,
+    )
+
+
+def _post_deposit(event: Event) -> Command:
+    data = event.read(DepositConfirmed)
+    treasury = chart.chain_treasury(data.chain_id, data.token, data.mode)
+    issuer = chart.chain_issuer(data.chain_id, data.token, data.mode)
+    return PostEntry(
+        entry_id=ids.derive(data.deposit_id, "deposit"),
+        kind="deposit",
+        about=treasury.id,
+        mode=data.mode,
+        shard=event.shard,
+        merchant_id=None,
+        postings=posting_rules.treasury_deposit(treasury, issuer, data.token_amount),
+        opens=(treasury, issuer),
+        effective_at=event.time,
+        metadata={
+            "deposit_id": ids.to_text("dep", data.deposit_id),
+            "tx_hash": data.tx_hash,
+            "block_number": str(data.block_number),
+        },
+        fact=True,
+    )
+
+
+_READERS: dict[str, Callable[[Event], Command]] = {
+    PaymentApproved.type: _place_hold,
+    CaptureRequested.type: _capture_hold,
+    VoidRequested.type: _void_hold,
+    SettlementConfirmed.type: _confirm_settlement,
+    SettlementReorged.type: _reverse_settlement,
+    DepositConfirmed.type: _post_deposit,
+}
+HANDLED_TYPES = frozenset(_READERS)
