@@ -31,6 +31,7 @@ CREATE TABLE bus.log (
     type TEXT NOT NULL,
     key TEXT NOT NULL,
     shard SMALLINT NOT NULL,
+    time TIMESTAMPTZ NOT NULL,
     sequence BIGINT NOT NULL,
     correlation_id TEXT NOT NULL,
     causation_id TEXT,
@@ -73,8 +74,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA bus TO rialto_auditor;
 -- else is locked after the topic rows, and those are locked in name order, so appends cannot deadlock.
 CREATE FUNCTION bus.append(
     p_recorded_at TIMESTAMPTZ, p_topics TEXT[], p_event_ids UUID[], p_sources TEXT[], p_types TEXT[], p_keys TEXT[],
-    p_shards SMALLINT[], p_sequences BIGINT[], p_correlations TEXT[], p_causations TEXT[], p_traceparents TEXT[],
-    p_data TEXT[]
+    p_shards SMALLINT[], p_times TIMESTAMPTZ[], p_sequences BIGINT[], p_correlations TEXT[], p_causations TEXT[],
+    p_traceparents TEXT[], p_data TEXT[]
 ) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
     v_topic TEXT;
@@ -89,19 +90,19 @@ BEGIN
             RAISE EXCEPTION 'the bus has no topic %', v_topic USING ERRCODE = 'undefined_object';
         END IF;
         INSERT INTO bus.log (
-            topic, partition, position, recorded_at, event_id, source, type, key, shard, sequence, correlation_id,
-            causation_id, traceparent, data
+            topic, partition, position, recorded_at, event_id, source, type, key, shard, time, sequence,
+            correlation_id, causation_id, traceparent, data
         )
         SELECT
             v_topic, e.shard % v_partitions, v_first + row_number() OVER (ORDER BY e.ordinality) - 1, p_recorded_at,
-            e.event_id, e.source, e.type, e.key, e.shard, e.sequence, e.correlation_id, e.causation_id, e.traceparent,
-            e.data::JSON
+            e.event_id, e.source, e.type, e.key, e.shard, e.time, e.sequence, e.correlation_id, e.causation_id,
+            e.traceparent, e.data::JSON
         FROM unnest(
-            p_topics, p_event_ids, p_sources, p_types, p_keys, p_shards, p_sequences, p_correlations, p_causations,
-            p_traceparents, p_data
+            p_topics, p_event_ids, p_sources, p_types, p_keys, p_shards, p_times, p_sequences, p_correlations,
+            p_causations, p_traceparents, p_data
         ) WITH ORDINALITY AS e (
-            topic, event_id, source, type, key, shard, sequence, correlation_id, causation_id, traceparent, data,
-            ordinality
+            topic, event_id, source, type, key, shard, time, sequence, correlation_id, causation_id, traceparent,
+            data, ordinality
         )
         WHERE e.topic = v_topic;
     END LOOP;

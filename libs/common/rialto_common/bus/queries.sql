@@ -1,6 +1,6 @@
 -- name: append
 -- Put a transaction's events into the log; the last statement before its commit.
-SELECT bus.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+SELECT bus.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: claim
 -- Join or stay in a group and learn the partitions held.
@@ -11,7 +11,7 @@ SELECT topic, partition, reached FROM bus.claim($1, $2, $3, $4, $5)
 SELECT e.*
 FROM unnest($1::TEXT[], $2::INT[], $3::BIGINT[]) AS held (topic, partition, reached)
 CROSS JOIN LATERAL (
-    SELECT l.topic, l.partition, l.position, l.recorded_at, l.event_id, l.source, l.type, l.key, l.shard, l.sequence,
+    SELECT l.topic, l.partition, l.position, l.event_id, l.source, l.type, l.key, l.shard, l.time, l.sequence,
         l.correlation_id, l.causation_id, l.traceparent, l.data
     FROM bus.log AS l
     WHERE l.topic = held.topic AND l.partition = held.partition AND l.position > held.reached
