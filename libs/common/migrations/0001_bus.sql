@@ -210,49 +210,56 @@ BEGIN
     $ddl$, p_schema, p_role);
 END $$;
 
--- Create the coming days' partitions of the log and the inboxes, and drop those past their retention. Owned by the
--- migrating role and run with its rights, so that services need none on tables.
+-- Create the coming days' partitions of a table and drop those past their retention. Rows that lie in the default
+-- partition because their day had none yet stay there, and go when they are too old.
+CREATE FUNCTION bus.maintain_table(p_schema TEXT, p_table TEXT, p_now TIMESTAMPTZ, p_days INT) RETURNS VOID
+LANGUAGE plpgsql SET search_path = pg_catalog SET timezone = 'UTC' AS $$
+DECLARE
+    v_by_id BOOLEAN := p_table = 'inbox'; -- cut by event id, whose first bits are a time
+    v_oldest TIMESTAMPTZ := (p_now::DATE - p_days)::TIMESTAMP AT TIME ZONE 'UTC';
+    v_day TIMESTAMPTZ;
+    v_old TEXT;
+BEGIN
+    FOR v_day IN SELECT generate_series(p_now::DATE, p_now::DATE + 3, '1 day')::TIMESTAMP AT TIME ZONE 'UTC' LOOP
+        BEGIN
+            EXECUTE format(
+                'CREATE TABLE IF NOT EXISTS %I.%I PARTITION OF %I.%I FOR VALUES FROM (%L) TO (%L)',
+                p_schema, p_table || to_char(v_day, '_YYYYMMDD'), p_schema, p_table,
+                CASE WHEN v_by_id THEN bus.uuid_floor(v_day)::TEXT ELSE v_day::TEXT END,
+                CASE WHEN v_by_id THEN bus.uuid_floor(v_day + '1 day')::TEXT ELSE (v_day + '1 day')::TEXT END);
+        EXCEPTION WHEN check_violation THEN NULL; -- the default partition holds rows of that day
+        END;
+    END LOOP;
+    FOR v_old IN
+        SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = format('%I.%I', p_schema, p_table)::REGCLASS
+            AND c.relname ~ ('^' || p_table || '_[0-9]{8}$')
+            AND to_date(right(c.relname, 8), 'YYYYMMDD') < v_oldest::DATE
+    LOOP
+        EXECUTE format('DROP TABLE %I.%I', p_schema, v_old);
+    END LOOP;
+    IF v_by_id THEN
+        EXECUTE format('DELETE FROM %I.inbox_default WHERE event_id < $1', p_schema) USING bus.uuid_floor(v_oldest);
+    ELSE
+        EXECUTE format('DELETE FROM %I.%I WHERE recorded_at < $1', p_schema, p_table || '_default') USING v_oldest;
+    END IF;
+END $$;
+
+-- Maintain the inboxes and the log. Owned by the migrating role and run with its rights, so that services need none on
+-- tables. The log comes last, as in a consumer's transaction: making a partition locks its table until the end.
 CREATE FUNCTION bus.maintain(p_now TIMESTAMPTZ, p_log_days INT, p_inbox_days INT) RETURNS VOID
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET timezone = 'UTC' AS $$
 DECLARE
-    v_day DATE;
     v_schema TEXT;
-    v_old RECORD;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('bus.maintain', 0));
-    FOR v_day IN SELECT generate_series(p_now::DATE, p_now::DATE + 3, '1 day')::DATE LOOP
-        BEGIN
-            EXECUTE format(
-                'CREATE TABLE IF NOT EXISTS bus.%I PARTITION OF bus.log FOR VALUES FROM (%L) TO (%L)',
-                'log_' || to_char(v_day, 'YYYYMMDD'), v_day::TIMESTAMP AT TIME ZONE 'UTC',
-                (v_day + 1)::TIMESTAMP AT TIME ZONE 'UTC');
-        EXCEPTION WHEN check_violation THEN NULL; -- the default partition holds rows of that day already: they stay there
-        END;
-        FOR v_schema IN SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            WHERE c.relname = 'inbox' AND c.relkind = 'p' LOOP
-            BEGIN
-                EXECUTE format(
-                    'CREATE TABLE IF NOT EXISTS %I.%I PARTITION OF %I.inbox FOR VALUES FROM (%L) TO (%L)',
-                    v_schema, 'inbox_' || to_char(v_day, 'YYYYMMDD'), v_schema,
-                    bus.uuid_floor(v_day::TIMESTAMP AT TIME ZONE 'UTC'),
-                    bus.uuid_floor((v_day + 1)::TIMESTAMP AT TIME ZONE 'UTC'));
-            EXCEPTION WHEN check_violation THEN NULL;
-            END;
-        END LOOP;
+    FOR v_schema IN SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relname = 'inbox' AND c.relkind = 'p' ORDER BY n.nspname LOOP
+        PERFORM bus.maintain_table(v_schema, 'inbox', p_now, p_inbox_days);
     END LOOP;
-    FOR v_old IN
-        SELECT n.nspname, c.relname FROM pg_inherits AS i
-        JOIN pg_class AS c ON c.oid = i.inhrelid
-        JOIN pg_namespace AS n ON n.oid = c.relnamespace
-        JOIN pg_class AS p ON p.oid = i.inhparent
-        WHERE (p.relname = 'log' AND n.nspname = 'bus' AND c.relname ~ '^log_[0-9]{8}$'
-            AND to_date(right(c.relname, 8), 'YYYYMMDD') < p_now::DATE - p_log_days)
-        OR (p.relname = 'inbox' AND c.relname ~ '^inbox_[0-9]{8}$'
-            AND to_date(right(c.relname, 8), 'YYYYMMDD') < p_now::DATE - p_inbox_days)
-    LOOP
-        EXECUTE format('DROP TABLE %I.%I', v_old.nspname, v_old.relname);
-    END LOOP;
+    PERFORM bus.maintain_table('bus', 'log', p_now, p_log_days);
 END $$;
+REVOKE ALL ON FUNCTION bus.maintain_table(TEXT, TEXT, TIMESTAMPTZ, INT) FROM public;
 REVOKE ALL ON FUNCTION bus.maintain(TIMESTAMPTZ, INT, INT) FROM public;
 GRANT EXECUTE ON FUNCTION bus.maintain(TIMESTAMPTZ, INT, INT)
 TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
