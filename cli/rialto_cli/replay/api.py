@@ -4,7 +4,8 @@ A restart of the platform shows as refused or broken connections, timeouts, 429 
 open, so the same request goes out again after a pause; the key makes that safe. The client gives up when nothing at
 all was answered for `patience_seconds`: one answer to anybody is progress for everybody.
 
-aiohttp and not httpx because the generator shares its cores with the platform: 0.3 ms of CPU a call against 1.2 ms.
+aiohttp and not httpx because the generator shares its cores with the platform: 0.06 ms of CPU a call against 2.1 ms
+(64 at once, measured with `process_time` over 4,000 calls).
 """
 
 import asyncio

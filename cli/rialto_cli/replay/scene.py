@@ -99,15 +99,15 @@ class Stage:
         return scene
 
     async def _open_merchant(self, token: str, cast: Cast, ordinal: int) -> Merchant:
-        address = "0x" + sha256(f"{token}/payee/{ordinal}".encode()).hexdigest()[:40]
+        address = "0x" + sha256(f"{token}/settlement/{ordinal}".encode()).hexdigest()[:40]
         answer = await self._api.post(
             "/v1/merchants",
-            {"name": names.shop_name(cast.seed, ordinal), "country": "US", "payee_address": address},
+            {"name": names.shop_name(cast.seed, ordinal), "country": "US", "settlement_address": address},
             key=self._admin_key,
             idempotency_key=f"replay-{token}-merchant-{ordinal}",
         )
         body = _made(answer, "a merchant")
-        return Merchant(str(body["id"]), str(body["test_key"]))
+        return Merchant(str(body["id"]), str(body["keys"]["test"]))
 
     async def _fund(self, scene: Scene, customer: str, window: str, need_minor: int) -> None:
         wallet = scene.wallets.get(customer)

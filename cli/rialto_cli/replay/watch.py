@@ -1,15 +1,15 @@
 """Follows the payments of a replay until each is final or in review.
 
-One request per poll asks for what changed since the last one, whatever the number of payments under way. A row that
-commits late can carry an older time of change than one already seen, so when the polls fall silent while payments are
-still under way, those are asked for by id.
+One request per poll asks for what changed since the last one, whatever the number of payments under way. The gateway
+shows a change only when it is a second old, but one whose transaction commits later than that slips through, so when
+the polls fall silent while payments are still under way, those are asked for by id.
 """
 
 import asyncio
 import time
 from typing import Any
 
-from rialto_cli.replay.api import Api
+from rialto_cli.replay.api import Api, Refused
 from rialto_cli.replay.tally import Tally
 
 PAGE = 1000
@@ -28,13 +28,13 @@ class Watcher:
     ) -> None:
         self._api, self._key, self._run, self._tally = api, admin_key, run, tally
         self._patience, self._poll_seconds = patience_seconds, poll_seconds
-        self._since: str | None = None
         self._start: str | None = None
+        self._cursor: str | None = None
 
     def note_created(self, created_at: str) -> None:
         """Make sure that changes from this time on are seen: an earlier run's payments are older than this one's."""
         if self._start is None or created_at < self._start:
-            self._start = self._since = created_at
+            self._start, self._cursor = created_at, None
 
     async def follow(self, sending: asyncio.Event) -> bool:
         """Poll until `sending` is over and nothing is under way. False: nothing moved for as long as we would wait."""
@@ -56,23 +56,24 @@ class Watcher:
 
     async def poll(self) -> None:
         """Take in every change since the last poll."""
-        if self._since is None:
-            return
-        since, cursor = self._since, None
-        while True:
-            query = {"updated_since": since, "limit": str(PAGE), "mode": "test"}
-            if cursor:
-                query["cursor"] = cursor
+        more = self._start is not None
+        while more:
+            start = self._start
+            query = {"updated_since": start or "", "limit": str(PAGE), "mode": "test"}
+            if self._cursor is not None:
+                query["cursor"] = self._cursor
             answer = await self._api.get("/v1/payments", key=self._key, query=query)
-            payments = answer.body.get("data", []) if answer.ok else []
-            for payment in payments:
+            if not answer.ok:
+                raise Refused(
+                    "The payments cannot be followed",
+                    f"{answer.status} {answer.code}: {answer.detail}",
+                    "check that the command and the platform are of the same version",
+                )
+            for payment in answer.body["data"]:
                 self._take(payment)
-            cursor = answer.body.get("next_cursor")
-            if not payments or not answer.body.get("has_more") or not cursor:
-                break
-        # An accepted row of an earlier run may have moved the start back meanwhile: then the next poll begins there.
-        if self._since == since and payments:
-            self._since = str(payments[-1]["updated_at"])
+            # A row of an earlier run may have moved the start back meanwhile: then the next page begins there.
+            if self._start == start:
+                self._cursor, more = answer.body["next_cursor"], answer.body["has_more"]
 
     async def _ask_by_id(self) -> None:
         for payment_id in self._tally.pending_ids(_ASKED_BY_ID):

@@ -124,7 +124,7 @@ class FakeGateway:
     def _open_merchant(self, request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
         number = len(self.merchants) + 1
         self.merchants[f"sk_test_{number}"] = f"mer_{number}"
-        return {"id": f"mer_{number}", "test_key": f"sk_test_{number}"}
+        return {"id": f"mer_{number}", "keys": {"test": f"sk_test_{number}", "live": f"sk_live_{number}"}}
 
     def _open_wallet(self, request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
         wallet = f"wal_{len(self.wallets) + 1}"
@@ -177,18 +177,17 @@ class FakeGateway:
                 payment["settlement"] = {"tx_hash": f"0x{len(self.payments):064x}"}
 
     async def _list(self, request: web.Request) -> web.Response:
-        query = request.query
-        if "cursor" not in query:
-            self._advance()
-        since, size = query["updated_since"], int(query["limit"])
-        found = sorted(
-            (payment for payment in self.payments if payment["updated_at"] >= since),
-            key=lambda payment: (payment["updated_at"], payment["id"]),
+        """By time of the last change, from `updated_since` on, or after the cursor's place."""
+        self._advance()
+        size = int(request.query["limit"])
+        after = tuple(request.query.get("cursor", f"{request.query['updated_since']}|").split("|"))
+        changed = sorted(
+            ((each["updated_at"], each["id"], each) for each in self.payments), key=lambda change: change[:2]
         )
-        start = int(query.get("cursor", 0))
-        page = found[start : start + size]
-        more = start + size < len(found)
-        return web.json_response({"data": page, "has_more": more, "next_cursor": str(start + size) if more else None})
+        found = [payment for at, payment_id, payment in changed if (at, payment_id) > after]
+        page = found[:size]
+        last = f"{page[-1]['updated_at']}|{page[-1]['id']}" if page else "|".join(after)
+        return web.json_response({"data": page, "has_more": len(found) > size, "next_cursor": last})
 
     async def _get(self, request: web.Request) -> web.Response:
         return web.json_response(next(each for each in self.payments if each["id"] == request.match_info["id"]))

@@ -57,9 +57,9 @@ def expected_states(selection: Selection) -> dict[str, int]:
 
 
 async def test_every_row_is_paid_once_and_settles(gateway: Any, tmp_path: Path) -> None:
-    selection = select(write_rows(tmp_path / "rows.csv", 400))
+    selection = select(write_rows(tmp_path / "rows.csv", 1200))
     report = await run(gateway, selection, tmp_path)
-    assert (report.submitted, report.accepted, report.rejected) == (400, 400, {})
+    assert (report.submitted, report.accepted, report.rejected) == (1200, 1200, {})
     assert report.states == expected_states(selection)
     assert set(gateway.paid_rows.values()) == {1}
     assert report.failures == []
