@@ -20,7 +20,7 @@ def _outside(results: dict[str, Any]) -> str:
     lines = [
         "Days of the Fraud Detection Handbook's simulated card transactions (`training/evaluate.py`; the file has no",
         "licence, is not committed and not trained on; the simulator's mix was revised after looking at these days, so",
-        "the figures are not blind). 62 % of its fraud is at terminals chosen at random, with ordinary amounts: without",
+        "the figures are not blind). 62 % of its fraud is at terminals chosen at random, at ordinary amounts: without",
         "labels fed back nobody can see it, which bounds the AUC.",
         "",
         "| | payments | fraud | AUC | AP | reviewed (fraud) | blocked (fraud) | allowed |",

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,20 +16,13 @@ from typing import Any, Final, cast
 import numpy as np
 import onnxruntime
 
+from rialto_fraud.application.ports import Scores
 from rialto_fraud.domain.errors import ModelInputInvalid, ModelUnusable
 from rialto_fraud.domain.features import FEATURE_NAMES, FEATURE_VERSION, FloatArray
 
 MODELS: Final = Path(__file__).parent.parent / "models"
 INLINE_ROWS: Final = 1_024
 """Up to here inference (1.5 ms at most) holds the event loop for less than a thread hop costs; above, it leaves it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What the model says of each row: the probability of fraud, and the same in log-odds (which do not saturate)."""
-
-    probability: FloatArray
-    log_odds: FloatArray
 
 
 class OnnxScorer:

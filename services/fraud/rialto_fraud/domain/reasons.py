@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from rialto_fraud.domain.features import FEATURE_NAMES, FloatArray, Row
-from rialto_fraud.domain.policy import Outcome, Policy
+from rialto_fraud.domain.policy import Policy
 
 REASONS_GIVEN: Final = 3
 
@@ -78,38 +78,38 @@ def reference_row() -> Row:
     return tuple(REFERENCE[name] for name in FEATURE_NAMES)
 
 
-def variants(row: Row) -> FloatArray:
-    """Return the questions to ask the model about one payment: as it is, then with each group set back.
+def variants(rows: Sequence[Row]) -> FloatArray:
+    """Return the questions to ask the model about some payments: each as it is, then with each group set back.
 
-    Returns: float32, shape (1 + len(GROUPS), len(FEATURE_NAMES)).
+    Returns: float32, shape (len(rows) * (1 + len(GROUPS)), len(FEATURE_NAMES)).
     """
-    questions = np.tile(np.array(row, dtype=np.float32), (1 + len(GROUPS), 1))
+    each = 1 + len(GROUPS)
+    questions = np.repeat(np.array(rows, dtype=np.float32), each, axis=0)
     for index, columns in enumerate(_COLUMNS, start=1):
         for column in columns:
-            questions[index, column] = REFERENCE[FEATURE_NAMES[column]]
+            questions[index::each, column] = REFERENCE[FEATURE_NAMES[column]]
     return questions
 
 
-def explain(row: Row, outcome: Outcome, log_odds: Sequence[float], policy: Policy) -> list[Reason]:
-    """Return the reasons for a review or a block, strongest first.
+def explain(row: Row, log_odds: Sequence[float], policy: Policy) -> tuple[Reason, ...]:
+    """Return the reasons for a review or a block, strongest first, at least one and at most REASONS_GIVEN.
 
-    Args: the features; the log-odds that the model gave to ``variants(row)``, in order.
+    Args: the features; the log-odds that the model gave to ``variants([row])``, in order.
     """
     found = []
-    if outcome is not Outcome.ALLOW and policy.is_runaway(row):
+    if policy.is_runaway(row):
         found.append(Reason("too_many_payments", "customer_count_1h", row[_COUNT_1H], 0.0))
     contributions = [log_odds[0] - without for without in log_odds[1:]]
-    ranked = sorted(range(len(GROUPS)), key=lambda index: -contributions[index])
-    for index in ranked[:REASONS_GIVEN]:
+    for index in sorted(range(len(GROUPS)), key=lambda index: -contributions[index]):
         if contributions[index] > 0:
             feature = _shown(GROUPS[index], row)
-            found.append(Reason(GROUPS[index].code, feature, row[_COLUMN[feature]], round(contributions[index], 4)))
-    return found[:REASONS_GIVEN] or [Reason("unusual_pattern", "customer_amount_ratio_30d", row[_RATIO], 0.0)]
+            found.append(Reason(GROUPS[index].code, feature, row[_COLUMN[feature]], contributions[index]))
+    return tuple(found[:REASONS_GIVEN]) or (Reason("unusual_combination", "amount", row[_COLUMN["amount"]], 0.0),)
 
 
 def usual(row: Row) -> Reason:
     """Return the reason of a payment that is let through: how its amount compares with what the wallet usually pays."""
-    return Reason("within_usual_pattern", "customer_amount_ratio_30d", round(row[_RATIO], 4), 0.0)
+    return Reason("within_usual_pattern", "customer_amount_ratio_30d", row[_RATIO], 0.0)
 
 
 def _shown(group: Group, row: Row) -> str:
