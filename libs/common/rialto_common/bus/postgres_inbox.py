@@ -26,19 +26,22 @@ class PostgresInbox:
 
     async def take(self, events: Sequence[Event]) -> list[Event]:
         """Record the events and return those that are new, each once, in order."""
-        unique = {event.id: event for event in reversed(events)}
-        if not unique:
-            return []
         # In id order, so that two members with the same events (after a lost lease) wait and do not deadlock.
-        ordered = sorted(unique)
+        identities = sorted({(event.id, event.source) for event in events})
+        if not identities:
+            return []
         rows = await self._connection.fetch(
-            self._queries["take"], ordered, [unique[event_id].source for event_id in ordered], self._runtime.now()
+            self._queries["take"],
+            [event_id for event_id, _ in identities],
+            [source for _, source in identities],
+            self._runtime.now(),
         )
-        new = {row["event_id"] for row in rows}
+        new = {(row["event_id"], row["source"]) for row in rows}
         fresh = []
         for event in events:
-            if event.id in new:
-                new.discard(event.id)
+            identity = (event.id, event.source)
+            if identity in new:
+                new.discard(identity)
                 fresh.append(event)
         return fresh
 

@@ -18,6 +18,7 @@ CROSS JOIN LATERAL (
     ORDER BY l.position
     LIMIT $4
 ) AS e
+ORDER BY e.position
 
 -- name: acknowledge
 -- Move the cursors of the partitions that this member still holds.
@@ -40,11 +41,11 @@ UPDATE bus.cursors SET position = 0, owner = NULL, owned_until = NULL WHERE cons
 SELECT bus.maintain($1, $2, $3)
 
 -- name: take
--- Record events as handled and return the ids that were new.
+-- Record events as handled and return those that were new.
 INSERT INTO {schema}.inbox (event_id, source, handled_at)
 SELECT e.event_id, e.source, $3 FROM unnest($1::UUID[], $2::TEXT[]) AS e (event_id, source)
 ON CONFLICT DO NOTHING
-RETURNING event_id
+RETURNING event_id, source
 
 -- name: parked
 -- Which keys are parked; locked, so that a replay and a live batch of the same key take turns.

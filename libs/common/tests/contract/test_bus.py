@@ -254,6 +254,15 @@ async def test_a_rewound_group_sees_every_event_again_and_the_inbox_keeps_the_ef
     await subscription.close()
 
 
+async def test_the_inbox_knows_an_event_by_its_source_and_id_together(harness: Harness) -> None:
+    one, other = make_event(1, 1), make_event(1, 1, source="rialto.other")
+    assert one.id == other.id
+    async with harness.unit_of_work.begin() as transaction:
+        assert await transaction.inbox.take([one, other, one]) == [one, other]
+    async with harness.unit_of_work.begin() as transaction:
+        assert await transaction.inbox.take([other, make_event(1, 2), one]) == [make_event(1, 2)]
+
+
 async def test_a_large_backlog_is_read_in_bounded_batches(harness: Harness) -> None:
     for start in range(0, 5000, 1000):
         await publish(harness, [make_event(number, 1) for number in range(start, start + 1000)])
