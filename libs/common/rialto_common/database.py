@@ -63,14 +63,23 @@ def is_retryable(error: BaseException) -> bool:
         return error.retryable
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "XX")[:2] in _ENVIRONMENT_CLASSES
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+    return _lies_on_the_way(error)
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Say whether the database itself is out of reach just now (so an HTTP caller gets 503)."""
+    """Say whether the database cannot serve just now, be it away or a deadlock (so an HTTP caller gets 503)."""
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "XX")[:2] in ("08", "25", "53", "57", "58", "XX")
-    return isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+        return (error.sqlstate or "XX")[:2] in ("08", "25", "40", "53", "57", "58", "XX")
+    return _lies_on_the_way(error)
+
+
+def _lies_on_the_way(error: BaseException) -> bool:
+    """Say whether the fault is the connection's. A value that fits no column (asyncpg's own DataError, which is an
+    InterfaceError and a ValueError) is the input's: trying that again would hold everything behind it for ever.
+    """
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)
+    return isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)
 
 
 async def commit(transaction: Any) -> None:

@@ -175,4 +175,5 @@ class Consumer(Generic[Tx]):
 def describe(error: BaseException) -> str:
     """Return an error as an operator should read it: its code or class, and what it says, bounded."""
     name = error.code if isinstance(error, PaymentError) else type(error).__name__
-    return f"{name}: {error}"[:500]
+    # What text columns refuse is spelt out: an error that could not be stored would keep its event from being parked.
+    return f"{name}: {error}"[:500].encode(errors="backslashreplace").decode().replace("\0", "\\0")
