@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-SEED = 14
+SEED = 69
 CUSTOMERS = 130
 TERMINALS = 60
 START = datetime(2024, 3, 4, tzinfo=UTC)
