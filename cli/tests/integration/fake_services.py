@@ -2,6 +2,7 @@
 folder on PYTHONPATH. Each serves /readyz on its port; the gateway also makes merchants, wallets and top-ups.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 NAMES = ("gateway", "fraud", "compliance", "ledger", "chain_bridge")
@@ -20,7 +21,7 @@ if os.environ.get("FAKE_BROKEN") == NAME:
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.answer(200, {{"status": "ready"}})
+        self.answer(200, {{"status": "ready", "data": []}})
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -40,9 +41,9 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ[PREFIX + "HTTP_PORT"])), Handle
 """
 
 
-def install(folder: Path) -> Path:
-    """Write the stand-ins' packages below a folder, and return it."""
-    for name in NAMES:
+def install(folder: Path, names: Iterable[str] = NAMES) -> Path:
+    """Write the stand-ins' packages below a folder, and return it; services not named are the real ones."""
+    for name in names:
         package = folder / f"rialto_{name}"
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("")
