@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from uuid import UUID
 
 import orjson
@@ -65,7 +64,7 @@ class PostgresAssessments:
             [assessment.shard for assessment in assessments],
             [assessment.score for assessment in assessments],
             [assessment.outcome.value for assessment in assessments],
-            [orjson.dumps([asdict(reason) for reason in assessment.reasons]).decode() for assessment in assessments],
+            [orjson.dumps(assessment.reasons).decode() for assessment in assessments],
             [assessment.versions.features for assessment in assessments],
             [assessment.versions.model for assessment in assessments],
             [assessment.versions.policy for assessment in assessments],
