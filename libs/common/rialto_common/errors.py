@@ -39,6 +39,14 @@ class InvalidRequest(PaymentError):
     code = "invalid_request"
 
 
+class InvalidField(ValueError):
+    """Carries a refusal's stable code out of a pydantic validator, which must raise ValueErrors."""
+
+    def __init__(self, refusal: InvalidRequest) -> None:
+        super().__init__(refusal.detail)
+        self.code = refusal.code
+
+
 class InvalidAmount(InvalidRequest):
     """Not a positive whole number of minor units within 38 digits."""
 

@@ -114,6 +114,6 @@ def invalid_request(error: RequestValidationError) -> Response:
     code = {"extra_forbidden": "unknown_field", "missing": "field_missing"}.get(kind)
     if code is None:
         context = first.get("ctx", {}).get("error")
-        code = context.code if isinstance(context, errors.PaymentError) else "invalid_request"
+        code = context.code if isinstance(context, errors.InvalidField) else "invalid_request"
     where = f"{param}: " if param else ""
     return problem(400, code, f"{where}{str(first['msg']).removeprefix('Value error, ')}", param=param)

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from rialto_common import ids
-from rialto_common.errors import InvalidAmount, InvalidId, MalformedEvent
+from rialto_common.errors import InvalidAmount, InvalidField, InvalidId, MalformedEvent
 from rialto_common.money import parse_minor
 
 
@@ -33,7 +33,7 @@ def _read_minor(value: object) -> int:
     try:
         return parse_minor(value)
     except InvalidAmount as error:
-        raise ValueError(error.detail) from error
+        raise InvalidField(error) from error
 
 
 def _read_minor_or_zero(value: object) -> int:
@@ -82,7 +82,7 @@ class TextId:
         try:
             return ids.from_text(self.prefix, str(value))
         except InvalidId as error:
-            raise ValueError(error.detail) from error
+            raise InvalidField(error) from error
 
     def _write(self, value: UUID) -> str:
         return ids.to_text(self.prefix, value)

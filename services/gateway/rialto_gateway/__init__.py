@@ -1,0 +1,1 @@
+"""The payment API, and the one place that decides what a payment becomes."""

@@ -1,0 +1,87 @@
+"""The gateway's composition root: the only place that builds its parts and reads its settings."""
+
+from collections.abc import Sequence
+
+from rialto_common.bus.postgres import PostgresTransaction
+from rialto_common.events.envelope import Event
+from rialto_common.keyring import Keyring
+from rialto_common.service import Service, run
+
+from rialto_gateway.idempotency import IdempotentRequests, Vault
+from rialto_gateway.merchants.api import merchant_router
+from rialto_gateway.merchants.keys import ApiKeys
+from rialto_gateway.payments import handlers
+from rialto_gateway.payments.accept import Acceptor
+from rialto_gateway.payments.api import payment_router
+from rialto_gateway.payments.deadlines import DeadlineSweep
+from rialto_gateway.payments.service import PaymentService
+from rialto_gateway.payments.store import PostgresPayments
+from rialto_gateway.settings import GatewaySettings
+from rialto_gateway.wallets.api import wallet_router
+from rialto_gateway.wallets.directory import WalletDirectory
+from rialto_gateway.wallets.ledger_client import LedgerClient
+from rialto_gateway.webhooks.api import webhook_router
+from rialto_gateway.webhooks.deliver import WebhookDelivery
+from rialto_gateway.webhooks.messages import PostgresMessages
+from rialto_gateway.webhooks.outgoing import OutgoingCalls
+
+LEDGER_TIMEOUT_SECONDS = 10.0
+
+
+async def build(service: Service[GatewaySettings]) -> None:
+    """Put the gateway together."""
+    settings, runtime, pool = service.settings, service.runtime, service.pool
+    deadlines = settings.deadlines()
+    keyring = Keyring(settings.master_key(), runtime)
+    vault = Vault(settings.master_key(), runtime)
+    keys = ApiKeys(
+        pool,
+        runtime,
+        pepper=settings.api_key_pepper.get_secret_value(),
+        admin_key=settings.admin_key.get_secret_value(),
+    )
+    once = IdempotentRequests(service.unit_of_work, vault, runtime)
+    directory = WalletDirectory(pool)
+    ledger_http = runtime.http_client(
+        base_url=settings.ledger_url, timeout=LEDGER_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
+    )
+    service.on_close(ledger_http.aclose)
+    ledger = LedgerClient(ledger_http, service.tokens)
+    payments = PaymentService(
+        pool=pool,
+        unit_of_work=service.unit_of_work,
+        acceptor=Acceptor(service.unit_of_work, keyring, runtime, deadlines),
+        wallets=directory,
+        runtime=runtime,
+        deadlines=deadlines,
+        currencies=settings.settled_currencies(),
+    )
+    allow_private = settings.webhook_allow_private
+    service.add_router(payment_router(payments, keys))
+    service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
+    service.add_router(merchant_router(pool=pool, once=once, keys=keys, runtime=runtime))
+    service.add_router(
+        webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)
+    )
+
+    async def handle(transaction: PostgresTransaction, events: Sequence[Event]) -> None:
+        occurrences = [occurrence for event in events if (occurrence := handlers.read_fact(event)) is not None]
+        await handlers.apply_all(
+            occurrences,
+            transaction=transaction,
+            payments=PostgresPayments(transaction.connection),
+            messages=PostgresMessages(transaction.connection),
+            now=runtime.now(),
+            deadlines=deadlines,
+        )
+
+    await service.consume("gateway", handlers.TOPICS, handlers.TYPES, handle)
+    service.add_loop("deadlines", DeadlineSweep(pool, service.unit_of_work, runtime, deadlines).step)
+    calls = OutgoingCalls(runtime, allow_private=allow_private)
+    service.on_close(calls.close)
+    service.add_loop("webhooks", WebhookDelivery(pool, runtime, vault, calls, service.registry).step)
+
+
+def main() -> None:
+    """Run the gateway as this process."""
+    run("gateway", GatewaySettings, build)

@@ -1,0 +1,177 @@
+"""`/v1/payments`."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+from rialto_common import ids
+from rialto_common.errors import InvalidRequest
+
+from rialto_gateway.idempotency import check_key
+from rialto_gateway.merchants.keys import ApiKeys, Principal
+from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
+from rialto_gateway.payments.errors import IdempotencyKeyMissing
+from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
+from rialto_gateway.payments.service import FIRST_ID, PaymentService
+from rialto_gateway.payments.states import State
+from rialto_gateway.payments.wait import wait_of
+from rialto_gateway.requests import caller_of, documented_body, read_body
+
+IDEMPOTENCY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "names this payment for every retry; the same key and body always answer the same payment",
+}
+PREFER_HEADER = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "example": "wait=5"},
+    "description": "wait=N: hold the answer up to N (at most 30) seconds for the decision",
+}
+
+
+def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a JSON response."""
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+def replay_header(replayed: bool) -> dict[str, str]:
+    """Return the header that marks an answer given before."""
+    return {"Idempotency-Replayed": "true"} if replayed else {}
+
+
+class CursorInvalid(InvalidRequest):
+    """A cursor comes from `next_cursor` of an earlier page."""
+
+    code = "cursor_invalid"
+
+
+def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/v1/payments", tags=["payments"])
+    Caller = Annotated[Principal, Depends(caller_of(keys))]
+
+    @router.post(
+        "",
+        status_code=202,
+        openapi_extra=documented_body(CreatePayment) | {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]},
+        responses={200: {"description": "decided within the time of Prefer: wait"}},
+    )
+    async def create_payment(request: Request) -> Response:
+        """Accept a payment. The answer comes once it is durable; the decision follows, or is waited for with Prefer."""
+        headers = request.headers
+        principal = await keys.authenticate(headers.get("authorization"))
+        raw = await request.body()
+        body = read_body(CreatePayment, raw)
+        key = check_key(headers.get("idempotency-key"))
+        if key is None:
+            raise IdempotencyKeyMissing(
+                "send an Idempotency-Key header, a new one for each payment", param="Idempotency-Key"
+            )
+        answer = await payments.create(
+            principal,
+            body,
+            key=key,
+            request_hash=keys.request_hash(body.model_dump_json().encode()),
+            traceparent=headers.get("traceparent"),
+            wait_seconds=wait_of(headers.get("prefer")),
+        )
+        return json_answer(answer.payment, 200 if answer.decided else 202, replay_header(answer.replayed))
+
+    @router.get("")
+    async def list_payments(
+        caller: Caller,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 20,
+        cursor: str | None = None,
+        status: State | None = None,
+        updated_since: datetime | None = None,
+        mode: Literal["test", "live"] = "test",
+    ) -> Response:
+        """List payments, newest first; or with `updated_since` those that changed, in the order of change."""
+        mode = caller.mode or mode
+        if updated_since is None:
+            before = None if cursor is None else _cursor_id(cursor)
+            data, more = await payments.newest(caller, mode, limit=limit, before=before, status=status)
+            return json_answer({"object": "list", "data": data, "has_more": more is not None, "next_cursor": more})
+        since, after = _aware(updated_since), FIRST_ID
+        if cursor is not None:
+            at, _, last = cursor.partition("/")
+            since, after = _cursor_time(at), _cursor_id(last)
+        data, place, has_more = await payments.changed_since(caller, mode, since=since, after=after, limit=limit)
+        return json_answer({"object": "list", "data": data, "has_more": has_more, "next_cursor": place})
+
+    @router.get("/{payment_id}")
+    async def get_payment(payment_id: str, caller: Caller) -> Response:
+        """Return a payment with its timeline and captures."""
+        return json_answer(await payments.get(caller, ids.from_text("pay", payment_id)))
+
+    @router.post("/{payment_id}/capture", openapi_extra=documented_body(CapturePayment))
+    async def capture_payment(payment_id: str, request: Request, caller: Caller) -> Response:
+        """Capture all or part of an authorised payment."""
+        caller.merchant()
+        body = read_body(CapturePayment, await request.body())
+        fact = CaptureAsked(body.amount_minor, body.final)
+        return json_answer(
+            await payments.capture(
+                caller,
+                ids.from_text("pay", payment_id),
+                fact,
+                key=check_key(request.headers.get("idempotency-key")),
+                wait_seconds=wait_of(request.headers.get("prefer")),
+            )
+        )
+
+    @router.post("/{payment_id}/void", openapi_extra=documented_body(VoidPayment))
+    async def void_payment(payment_id: str, request: Request, caller: Caller) -> Response:
+        """Give back what is not captured."""
+        caller.merchant()
+        read_body(VoidPayment, await request.body())
+        return json_answer(
+            await payments.command(
+                caller,
+                ids.from_text("pay", payment_id),
+                VoidAsked(),
+                actor="merchant",
+                wait_seconds=wait_of(request.headers.get("prefer")),
+            )
+        )
+
+    @router.post("/{payment_id}/review", openapi_extra=documented_body(ReviewPayment))
+    async def decide_review(payment_id: str, request: Request, caller: Caller) -> Response:
+        """Decide a payment in review; the operator's key only."""
+        caller.require_operator()
+        body = read_body(ReviewPayment, await request.body())
+        return json_answer(
+            await payments.command(
+                caller, ids.from_text("pay", payment_id), ReviewDecided(body.decision, "operator"), actor="operator"
+            )
+        )
+
+    return router
+
+
+def _aware(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+def _cursor_id(text: str) -> UUID:
+    try:
+        return ids.from_text("pay", text)
+    except InvalidRequest as error:
+        raise CursorInvalid(
+            "the cursor is not one of ours; use next_cursor of the page before", param="cursor"
+        ) from error
+
+
+def _cursor_time(text: str) -> datetime:
+    try:
+        return _aware(datetime.fromisoformat(text))
+    except ValueError as error:
+        raise CursorInvalid(
+            "the cursor is not one of ours; use next_cursor of the page before", param="cursor"
+        ) from error

@@ -1,0 +1,108 @@
+"""What callers send about payments, and what is wrong with it when it is."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator
+from rialto_common.errors import InvalidField, UnknownCurrency
+from rialto_common.events.common import WalletId
+from rialto_common.events.envelope import MinorUnits
+from rialto_common.money import currency_exponent
+
+from rialto_gateway.requests import Body
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""One line of text: PostgreSQL cannot keep NUL, and no field here has use for control characters."""
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")]
+MetadataValue = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=50)]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+
+
+class Person(Body):
+    """A payer or payee. Sealed under the person's own key before it is kept or sent anywhere."""
+
+    name: Annotated[Text, Field(max_length=140, description="full name; at most 140 characters, as in ISO 20022")]
+    country: Annotated[Country | None, Field(description="ISO 3166-1 alpha-2")] = None
+    email: Text | None = None
+    phone: Annotated[Text | None, Field(max_length=35)] = None
+    date_of_birth: Annotated[str | None, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")] = None
+    address_line: Text | None = None
+    city: Annotated[Text | None, Field(max_length=70)] = None
+    postal_code: Annotated[Text | None, Field(max_length=16)] = None
+
+
+class WalletPayment(Body):
+    """Pay from a wallet on our ledger."""
+
+    type: Literal["wallet"]
+    wallet_id: WalletId
+
+
+def known_currency(value: str) -> str:
+    """Return the currency.
+
+    Raises: InvalidField: not one we know.
+    """
+    try:
+        currency_exponent(value)
+    except UnknownCurrency as error:
+        raise InvalidField(error) from error
+    return value
+
+
+class CreatePayment(Body):
+    """A payment to accept."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "amount_minor": "1250",
+                    "currency": "USD",
+                    "payment_method": {"type": "wallet", "wallet_id": "wal_01kb6w1m8xf0gbb7n5d8jq2c4r"},
+                    "payer": {"name": "Ada Example", "country": "GB"},
+                    "capture_method": "automatic",
+                    "description": "Order 1001",
+                }
+            ]
+        }
+    )
+
+    amount_minor: Annotated[MinorUnits, Field(description="whole minor units: '1250' is 12.50 USD")]
+    currency: Annotated[str, Field(max_length=12, description="ISO 4217 code")]
+    payment_method: WalletPayment
+    payer: Person
+    payee: Person | None = None
+    capture_method: Literal["automatic", "manual"] = "automatic"
+    terminal_id: Annotated[Text | None, Field(max_length=64)] = None
+    description: Text | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    occurred_at: Annotated[AwareDatetime | None, Field(description="when it happened; test mode only")] = None
+
+    _currency = field_validator("currency")(known_currency)
+
+    @field_validator("occurred_at")
+    @classmethod
+    def _plausible(cls, value: datetime | None) -> datetime | None:
+        if value is not None and not 1970 <= value.year <= 2200:
+            raise ValueError("must lie between 1970 and 2200")
+        return value
+
+
+class CapturePayment(Body):
+    """Capture all that is left, or a part; `final` gives the rest back."""
+
+    amount_minor: MinorUnits | None = None
+    final: bool = False
+
+
+class VoidPayment(Body):
+    """Nothing to say: what is not captured is given back."""
+
+
+class ReviewPayment(Body):
+    """The operator's decision on a payment in review."""
+
+    decision: Literal["approve", "decline"]

@@ -1,0 +1,78 @@
+"""Why a command on a payment is refused.
+
+Conflict
+├── PaymentNotCapturable      its state, or a void under way, leaves nothing to capture
+├── PaymentNotVoidable        its state, or a capture under way, leaves nothing to void
+└── PaymentNotInReview        only a payment in review can be decided
+InvalidRequest
+├── CaptureAboveAuthorised    more than is left of the authorisation
+├── IdempotencyKeyMissing     a request that moves money needs an Idempotency-Key
+├── CurrencyNotSupported      a currency we know, but do not settle
+├── WalletCurrencyMismatch    the wallet is in another currency
+└── OccurredAtInLiveMode      only test mode may date a payment
+NotFound
+├── PaymentNotFound
+└── WalletNotFound
+"""
+
+from rialto_common.errors import Conflict, InvalidRequest, NotFound
+
+
+class PaymentNotCapturable(Conflict):
+    """Nothing is left to capture, or a void is under way."""
+
+    code = "payment_not_capturable"
+
+
+class PaymentNotVoidable(Conflict):
+    """Nothing is left to void, or a capture is under way."""
+
+    code = "payment_not_voidable"
+
+
+class PaymentNotInReview(Conflict):
+    """Only a payment in review can be decided."""
+
+    code = "payment_not_in_review"
+
+
+class CaptureAboveAuthorised(InvalidRequest):
+    """More than is left of the authorisation."""
+
+    code = "capture_above_authorised"
+
+
+class IdempotencyKeyMissing(InvalidRequest):
+    """A request that moves money needs an Idempotency-Key."""
+
+    code = "idempotency_key_missing"
+
+
+class CurrencyNotSupported(InvalidRequest):
+    """A currency we know, but do not settle."""
+
+    code = "currency_not_supported"
+
+
+class WalletCurrencyMismatch(InvalidRequest):
+    """The wallet is in another currency than the payment."""
+
+    code = "wallet_currency_mismatch"
+
+
+class OccurredAtInLiveMode(InvalidRequest):
+    """Only test mode may say when a payment occurred."""
+
+    code = "occurred_at_in_live_mode"
+
+
+class PaymentNotFound(NotFound):
+    """No such payment for this key."""
+
+    code = "payment_not_found"
+
+
+class WalletNotFound(NotFound):
+    """No such wallet for this key."""
+
+    code = "wallet_not_found"

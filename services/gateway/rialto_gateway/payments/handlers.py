@@ -1,0 +1,219 @@
+"""Apply facts and commands to payments: load → decide → save → tell the others. The deciding is in `machine.py`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from rialto_common import ids
+from rialto_common.bus.port import Transaction
+from rialto_common.errors import InvariantViolated
+from rialto_common.events import compliance, fraud, ledger, settlements
+from rialto_common.events.common import COMPLIANCE, FRAUD, LEDGER, SETTLEMENTS
+from rialto_common.events.envelope import Event, EventData, compose
+
+from rialto_gateway.payments import machine
+from rialto_gateway.payments.facts import (
+    AuthorisationRefused,
+    CaptureRefused,
+    ComplianceVerdict,
+    Fact,
+    FraudVerdict,
+    HoldCaptured,
+    HoldExpired,
+    HoldPlaced,
+    HoldVoided,
+    SettlementConfirmed,
+    SettlementFailed,
+    SettlementReorged,
+    SettlementSubmitted,
+)
+from rialto_gateway.payments.machine import CaptureChange, Deadlines
+from rialto_gateway.payments.states import Payment
+from rialto_gateway.payments.store import Payments, TimelineLine
+from rialto_gateway.webhooks.messages import MESSAGES, Message, Messages
+
+log = structlog.get_logger()
+
+SOURCE = "rialto.gateway"
+TOPICS = (FRAUD, COMPLIANCE, LEDGER, SETTLEMENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """A fact about a payment, and what brought it: an event, or an actor such as a merchant or the clock."""
+
+    payment_id: UUID
+    fact: Fact
+    cause: Event | None = None
+    actor: str = "merchant"
+
+
+def read_fact(event: Event) -> Occurrence | None:
+    """Return what an event says about a payment; None where it is none of the gateway's business."""
+    reader = _READERS.get(event.type)
+    if reader is None:
+        return None
+    payment_id, fact = reader(event)
+    return None if fact is None else Occurrence(payment_id, fact, event, event.source.removeprefix("rialto."))
+
+
+async def apply_all(
+    occurrences: Sequence[Occurrence],
+    *,
+    transaction: Transaction,
+    payments: Payments,
+    messages: Messages,
+    now: datetime,
+    deadlines: Deadlines,
+) -> dict[UUID, Payment]:
+    """Apply occurrences, in order, to their payments; return the payments as they are now.
+
+    Raises: what the machine raises for commands; InvariantViolated for a fact about a payment that does not exist.
+    """
+    held = await payments.lock(sorted({occurrence.payment_id for occurrence in occurrences}))
+    changed: dict[UUID, Payment] = {}
+    lines: list[TimelineLine] = []
+    captures: list[tuple[UUID, CaptureChange]] = []
+    outgoing: list[Event] = []
+    told: list[Message] = []
+    for occurrence in occurrences:
+        payment = held.get(occurrence.payment_id)
+        if payment is None:
+            raise InvariantViolated(f"there is no payment {occurrence.payment_id} for {type(occurrence.fact).__name__}")
+        change = machine.apply(payment, occurrence.fact, now, deadlines)
+        if change is None:
+            continue
+        after, line = _next_line(change.payment, change.name, change.detail, occurrence)
+        for data in change.outgoing:
+            after, event = _next_event(after, data, occurrence.cause, now)
+            outgoing.append(event)
+            if event.type in MESSAGES:
+                told.append(Message(after, event, now))
+        held[after.id] = changed[after.id] = after
+        lines.append(line)
+        captures.extend((after.id, capture) for capture in change.captures)
+    if changed:
+        await payments.save(list(changed.values()), now)
+        await payments.add_timeline(lines, now)
+        if captures:
+            await payments.record_captures(captures, now)
+        if told:
+            await messages.enqueue(told)
+        transaction.publish(*outgoing)
+    return held
+
+
+def _next_line(
+    payment: Payment, name: str, detail: dict[str, Any] | None, occurrence: Occurrence
+) -> tuple[Payment, TimelineLine]:
+    nth = payment.sequence + 1
+    cause = None if occurrence.cause is None else str(occurrence.cause.id)
+    line = TimelineLine(payment.id, nth, payment.state, name, cause, occurrence.actor, detail)
+    return replace(payment, sequence=nth), line
+
+
+def _next_event(payment: Payment, data: EventData, cause: Event | None, now: datetime) -> tuple[Payment, Event]:
+    sequence = payment.sequence + 1
+    event = compose(
+        data,
+        source=SOURCE,
+        root=payment.id,
+        key=ids.to_text("pay", payment.id),
+        shard=payment.shard,
+        time=now,
+        sequence=sequence,
+        ordinal=sequence,
+        cause=cause,
+    )
+    return replace(payment, sequence=sequence), event
+
+
+Read = tuple[UUID, Fact | None]
+
+
+def _fraud_assessed(event: Event) -> Read:
+    data = event.read(fraud.FraudAssessed)
+    return data.payment_id, FraudVerdict(data.outcome)
+
+
+def _compliance_screened(event: Event) -> Read:
+    data = event.read(compliance.ComplianceScreened)
+    return data.payment_id, ComplianceVerdict(data.outcome)
+
+
+def _hold_placed(event: Event) -> Read:
+    data = event.read(ledger.HoldPlaced)
+    return data.payment_id, HoldPlaced(data.hold_id)
+
+
+def _hold_captured(event: Event) -> Read:
+    data = event.read(ledger.HoldCaptured)
+    return data.payment_id, HoldCaptured(data.capture_id, data.amount_minor, data.final)
+
+
+def _hold_voided(event: Event) -> Read:
+    data = event.read(ledger.HoldVoided)
+    return data.payment_id, HoldVoided(data.amount_released_minor)
+
+
+def _hold_expired(event: Event) -> Read:
+    data = event.read(ledger.HoldExpired)
+    return data.payment_id, HoldExpired(data.amount_released_minor)
+
+
+def _posting_refused(event: Event) -> Read:
+    data = event.read(ledger.PostingRefused)
+    if data.step == "authorise":
+        return data.payment_id, AuthorisationRefused(data.code)
+    if data.step == "capture" and data.capture_id is not None and data.amount_minor is not None:
+        return data.payment_id, CaptureRefused(data.capture_id, data.amount_minor, data.code)
+    log.error("posting.refused", step=data.step, code=data.code, payment_id=event.key)
+    return data.payment_id, None
+
+
+def _settlement_submitted(event: Event) -> Read:
+    data = event.read(settlements.SettlementSubmitted)
+    return data.payment_id, SettlementSubmitted(data.batch_id, data.chain_id, data.tx_hash)
+
+
+def _settlement_confirmed(event: Event) -> Read:
+    data = event.read(settlements.SettlementConfirmed)
+    return data.payment_id, SettlementConfirmed(
+        data.settlement_id,
+        data.batch_id,
+        data.chain_id,
+        data.tx_hash,
+        data.token,
+        data.token_amount,
+        data.block_number,
+    )
+
+
+def _settlement_reorged(event: Event) -> Read:
+    return event.read(settlements.SettlementReorged).payment_id, SettlementReorged()
+
+
+def _settlement_failed(event: Event) -> Read:
+    data = event.read(settlements.SettlementFailed)
+    return data.payment_id, SettlementFailed(data.code)
+
+
+_READERS: dict[str, Callable[[Event], Read]] = {
+    fraud.FraudAssessed.type: _fraud_assessed,
+    compliance.ComplianceScreened.type: _compliance_screened,
+    ledger.HoldPlaced.type: _hold_placed,
+    ledger.HoldCaptured.type: _hold_captured,
+    ledger.HoldVoided.type: _hold_voided,
+    ledger.HoldExpired.type: _hold_expired,
+    ledger.PostingRefused.type: _posting_refused,
+    settlements.SettlementSubmitted.type: _settlement_submitted,
+    settlements.SettlementConfirmed.type: _settlement_confirmed,
+    settlements.SettlementReorged.type: _settlement_reorged,
+    settlements.SettlementFailed.type: _settlement_failed,
+}
+
+TYPES = frozenset(_READERS)
+"""The event types the gateway acts on."""

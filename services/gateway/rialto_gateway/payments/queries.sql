@@ -1,0 +1,156 @@
+-- name: insert
+-- Accept payments; those whose idempotency key is taken are left out of the answer.
+INSERT INTO gateway.payments (
+    payment_id, merchant_id, mode, shard, idempotency_key, request_hash, amount_minor, currency, wallet_id,
+    capture_method, terminal_id, description, metadata, payer, payee, payee_address, occurred_at, created_at, updated_at,
+    state, deadline_at, traceparent
+)
+SELECT
+    p.payment_id, p.merchant_id, p.mode, p.shard, p.idempotency_key, p.request_hash, p.amount_minor, p.currency,
+    p.wallet_id, p.capture_method, p.terminal_id, p.description, p.metadata::JSON, p.payer::JSON, p.payee::JSON,
+    p.payee_address, p.occurred_at, $1, $1, 'created', $2, p.traceparent
+FROM unnest(
+    $3::UUID[], $4::UUID[], $5::TEXT[], $6::SMALLINT[], $7::TEXT[], $8::BYTEA[], $9::NUMERIC[], $10::TEXT[],
+    $11::UUID[], $12::TEXT[], $13::TEXT[], $14::TEXT[], $15::TEXT[], $16::TEXT[], $17::TEXT[], $18::TEXT[],
+    $19::TIMESTAMPTZ[], $20::TEXT[]
+) AS p (
+    payment_id, merchant_id, mode, shard, idempotency_key, request_hash, amount_minor, currency, wallet_id,
+    capture_method, terminal_id, description, metadata, payer, payee, payee_address, occurred_at, traceparent
+)
+ON CONFLICT ON CONSTRAINT payments_idempotency DO NOTHING
+RETURNING payment_id
+
+-- name: by_idempotency_key
+-- Payments accepted before under these keys.
+SELECT payment_id, merchant_id, mode, idempotency_key, request_hash
+FROM gateway.payments
+WHERE (merchant_id, mode, idempotency_key) IN (
+    SELECT k.merchant_id, k.mode, k.idempotency_key
+    FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[]) AS k (merchant_id, mode, idempotency_key)
+)
+
+-- name: start_timeline
+-- The first line of each new payment, and its deadline row.
+WITH timed AS (
+    INSERT INTO gateway.deadlines (payment_id, due_at) SELECT unnest($1::UUID[]), $3
+)
+INSERT INTO gateway.timeline (payment_id, nth, at, state, event, actor, detail)
+SELECT p.payment_id, 1, $2, 'created', 'payment.created', 'merchant', p.detail::JSON
+FROM unnest($1::UUID[], $4::TEXT[]) AS p (payment_id, detail)
+
+-- name: lock
+-- What the machine needs of some payments, locked in id order.
+SELECT payment_id, merchant_id, mode, shard, amount_minor, currency, wallet_id, capture_method, payee_address, state,
+    reason, decline_code, fraud, compliance, amount_captured_minor, capture_pending_minor, captures, void_reason, asked,
+    settlement, authorised_at, deadline_at, sequence
+FROM gateway.payments WHERE payment_id = ANY ($1) ORDER BY payment_id FOR UPDATE
+
+-- name: save
+-- Write back what the machine made of them.
+UPDATE gateway.payments AS p
+SET state = n.state, reason = n.reason, decline_code = n.decline_code, fraud = n.fraud, compliance = n.compliance,
+    amount_captured_minor = n.captured, capture_pending_minor = n.pending, captures = n.captures,
+    void_reason = n.void_reason, asked = n.asked, settlement = n.settlement::JSON, authorised_at = n.authorised_at,
+    deadline_at = n.deadline_at, sequence = n.sequence, updated_at = $1
+FROM unnest(
+    $2::UUID[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::NUMERIC[], $9::NUMERIC[], $10::INT[],
+    $11::TEXT[], $12::INT[], $13::TEXT[], $14::TIMESTAMPTZ[], $15::TIMESTAMPTZ[], $16::BIGINT[]
+) AS n (
+    payment_id, state, reason, decline_code, fraud, compliance, captured, pending, captures, void_reason, asked,
+    settlement, authorised_at, deadline_at, sequence
+)
+WHERE p.payment_id = n.payment_id
+
+-- name: move_deadlines
+-- Keep the deadline rows in step: gone for final payments, moved for the others.
+WITH n AS (
+    SELECT * FROM unnest($1::UUID[], $2::TIMESTAMPTZ[]) AS n (payment_id, due_at)
+), gone AS (
+    DELETE FROM gateway.deadlines AS d USING n WHERE d.payment_id = n.payment_id AND n.due_at IS NULL
+)
+UPDATE gateway.deadlines AS d SET due_at = n.due_at
+FROM n WHERE d.payment_id = n.payment_id AND n.due_at IS NOT NULL AND d.due_at <> n.due_at
+
+-- name: add_timeline
+-- One line a change.
+INSERT INTO gateway.timeline (payment_id, nth, at, state, event, cause, actor, detail)
+SELECT t.payment_id, t.nth, $1, t.state, t.event, t.cause, t.actor, t.detail::JSON
+FROM unnest($2::UUID[], $3::BIGINT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::TEXT[])
+AS t (payment_id, nth, state, event, cause, actor, detail)
+
+-- name: record_captures
+-- A capture that was asked for, or what became of it.
+INSERT INTO gateway.captures (
+    capture_id, payment_id, ordinal, amount_minor, final, state, failure_code, created_at, updated_at
+)
+SELECT c.capture_id, c.payment_id, c.ordinal, c.amount_minor, c.final, c.state, c.failure_code, $1, $1
+FROM unnest($2::UUID[], $3::UUID[], $4::INT[], $5::NUMERIC[], $6::BOOLEAN[], $7::TEXT[], $8::TEXT[])
+AS c (capture_id, payment_id, ordinal, amount_minor, final, state, failure_code)
+WHERE c.ordinal IS NOT NULL
+
+-- name: resolve_captures
+-- What became of captures.
+UPDATE gateway.captures AS g SET state = c.state, failure_code = c.failure_code, updated_at = $1
+FROM unnest($2::UUID[], $3::TEXT[], $4::TEXT[]) AS c (capture_id, state, failure_code)
+WHERE g.capture_id = c.capture_id
+
+-- name: capture_by_key
+-- The capture made before under an idempotency key.
+SELECT amount_minor, final FROM gateway.captures WHERE payment_id = $1 AND idempotency_key = $2
+
+-- name: name_capture
+-- Remember under which idempotency key a payment's newest capture was asked for.
+UPDATE gateway.captures SET idempotency_key = $2
+WHERE payment_id = $1 AND ordinal = (SELECT max(ordinal) FROM gateway.captures WHERE payment_id = $1)
+
+-- name: due
+-- Payments whose deadline has passed.
+SELECT payment_id FROM gateway.deadlines WHERE due_at <= $1 ORDER BY due_at LIMIT $2
+
+-- name: get
+-- One payment as the API shows it; $2 and $3 null for the operator.
+SELECT * FROM gateway.payments
+WHERE payment_id = $1 AND (merchant_id = $2 OR $2 IS NULL) AND (mode = $3 OR $3 IS NULL)
+
+-- name: get_many
+-- Payments by id.
+SELECT * FROM gateway.payments WHERE payment_id = ANY ($1)
+
+-- name: timeline
+-- A payment's timeline.
+SELECT at, state, event, cause, actor, detail FROM gateway.timeline WHERE payment_id = $1 ORDER BY nth
+
+-- name: captures
+-- A payment's captures.
+SELECT capture_id, ordinal, amount_minor, final, state, failure_code, created_at, updated_at
+FROM gateway.captures WHERE payment_id = $1 ORDER BY ordinal
+
+-- name: list_of_merchant
+-- Newest first, from a cursor on.
+SELECT * FROM gateway.payments
+WHERE merchant_id = $1 AND mode = $2 AND payment_id < $3 AND (state = $4 OR $4 IS NULL)
+ORDER BY payment_id DESC LIMIT $5
+
+-- name: list_of_all
+-- The operator's list, newest first, from a cursor on.
+SELECT * FROM gateway.payments
+WHERE mode = $1 AND payment_id < $2 AND (state = $3 OR $3 IS NULL)
+ORDER BY payment_id DESC LIMIT $4
+
+-- name: changed_since
+-- Payments that changed after a place in time, in the order of change.
+SELECT t.at, t.payment_id
+FROM gateway.timeline AS t
+JOIN gateway.payments AS p ON p.payment_id = t.payment_id
+WHERE (t.at, t.payment_id) > ($1, $2) AND p.mode = $3 AND (p.merchant_id = $4 OR $4 IS NULL)
+ORDER BY t.at, t.payment_id LIMIT $5
+
+-- name: decided
+-- Which of these payments are no longer undecided.
+SELECT payment_id FROM gateway.payments
+WHERE payment_id = ANY ($1) AND state NOT IN ('created', 'approved', 'unknown')
+
+-- name: answered
+-- For which of these payments the ledger has answered every capture and void.
+SELECT payment_id FROM gateway.payments
+WHERE payment_id = ANY ($1) AND (state <> 'authorised' OR (capture_pending_minor = 0 AND void_reason IS NULL))

@@ -1,0 +1,219 @@
+"""What the API does with payments: accept, look up, capture, void, decide a review."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from rialto_common import ids
+from rialto_common.bus.port import UnitOfWork
+from rialto_common.bus.postgres import PostgresTransaction
+from rialto_common.database import Pool
+from rialto_common.runtime import Runtime
+
+from rialto_gateway.merchants.keys import Principal
+from rialto_gateway.payments.accept import Acceptor, AcceptRequest
+from rialto_gateway.payments.bodies import CreatePayment
+from rialto_gateway.payments.errors import (
+    CurrencyNotSupported,
+    OccurredAtInLiveMode,
+    PaymentNotFound,
+    WalletCurrencyMismatch,
+)
+from rialto_gateway.payments.facts import CaptureAsked, Fact
+from rialto_gateway.payments.handlers import Occurrence, apply_all
+from rialto_gateway.payments.machine import Deadlines
+from rialto_gateway.payments.states import UNDECIDED
+from rialto_gateway.payments.store import QUERIES, PostgresPayments
+from rialto_gateway.payments.view import as_accepted, payment_view, time_text
+from rialto_gateway.payments.wait import Waiters
+from rialto_gateway.wallets.directory import WalletDirectory
+from rialto_gateway.webhooks.messages import PostgresMessages
+
+LAST_ID = UUID(int=(1 << 128) - 1)
+FIRST_ID = UUID(int=0)
+VISIBLE_AFTER = timedelta(seconds=1)
+"""How old a change must be to be listed by `updated_since`: younger ones may still be joined by an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A payment and how it came about."""
+
+    payment: dict[str, Any]
+    decided: bool
+    replayed: bool = False
+
+
+class PaymentService:
+    """The commands and queries behind the routes."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        unit_of_work: UnitOfWork[PostgresTransaction],
+        acceptor: Acceptor,
+        wallets: WalletDirectory,
+        runtime: Runtime,
+        deadlines: Deadlines,
+        currencies: frozenset[str],
+    ) -> None:
+        self._pool = pool
+        self._unit_of_work = unit_of_work
+        self._acceptor = acceptor
+        self._decisions = Waiters(pool, runtime, QUERIES["decided"])
+        self._answers = Waiters(pool, runtime, QUERIES["answered"])
+        self._wallets = wallets
+        self._runtime = runtime
+        self._deadlines = deadlines
+        self._currencies = currencies
+
+    async def create(
+        self,
+        principal: Principal,
+        body: CreatePayment,
+        *,
+        key: str,
+        request_hash: bytes,
+        traceparent: str | None,
+        wait_seconds: float,
+    ) -> Answer:
+        """Accept a payment; durable when this returns.
+
+        Raises: Forbidden, CurrencyNotSupported, WalletNotFound, WalletCurrencyMismatch, OccurredAtInLiveMode,
+        IdempotencyKeyReused, ServiceUnavailable, CommitUnknown.
+        """
+        merchant_id, mode, settlement_address = principal.merchant()
+        if body.currency not in self._currencies:
+            supported = ", ".join(sorted(self._currencies))
+            raise CurrencyNotSupported(
+                f"{body.currency} cannot be settled here; supported: {supported}", param="currency"
+            )
+        if body.occurred_at is not None and mode == "live":
+            raise OccurredAtInLiveMode("occurred_at is for test mode only", param="occurred_at")
+        wallet = await self._wallets.chargeable(principal, body.payment_method.wallet_id)
+        if wallet.currency != body.currency:
+            raise WalletCurrencyMismatch(f"the wallet is in {wallet.currency}, not {body.currency}", param="currency")
+        accepted = await self._acceptor.accept(
+            AcceptRequest(
+                merchant_id=merchant_id,
+                mode=mode,
+                idempotency_key=key,
+                request_hash=request_hash,
+                amount_minor=body.amount_minor,
+                currency=body.currency,
+                wallet_id=body.payment_method.wallet_id,
+                capture_method=body.capture_method,
+                terminal_id=body.terminal_id,
+                description=body.description,
+                metadata=body.metadata,
+                payer=body.payer.model_dump(exclude_none=True),
+                payee=None if body.payee is None else body.payee.model_dump(exclude_none=True),
+                payee_address=settlement_address,
+                occurred_at=body.occurred_at,
+                traceparent=traceparent,
+            )
+        )
+        replayed = accepted.row is None
+        if wait_seconds > 0:
+            await self._decisions.wait(accepted.payment_id, wait_seconds)
+            row = await self._row(accepted.payment_id, principal)
+            decided = row["state"] not in UNDECIDED
+            return Answer(payment_view(row) if decided else self._first_answer(row), decided, replayed)
+        row = accepted.row if accepted.row is not None else await self._row(accepted.payment_id, principal)
+        return Answer(self._first_answer(row), decided=False, replayed=replayed)
+
+    async def get(self, principal: Principal, payment_id: UUID) -> dict[str, Any]:
+        """Return one payment with its timeline and captures.
+
+        Raises: PaymentNotFound: none, or another merchant's or mode's.
+        """
+        row = await self._row(payment_id, principal)
+        timeline = await self._pool.fetch(QUERIES["timeline"], payment_id)
+        captures = await self._pool.fetch(QUERIES["captures"], payment_id)
+        return payment_view(row, timeline=timeline, captures=captures)
+
+    async def newest(
+        self, principal: Principal, mode: str, *, limit: int, before: UUID | None, status: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return a page, newest first, and the cursor of the next (None at the end)."""
+        cursor = before or LAST_ID
+        if principal.merchant_id is None:
+            rows = await self._pool.fetch(QUERIES["list_of_all"], mode, cursor, status, limit + 1)
+        else:
+            rows = await self._pool.fetch(
+                QUERIES["list_of_merchant"], principal.merchant_id, mode, cursor, status, limit + 1
+            )
+        page = rows[:limit]
+        more = ids.to_text("pay", page[-1]["payment_id"]) if len(rows) > limit else None
+        return [payment_view(row) for row in page], more
+
+    async def changed_since(
+        self, principal: Principal, mode: str, *, since: datetime, after: UUID, limit: int
+    ) -> tuple[list[dict[str, Any]], str, bool]:
+        """Return payments that changed, oldest change first, the cursor to go on from, and whether there are more."""
+        rows = await self._pool.fetch(QUERIES["changed_since"], since, after, mode, principal.merchant_id, limit + 1)
+        ripe = self._runtime.now() - VISIBLE_AFTER
+        page = [row for row in rows[:limit] if row["at"] <= ripe]
+        found = await self._pool.fetch(QUERIES["get_many"], list({row["payment_id"] for row in page}))
+        by_id = {row["payment_id"]: row for row in found}
+        last_at, last_id = (page[-1]["at"], page[-1]["payment_id"]) if page else (since, after)
+        cursor = f"{time_text(last_at)}/{ids.to_text('pay', last_id)}"
+        unique = dict.fromkeys(row["payment_id"] for row in page)
+        return [payment_view(by_id[payment_id]) for payment_id in unique], cursor, len(page) == limit < len(rows)
+
+    async def capture(
+        self, principal: Principal, payment_id: UUID, fact: CaptureAsked, *, key: str | None, wait_seconds: float
+    ) -> dict[str, Any]:
+        """Capture; with an idempotency key, once however often it is sent.
+
+        Raises: PaymentNotFound, PaymentNotCapturable, CaptureAboveAuthorised, IdempotencyKeyReused.
+        """
+        await self._row(payment_id, principal)
+        async with self._unit_of_work.begin() as transaction:
+            payments = PostgresPayments(transaction.connection)
+            await payments.lock([payment_id])
+            if key is None or not await payments.captured_under(payment_id, key, fact):
+                await self._apply(transaction, Occurrence(payment_id, fact))
+                if key is not None:
+                    await payments.name_capture(payment_id, key)
+        if wait_seconds > 0:
+            await self._answers.wait(payment_id, wait_seconds)
+        return await self.get(principal, payment_id)
+
+    async def command(
+        self, principal: Principal, payment_id: UUID, fact: Fact, *, actor: str, wait_seconds: float = 0.0
+    ) -> dict[str, Any]:
+        """Apply a merchant's or operator's command and return the payment after it.
+
+        Raises: PaymentNotFound and what the state machine refuses.
+        """
+        await self._row(payment_id, principal)
+        async with self._unit_of_work.begin() as transaction:
+            await self._apply(transaction, Occurrence(payment_id, fact, actor=actor))
+        if wait_seconds > 0:
+            await self._answers.wait(payment_id, wait_seconds)
+        return await self.get(principal, payment_id)
+
+    async def _apply(self, transaction: PostgresTransaction, occurrence: Occurrence) -> None:
+        await apply_all(
+            [occurrence],
+            transaction=transaction,
+            payments=PostgresPayments(transaction.connection),
+            messages=PostgresMessages(transaction.connection),
+            now=self._runtime.now(),
+            deadlines=self._deadlines,
+        )
+
+    def _first_answer(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return as_accepted(row, self._deadlines.by_state["created"].after)
+
+    async def _row(self, payment_id: UUID, principal: Principal) -> Mapping[str, Any]:
+        row: Mapping[str, Any] | None = await self._pool.fetchrow(
+            QUERIES["get"], payment_id, principal.merchant_id, principal.mode
+        )
+        if row is None:
+            raise PaymentNotFound(f"there is no payment {ids.to_text('pay', payment_id)} for this key")
+        return row

@@ -1,0 +1,109 @@
+"""A payment as the API and the webhooks show it. Never a name or any other personal data."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from rialto_common import ids
+
+
+def payment_view(
+    row: Mapping[str, Any],
+    *,
+    timeline: Sequence[Mapping[str, Any]] | None = None,
+    captures: Sequence[Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return the payment object of a row of `gateway.payments`."""
+    capturable = 0
+    if row["state"] == "authorised" and row["void_reason"] is None:
+        capturable = row["amount_minor"] - row["amount_captured_minor"] - row["capture_pending_minor"]
+    view: dict[str, Any] = {
+        "id": ids.to_text("pay", row["payment_id"]),
+        "object": "payment",
+        "merchant_id": ids.to_text("mer", row["merchant_id"]),
+        "mode": row["mode"],
+        "status": row["state"],
+        "status_reason": row["reason"],
+        "decline_code": row["decline_code"],
+        "amount_minor": _minor(row["amount_minor"]),
+        "currency": row["currency"],
+        "amount_captured_minor": _minor(row["amount_captured_minor"]),
+        "amount_capturable_minor": _minor(capturable),
+        "payment_method": {"type": "wallet", "wallet_id": ids.to_text("wal", row["wallet_id"])},
+        "capture_method": row["capture_method"],
+        "terminal_id": row["terminal_id"],
+        "description": row["description"],
+        "metadata": orjson.loads(row["metadata"]),
+        "settlement": _settlement(row),
+        "occurred_at": time_text(row["occurred_at"]),
+        "created_at": time_text(row["created_at"]),
+        "updated_at": time_text(row["updated_at"]),
+        "authorised_at": time_text(row["authorised_at"]),
+        "deadline_at": time_text(row["deadline_at"]),
+    }
+    if timeline is not None:
+        view["timeline"] = [
+            {
+                "at": time_text(line["at"]),
+                "status": line["state"],
+                "event": line["event"],
+                "cause": line["cause"],
+                "actor": line["actor"],
+                "detail": None if line["detail"] is None else orjson.loads(line["detail"]),
+            }
+            for line in timeline
+        ]
+    if captures is not None:
+        view["captures"] = [
+            {
+                "id": ids.to_text("cap", capture["capture_id"]),
+                "object": "capture",
+                "amount_minor": _minor(capture["amount_minor"]),
+                "final": capture["final"],
+                "status": capture["state"],
+                "failure_code": capture["failure_code"],
+                "created_at": time_text(capture["created_at"]),
+            }
+            for capture in captures
+        ]
+    return view
+
+
+def as_accepted(row: Mapping[str, Any], decide_within: timedelta) -> dict[str, Any]:
+    """Return the payment as it was when it was accepted: the first answer, also for a retry with the same key."""
+    first = dict(row) | {
+        "state": "created",
+        "reason": None,
+        "decline_code": None,
+        "amount_captured_minor": 0,
+        "capture_pending_minor": 0,
+        "void_reason": None,
+        "settlement": None,
+        "authorised_at": None,
+        "updated_at": row["created_at"],
+        "deadline_at": row["created_at"] + decide_within,
+    }
+    return payment_view(first)
+
+
+def time_text(at: datetime | None) -> str | None:
+    """Return RFC 3339 in UTC with microseconds and Z."""
+    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _minor(value: Any) -> str:
+    return str(int(value))
+
+
+def _settlement(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["settlement"] is None:
+        return None
+    fields: dict[str, Any] = orjson.loads(row["settlement"])
+    return {
+        "id": ids.to_text("set", ids.derive(row["payment_id"], "settlement")),
+        "rail": "chain",
+        **{name: fields[name] for name in ("chain_id", "token", "token_amount", "tx_hash", "block_number")},
+        "batch_id": ids.to_text("bat", UUID(fields["batch_id"])),
+    }

@@ -1,0 +1,58 @@
+"""Reading requests: the body straight into a strict model in one pass, the caller from the Authorization header."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rialto_gateway.merchants.keys import ApiKeys, Principal
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so that a misspelt one cannot be ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+def read_body(model: type[Model], raw: bytes) -> Model:
+    """Return the body as a model.
+
+    Raises: RequestValidationError, which becomes a problem naming the first field at fault.
+    """
+    try:
+        return model.model_validate_json(raw or b"{}")
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+
+
+def documented_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI part for a body that is read by `read_body`."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _inlined(schema, definitions)}}}
+    }
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Return the schema with its references replaced by what they name: a body stands alone in the OpenAPI document."""
+    if isinstance(schema, list):
+        return [_inlined(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions)
+    return {name: _inlined(value, definitions) for name, value in schema.items()}
+
+
+def caller_of(keys: ApiKeys) -> Callable[[Request], Awaitable[Principal]]:
+    """Return the dependency that says who calls."""
+
+    async def caller(request: Request) -> Principal:
+        return await keys.authenticate(request.headers.get("authorization"))
+
+    return caller

@@ -1,0 +1,35 @@
+"""The gateway's settings, from RIALTO_GATEWAY_* and the shared variables."""
+
+from datetime import timedelta
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+from rialto_common.settings import KeyringSettings, ServiceSettings
+
+from rialto_gateway.payments.machine import Deadlines
+from rialto_gateway.payments.states import Deadline
+
+
+class GatewaySettings(ServiceSettings, KeyringSettings):
+    """Frozen; built once in `main.py`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_prefix="RIALTO_GATEWAY_")
+
+    admin_key: SecretStr
+    api_key_pepper: SecretStr
+    ledger_url: str
+    currencies: str = Field(default="USD", description="currencies that can be settled, separated by commas")
+    webhook_allow_private: bool = False
+    assessment_deadline_seconds: float = Field(default=30.0, gt=0)
+    ledger_deadline_seconds: float = Field(default=60.0, gt=0)
+
+    def deadlines(self) -> Deadlines:
+        """Return the deadlines in force."""
+        table = dict(Deadlines.default().by_state)
+        table["created"] = Deadline(timedelta(seconds=self.assessment_deadline_seconds), table["created"].leads_to)
+        table["approved"] = Deadline(timedelta(seconds=self.ledger_deadline_seconds), table["approved"].leads_to)
+        return Deadlines(table)
+
+    def settled_currencies(self) -> frozenset[str]:
+        """Return the currencies a payment may be in."""
+        return frozenset(part.strip() for part in self.currencies.split(",") if part.strip())

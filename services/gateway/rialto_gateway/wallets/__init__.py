@@ -1,0 +1,1 @@
+"""Wallets: who owns them here, what is in them in the ledger."""

@@ -1,0 +1,95 @@
+"""Messages to merchants: put in line within the transaction that made them true."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import orjson
+from rialto_common import ids
+from rialto_common.database import Connection, load_queries
+from rialto_common.events import payments as events
+from rialto_common.events.envelope import Event
+
+from rialto_gateway.payments.states import Payment
+
+QUERIES = load_queries(__package__)
+
+MESSAGES: dict[str, str] = {
+    events.PaymentAuthorised.type: "payment.authorised",
+    events.PaymentCaptured.type: "payment.captured",
+    events.PaymentDeclined.type: "payment.declined",
+    events.PaymentReviewOpened.type: "payment.review_opened",
+    events.PaymentReviewClosed.type: "payment.review_closed",
+    events.PaymentSettled.type: "payment.settled",
+    events.PaymentVoided.type: "payment.voided",
+    events.PaymentExpired.type: "payment.expired",
+    events.PaymentFailed.type: "payment.failed",
+}
+"""The events merchants hear of, by their name in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A payment as it is after an event."""
+
+    payment: Payment
+    event: Event
+    at: datetime
+
+
+class Messages(Protocol):
+    """Where messages go."""
+
+    async def enqueue(self, messages: Sequence[Message]) -> None:
+        """Put messages in line for every endpoint that listens."""
+        ...
+
+
+class PostgresMessages:
+    """The deliveries' table, through one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def enqueue(self, messages: Sequence[Message]) -> None:
+        """Write one delivery a message and endpoint; nothing where nobody listens."""
+        merchants = list({message.payment.merchant_id for message in messages})
+        if not await self._connection.fetchval(QUERIES["has_endpoints"], merchants):
+            return
+        await self._connection.execute(
+            QUERIES["enqueue"],
+            messages[0].at,
+            [message.event.id for message in messages],
+            [message.payment.merchant_id for message in messages],
+            [message.payment.mode for message in messages],
+            [message.payment.id for message in messages],
+            [MESSAGES[message.event.type] for message in messages],
+            [body_of(message) for message in messages],
+        )
+
+
+def body_of(message: Message) -> str:
+    """Return the message: Standard Webhooks' type, timestamp and data; `sequence` orders a payment's messages."""
+    payment = message.payment
+    return orjson.dumps(
+        {
+            "type": MESSAGES[message.event.type],
+            "timestamp": message.at,
+            "data": {
+                "id": ids.to_text("pay", payment.id),
+                "object": "payment",
+                "merchant_id": ids.to_text("mer", payment.merchant_id),
+                "mode": payment.mode,
+                "status": payment.state,
+                "status_reason": payment.reason,
+                "decline_code": payment.decline_code,
+                "amount_minor": str(payment.amount_minor),
+                "amount_captured_minor": str(payment.amount_captured_minor),
+                "currency": payment.currency,
+                "sequence": message.event.sequence,
+                "tx_hash": None if payment.settlement is None else payment.settlement.tx_hash,
+            },
+        },
+        option=orjson.OPT_UTC_Z,
+    ).decode()
