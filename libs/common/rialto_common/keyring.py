@@ -34,7 +34,12 @@ SELECT k.party_id, k.key_id, k.wrapped_key, $4
 FROM unnest($1::UUID[], $2::UUID[], $3::BYTEA[]) AS k (party_id, key_id, wrapped_key)
 ON CONFLICT ON CONSTRAINT keys_pk DO NOTHING
 """
-_SELECT = "SELECT party_id, key_id, wrapped_key FROM keyring.keys WHERE party_id = ANY ($1)"
+# A row that this very transaction wrote (its xmin is no older than the transaction) may yet be rolled back.
+_SELECT = """
+SELECT party_id, key_id, wrapped_key,
+    coalesce(age(xmin) > age(pg_current_xact_id_if_assigned()::XID), TRUE) AS committed
+FROM keyring.keys WHERE party_id = ANY ($1)
+"""
 _DESTROY = "UPDATE keyring.keys SET wrapped_key = NULL, destroyed_at = $2 WHERE party_id = $1 AND destroyed_at IS NULL"
 
 
@@ -55,6 +60,7 @@ class _DataKey:
     key_id: UUID
     key: AESGCM
     good_until: float
+    committed: bool
 
 
 class Keyring:
@@ -77,12 +83,19 @@ class Keyring:
     async def seal(self, connection: Connection, people: Sequence[tuple[UUID, bytes]]) -> list[Sealed]:
         """Seal one text per party, making keys for new parties inside the caller's transaction.
 
-        Raises: PersonErased: one of them was erased; the caller must not go on keeping data about them.
+        Raises: PersonErased: one of them was erased; the caller must not go on keeping data about them. SealBroken: a
+        stored key does not open under the master key.
         """
-        keys = await self._keys(connection, {party_id for party_id, _ in people}, create=True)
+        parties = {party_id for party_id, _ in people}
+        keys = await self._keys(connection, parties)
+        if new := sorted(parties - keys.keys()):
+            await self._create(connection, new)
+            keys |= await self._keys(connection, set(new))
         sealed = []
         for party_id, text in people:
             held = keys[party_id]
+            if isinstance(held, PaymentError):
+                raise held
             nonce = self._runtime.random_bytes(_NONCE_BYTES)
             ciphertext = b64encode(nonce + held.key.encrypt(nonce, text, party_id.bytes)).decode()
             sealed.append(Sealed(party_id=party_id, key_id=held.key_id, ciphertext=ciphertext))
@@ -90,7 +103,7 @@ class Keyring:
 
     async def open(self, connection: Connection, sealed: Sequence[Sealed]) -> list[bytes | PaymentError]:
         """Return each text, or the PersonErased or SealBroken that stands in its way."""
-        keys = await self._keys(connection, {item.party_id for item in sealed}, create=False)
+        keys = await self._keys(connection, {item.party_id for item in sealed})
         return [self._open_one(item, keys.get(item.party_id)) for item in sealed]
 
     async def destroy(self, connection: Connection, party_id: UUID) -> bool:
@@ -98,44 +111,45 @@ class Keyring:
         self._cache.pop(party_id, None)
         return str(await connection.execute(_DESTROY, party_id, self._runtime.now())) != "UPDATE 0"
 
-    def _open_one(self, sealed: Sealed, held: "_DataKey | None") -> bytes | PaymentError:
+    def _open_one(self, sealed: Sealed, held: "_DataKey | PaymentError | None") -> bytes | PaymentError:
         if held is None:
-            return PersonErased(f"the data of party {ids.to_text('pty', sealed.party_id)} was erased")
+            return _erased(sealed.party_id)
+        if isinstance(held, PaymentError):
+            return held
         try:
             raw = b64decode(sealed.ciphertext, validate=True)
             return held.key.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], sealed.party_id.bytes)
         except (InvalidTag, ValueError):
-            return SealBroken(f"the data of party {ids.to_text('pty', sealed.party_id)} is not readable under its key")
+            return _broken(sealed.party_id)
 
-    async def _keys(self, connection: Connection, parties: set[UUID], *, create: bool) -> dict[UUID, "_DataKey"]:
+    async def _keys(self, connection: Connection, parties: set[UUID]) -> dict[UUID, "_DataKey | PaymentError"]:
+        """Return the key of each party that has or had one, or the error that stands in its way."""
         now = self._runtime.monotonic()
-        held = {party_id: key for party_id in parties if (key := self._cache.get(party_id)) and key.good_until > now}
+        held: dict[UUID, _DataKey | PaymentError] = {
+            party_id: key for party_id in parties if (key := self._cache.get(party_id)) and key.good_until > now
+        }
         missing = sorted(parties - held.keys())
-        if not missing:
-            return held
-        known = self._unwrap(await connection.fetch(_SELECT, missing), now, erased_raises=create)
-        self._remember(known)
-        held |= known
-        new = [party_id for party_id in missing if party_id not in known]
-        if create and new:
-            # Not cached yet: should the caller's transaction roll back, nobody will ever have had these keys.
-            await self._create(connection, new)
-            held |= self._unwrap(await connection.fetch(_SELECT, new), now, erased_raises=True)
+        if missing:
+            known = {row["party_id"]: self._unwrap(row, now) for row in await connection.fetch(_SELECT, missing)}
+            self._remember(known)
+            held |= known
         return held
 
-    def _unwrap(self, rows: Sequence[Any], now: float, *, erased_raises: bool) -> dict[UUID, "_DataKey"]:
-        keys = {}
-        for row in rows:
-            party_id, wrapped = row["party_id"], row["wrapped_key"]
-            if wrapped is not None:
-                plain = self._wrapping.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], party_id.bytes)
-                keys[party_id] = _DataKey(row["key_id"], AESGCM(plain), now + _CACHE_SECONDS)
-            elif erased_raises:
-                raise PersonErased(f"the data of party {ids.to_text('pty', party_id)} was erased")
-        return keys
+    def _unwrap(self, row: Any, now: float) -> "_DataKey | PaymentError":
+        party_id, wrapped = row["party_id"], row["wrapped_key"]
+        if wrapped is None:
+            return _erased(party_id)
+        try:
+            plain = self._wrapping.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], party_id.bytes)
+        except (InvalidTag, ValueError):
+            return _broken(party_id)
+        return _DataKey(row["key_id"], AESGCM(plain), now + _CACHE_SECONDS, row["committed"])
 
-    def _remember(self, keys: Mapping[UUID, "_DataKey"]) -> None:
-        self._cache.update(keys)
+    def _remember(self, keys: Mapping[UUID, "_DataKey | PaymentError"]) -> None:
+        """Cache the keys that will stay: sealing under one whose creation was rolled back would lose the data."""
+        for party_id, key in keys.items():
+            if isinstance(key, _DataKey) and key.committed:
+                self._cache[party_id] = key
         while len(self._cache) > _CACHED_KEYS:
             self._cache.popitem(last=False)
 
@@ -146,3 +160,11 @@ class Keyring:
             wrapped.append(nonce + self._wrapping.encrypt(nonce, self._runtime.random_bytes(32), party_id.bytes))
         key_ids = [self._runtime.ids.mint() for _ in parties]
         await connection.execute(_INSERT, list(parties), key_ids, wrapped, self._runtime.now())
+
+
+def _erased(party_id: UUID) -> PersonErased:
+    return PersonErased(f"the data of party {ids.to_text('pty', party_id)} was erased")
+
+
+def _broken(party_id: UUID) -> SealBroken:
+    return SealBroken(f"the data of party {ids.to_text('pty', party_id)} is not readable under its key")
