@@ -23,6 +23,8 @@ from rialto_cli.replay.scene import CURRENCY
 from rialto_cli.replay.source import Choice
 
 INTERRUPTED = 130
+_FILE_WIDTH = 110
+"""Characters a line where there is no terminal: enough for a transaction hash beside its columns."""
 
 
 def replay(file: Path, choice: Choice, data_dir: Path, options: Options, *, as_json: bool) -> int:
@@ -49,7 +51,8 @@ def show(report: Report, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(report.to_dict(), indent=2) + "\n")
         sys.stdout.flush()
     else:
-        render(report, Console())
+        console = Console()
+        render(report, console if console.is_terminal else Console(width=_FILE_WIDTH))
 
 
 def platform_of(installation: Installation) -> Platform:

@@ -16,7 +16,7 @@ SHORT_SHARE = 0.02
 """Share of customers whose wallet holds half of what they will spend; about 1.2 % of a day's rows fail for it."""
 
 LISTED_SHARE = 0.01
-"""Share of customers who bear a name from the fixture sanctions list, half of them with the first name as an initial."""
+"""Share of customers with a name from the fixture sanctions list; half of them write the given name as an initial."""
 
 _GIVEN = (
     "Ada Alma Anton Arthur Bella Bruno Carla Cecily Clara Daniel Edith Elena Emil Ernest Esther Felix Flora Frances"

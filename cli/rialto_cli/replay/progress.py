@@ -90,8 +90,8 @@ def line_of(tally: Tally, sent_per_second: float) -> str:
     """Return one line about a replay under way."""
     counts = tally.counts
     parts = [f"sent {tally.sent:,} of {len(tally):,} ({sent_per_second:,.0f}/s)", f"accepted {tally.accepted:,}"]
-    under_way = [(state, counts.get(state, 0)) for state in ("authorised", "captured", "settled", "review", "declined")]
-    parts += [f"{state} {count:,}" for state, count in under_way if count or state in ("settled", "review")]
+    parts += [f"{milestone} {tally.reached(milestone):,}" for milestone in ("authorised", "settled")]
+    parts += [f"in review {counts.get('review', 0):,}", f"declined {counts.get('declined', 0):,}"]
     if rejected := sum(tally.rejections.values()):
         parts.append(f"rejected {rejected:,}")
     return " · ".join(parts)

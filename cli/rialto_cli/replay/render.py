@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rialto_cli.replay.report import INVARIANTS, Report, violations
+from rialto_cli.replay.tally import REACHED
 
 PROMISES = {
     "I1": "every journal entry balances, per currency",
@@ -20,11 +21,6 @@ PROMISES = {
 }
 
 _SHOWN_HASHES = 5
-_REACHED = {
-    "authorised": ("authorised", "captured", "settled"),
-    "captured": ("captured", "settled"),
-    "settled": ("settled",),
-}
 
 
 def render(report: Report, console: Console) -> None:
@@ -53,7 +49,7 @@ def _payments(report: Report) -> Table:
     table.add_row("accepted", f"{report.accepted:,}", f"{report.repeats:,} requests were repeated")
     for code, count in report.rejected.items():
         table.add_row("rejected", f"{count:,}", code)
-    authorised = sum(states.get(state, 0) for state in _REACHED["authorised"])
+    authorised = sum(states.get(state, 0) for state in REACHED["authorised"])
     latency = report.latency_ms
     table.add_row(
         "authorised",
@@ -63,7 +59,7 @@ def _payments(report: Report) -> Table:
     )
     table.add_row("declined", f"{states.get('declined', 0):,}", _listed(report.decline_reasons))
     table.add_row("in review", f"{states.get('review', 0):,}", "waiting for a person, or for the deadline")
-    table.add_row("captured", f"{sum(states.get(state, 0) for state in _REACHED['captured']):,}", "")
+    table.add_row("captured", f"{sum(states.get(state, 0) for state in REACHED['captured']):,}", "")
     shown = "\n".join(report.tx_hashes[:_SHOWN_HASHES])
     more = len(report.tx_hashes) - _SHOWN_HASHES
     table.add_row(
@@ -71,7 +67,7 @@ def _payments(report: Report) -> Table:
         f"{states.get('settled', 0):,}",
         f"{len(report.tx_hashes):,} transactions\n{shown}" + (f"\nand {more:,} more" if more > 0 else ""),
     )
-    others = {"review", "declined", *_REACHED["authorised"]}
+    others = {"review", "declined", *REACHED["authorised"]}
     for state, count in states.items():
         if state not in others:
             table.add_row(state, f"{count:,}", "")
@@ -80,7 +76,7 @@ def _payments(report: Report) -> Table:
 
 def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Table:
     outcomes = list(dict.fromkeys(state for counts in confusion.values() for state in counts))
-    table = Table(title="The file's labels (never sent) against the outcomes", title_justify="left")
+    table = Table(title="Labels (never sent) and outcomes", title_justify="left")
     table.add_column("outcome")
     for label in confusion:
         table.add_column(label, justify="right")

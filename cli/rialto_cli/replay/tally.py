@@ -13,6 +13,13 @@ FINAL = frozenset({"settled", "declined", "voided", "expired", "failed"})
 RESTING = FINAL | {"review", UNSENT, REJECTED}
 """States that nothing more is waited for in: the final ones, a review that a person closes, and rows not accepted."""
 
+REACHED = {
+    "authorised": ("authorised", "captured", "settled"),
+    "captured": ("captured", "settled"),
+    "settled": ("settled",),
+}
+"""A milestone → the states of a payment that has passed it (one that was voided or expired is not counted)."""
+
 _STATES = [
     UNSENT,
     REJECTED,
@@ -57,6 +64,10 @@ class Tally:
     def counts(self) -> dict[str, int]:
         """Rows by state, without the empty ones."""
         return {state: self._counts[state] for state in _STATES if self._counts[state]}
+
+    def reached(self, milestone: str) -> int:
+        """Payments that have passed a milestone of REACHED."""
+        return sum(self._counts[state] for state in REACHED[milestone])
 
     @property
     def pending(self) -> int:
