@@ -11,11 +11,18 @@ from rich.status import Status
 from rialto_cli.errors import OperatorError
 
 
+class _Console(Console):
+    """Falls silent when nobody reads any more; rich would end the program, and with it the platform."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Progress:
     """Lines that stay, and one that tells what is awaited now."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or _Console(stderr=True, highlight=False, soft_wrap=True)
         self._status: Status | None = None
 
     def __enter__(self) -> "Progress":

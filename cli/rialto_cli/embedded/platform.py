@@ -148,6 +148,13 @@ class Platform:
         except OSError as error:
             self._progress.warn(f"state.json could not be written: {escape(str(error))}")
 
+    def disk_is_full(self, free_bytes: int) -> None:
+        """Say so before the programs do."""
+        self._progress.warn(
+            f"The disk of {escape(str(self.installation.data_dir))} is full ({free_bytes // 2**20} MB free). "
+            "Free some space: nothing that was accepted is lost, and the platform goes on by itself."
+        )
+
 
 def title(name: str) -> str:
     """A program's name in a sentence."""

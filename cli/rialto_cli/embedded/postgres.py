@@ -21,6 +21,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from rialto_cli.embedded.files import write_atomically
 from rialto_cli.embedded.processes import Account, end, launch, working_in
 from rialto_cli.errors import OperatorError
 
@@ -192,7 +193,7 @@ def configure(cluster: Path, port: int, overrides: Mapping[str, str] | None = No
     }
     for name, text in files.items():
         path = cluster / name
-        path.write_text(text)
+        write_atomically(path, text, mode=0o600)
         if account is not None:
             os.chown(path, account.uid, account.gid)
 

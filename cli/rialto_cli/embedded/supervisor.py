@@ -26,7 +26,8 @@ LONGEST_DELAY_SECONDS = 5.0
 STABLE_SECONDS = 30.0
 FIRST_START_ATTEMPTS = 4
 LOG_LIMIT_BYTES = 32 * 1024 * 1024
-LOG_CHECK_SECONDS = 5.0
+DISK_CHECK_SECONDS = 5.0
+LOW_DISK_BYTES = 64 * 1024 * 1024
 
 
 def _nothing() -> None:
@@ -74,6 +75,9 @@ class Observer(Protocol):
 
     def processes_changed(self) -> None:
         """Some program has another process now."""
+
+    def disk_is_full(self, free_bytes: int) -> None:
+        """The disk is as good as full; told once each time it gets so."""
 
 
 def delay_before_restart(deaths_in_a_row: int) -> float:
@@ -142,20 +146,29 @@ class Keeper:
 
     async def _keep(self) -> None:
         while not self._stopping:
-            await asyncio.to_thread(self.program.prepare)
-            if self._stopping:
-                return
-            process, started = self._launch(), time.monotonic()
-            await self._live(process, started)
+            started = time.monotonic()
+            reason = await self._live_once(started)
             if self._stopping:
                 return
             self._deaths = 1 if time.monotonic() - started > STABLE_SECONDS else self._deaths + 1
             if not self.was_ready.is_set() and self._deaths >= FIRST_START_ATTEMPTS:
-                self._give_up(process)
+                self._give_up(reason)
                 return
             delay = delay_before_restart(self._deaths)
-            self._observer.died(self.program.name, self._reason(process), delay)
+            self._observer.died(self.program.name, reason, delay)
             await asyncio.sleep(delay)
+
+    async def _live_once(self, started: float) -> str:
+        """Start the program and return when it has ended, with the reason."""
+        try:
+            await asyncio.to_thread(self.program.prepare)
+            if self._stopping:
+                return ""
+            process = self._launch()
+        except OSError as error:
+            return f"cannot be started: {error}"  # a full disk, or no more processes: both may pass
+        await self._live(process, started)
+        return self._reason(process)
 
     def _launch(self) -> "subprocess.Popen[bytes]":
         with self._log_file.open("ab") as log:
@@ -192,10 +205,10 @@ class Keeper:
         if restart and process.poll() is None:
             process.send_signal(self.program.stop_signal)
 
-    def _give_up(self, process: "subprocess.Popen[bytes]") -> None:
+    def _give_up(self, reason: str) -> None:
         self.gave_up = OperatorError(
             f"{self.program.name} does not start",
-            self._reason(process),
+            reason,
             f"read {self._log_file}, then run the command again",
         )
         self.was_ready.set()
@@ -203,7 +216,7 @@ class Keeper:
     def _reason(self, process: "subprocess.Popen[bytes]") -> str:
         code = process.returncode
         how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        if shutil.disk_usage(self._log_file.parent).free < 1024 * 1024:
+        if shutil.disk_usage(self._log_file.parent).free < LOW_DISK_BYTES:
             return f"{how}; the disk is full: free some space and it recovers by itself"
         last = "" if code == -signal.SIGKILL else last_line(self._log_file)
         return f"{how}; its log ends with: {last}" if last else how
@@ -215,7 +228,7 @@ class Supervisor:
     def __init__(self, log_directory: Path, observer: Observer) -> None:
         self._log_directory = log_directory
         self._observer = observer
-        self._rotation: asyncio.Task[None] | None = None
+        self._disk_watch: asyncio.Task[None] | None = None
         self.keepers: dict[str, Keeper] = {}
 
     def start(self, program: Program) -> Keeper:
@@ -223,8 +236,8 @@ class Supervisor:
         keeper = Keeper(program, self._log_directory / f"{program.name}.log", self._observer)
         self.keepers[program.name] = keeper
         keeper.start()
-        if self._rotation is None:
-            self._rotation = asyncio.create_task(self._keep_logs_small(), name="keep logs small")
+        if self._disk_watch is None:
+            self._disk_watch = asyncio.create_task(self._watch_the_disk(), name="watch the disk")
         return keeper
 
     def identities(self) -> dict[str, Identity]:
@@ -236,17 +249,22 @@ class Supervisor:
         """Stop the groups one after the other, the programs of a group together."""
         for group in groups:
             await asyncio.gather(*(self.keepers[name].stop() for name in group if name in self.keepers))
-        if self._rotation is not None:
-            self._rotation.cancel()
+        if self._disk_watch is not None:
+            self._disk_watch.cancel()
 
     def kill(self) -> None:
         """End everything at once."""
         for keeper in self.keepers.values():
             keeper.kill()
 
-    async def _keep_logs_small(self) -> None:
+    async def _watch_the_disk(self) -> None:
+        told = False
         while True:
-            await asyncio.sleep(LOG_CHECK_SECONDS)
+            await asyncio.sleep(DISK_CHECK_SECONDS)
+            free = shutil.disk_usage(self._log_directory).free
+            if free < LOW_DISK_BYTES and not told:
+                self._observer.disk_is_full(free)
+            told = free < LOW_DISK_BYTES
             for log_file in self._log_directory.glob("*.log"):
                 with suppress(OSError):  # a full disk: the log is the least of it, and the next round tries again
                     await asyncio.to_thread(rotate, log_file, LOG_LIMIT_BYTES)

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rialto_cli.console import Progress
@@ -23,8 +24,9 @@ async def run(data_dir: Path, port: int, bus: str) -> int:
         try:
             async with platform.running(Options(data_dir, port, bus), progress) as running:
                 demo = await running.unless_stopped(asyncio.to_thread(welcome.ensure, running.installation))
-                sys.stdout.write(welcome.text(running.installation, demo))
-                sys.stdout.flush()
+                with suppress(BrokenPipeError):  # nobody reads, as in `rialto up | head`: it runs all the same
+                    sys.stdout.write(welcome.text(running.installation, demo))
+                    sys.stdout.flush()
                 await running.wait_until_stopped()
         except Stopped:
             return STOPPED_EARLY

@@ -50,7 +50,11 @@ def ensure(installation: Installation) -> Demo:
     payee = "0x" + sha256(installation.secrets.chain_operator_key.encode()).hexdigest()[:40]
     with httpx.Client(base_url=installation.url(GATEWAY), timeout=10.0) as client:
         merchant = _post(
-            client, "/v1/merchants", {"name": "Demo shop", "country": "US", "settlement_address": payee}, admin, "merchant"
+            client,
+            "/v1/merchants",
+            {"name": "Demo shop", "country": "US", "settlement_address": payee},
+            admin,
+            "merchant",
         )
         key = str(merchant["keys"]["test"])
         wallet = _post(client, "/v1/wallets", {"currency": CURRENCY}, key, "wallet")
@@ -76,7 +80,7 @@ def _post(client: httpx.Client, path: str, body: dict[str, str], key: str, step:
             passing = True
         if not passing or time.monotonic() > deadline:
             raise OperatorError(
-                f"The demo {step} could not be made", problem, f"read {FILE_NAME}'s neighbour logs/gateway.log"
+                f"The gateway did not make the demo {step}", problem, "read logs/gateway.log in the data directory"
             )
         time.sleep(PAUSE_SECONDS)
 

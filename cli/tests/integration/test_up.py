@@ -138,11 +138,41 @@ def mounted(tmp_path: Path, options: str) -> tuple[str, ...]:
     return prefix
 
 
+def fill(file: Path) -> None:
+    """Write until the disk is full."""
+    with file.open("wb", buffering=0) as writer:
+        while True:
+            writer.write(b"\0" * 2**20)
+
+
 def test_a_full_disk_is_explained(tmp_path: Path, fakes: Path) -> None:
     rialto = Rialto(tmp_path / "disk" / "data", fakes, mounted(tmp_path, "size=32m"))
     said = said_in_three_lines(rialto.run("up", "--port", str(rialto.port)))
     assert "is full" in said
     assert "free some space" in said
+
+
+def test_a_disk_that_fills_up_later_is_told_and_survived(tmp_path: Path, fakes: Path) -> None:
+    rialto = Rialto(tmp_path / "disk" / "data", fakes, mounted(tmp_path, "size=420m"))
+    try:
+        up = rialto.up()
+        # The file system is mounted for that process alone; its own view of it leads there.
+        disk = Path(f"/proc/{up.pid}/root") / str(tmp_path / "disk").lstrip("/")
+        filler = disk / "filler"
+        with pytest.raises(OSError, match="No space left"):
+            fill(filler)
+        assert up.stdout is not None
+        line = up.stdout.readline()
+        while "is full" not in line:
+            assert line
+            line = up.stdout.readline()
+        assert "Free some space" in line
+        filler.unlink()
+        assert up.poll() is None
+        up.send_signal(signal.SIGINT)
+        assert up.wait(30) == 0
+    finally:
+        rialto.end()
 
 
 def test_a_read_only_directory_is_explained(tmp_path: Path, fakes: Path) -> None:

@@ -19,6 +19,7 @@ class Diary:
         self.deaths: list[tuple[str, str, float]] = []
         self.readied: list[str] = []
         self.stops: list[str] = []
+        self.full: list[int] = []
         self.launched = asyncio.Event()
 
     def ready(self, name: str, port: int, seconds: float) -> None:
@@ -32,6 +33,9 @@ class Diary:
 
     def processes_changed(self) -> None:
         self.launched.set()
+
+    def disk_is_full(self, free_bytes: int) -> None:
+        self.full.append(free_bytes)
 
 
 def program(folder: Path, code: str, name: str = "it", stop_timeout_seconds: float = 5.0) -> Program:
