@@ -1,0 +1,76 @@
+# Rialto: `make` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+DATA_DIR ?= .rialto
+
+PACKAGES := libs/common services/gateway services/ledger services/fraud services/compliance services/chain-bridge cli
+NODE_FOLDERS := cli/rialto_cli/embedded/node
+
+.PHONY: help install install-dev demo up test check format contracts lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/uv: requirements-install.lock
+	@echo "· making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Rialto needs Python 3.11 or newer; name one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-install.lock
+	@touch $@
+
+$(VENV)/.installed: $(BIN)/uv requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES)) $(addsuffix /package-lock.json,$(NODE_FOLDERS))
+	@echo "· installing the libraries"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@echo "· installing Rialto"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
+	@echo "· installing the EVM node"
+	@$(BIN)/python -m rialto_cli.embedded.node_tools
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@echo "· installing the test tools"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/.installed ## everything Rialto needs, into .venv
+install-dev: $(VENV)/.installed-dev ## also what tests and checks need
+
+demo: install ## start Rialto, pay a sample of payments, report; stays up until Ctrl-C
+	@$(BIN)/rialto demo --data-dir $(DATA_DIR) --port $(PORT)
+
+up: install ## start Rialto without the sample
+	@$(BIN)/rialto up --data-dir $(DATA_DIR) --port $(PORT)
+
+test: install-dev ## every test
+	@$(BIN)/python -m pytest
+
+check: install-dev ## lint, types, architecture
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: install-dev ## rewrite the code in the house format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+contracts: install ## compile the Solidity contracts (reproducible; the artefacts are committed)
+	@services/chain-bridge/contracts/build.sh
+
+bench-%: install-dev ## measure: bench-pipeline, bench-gateway; writes bench/results/NAME.json
+	@$(BIN)/python -m bench.$*
+
+lock: $(BIN)/uv ## pin the newest versions that fit, with hashes
+	@for name in requirements-install requirements requirements-dev; do \
+		echo "· $$name.lock"; \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+			--no-annotate --upgrade $$name.in -o $$name.lock || exit 1; \
+	done
+
+clean: ## remove .venv, caches and the demo's data
+	@rm -rf $(VENV) $(DATA_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
