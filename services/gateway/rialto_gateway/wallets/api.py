@@ -117,7 +117,7 @@ def wallet_router(
             )
         # The entry's id is derived from wallet and key, so a retry finds the entry it made before.
         entry_id = ids.derive(wallet.wallet_id, f"top_up/{key}")
-        balances = await ledger.top_up(wallet, entry_id, body.amount_minor)
+        await ledger.top_up(wallet, entry_id, body.amount_minor)
         return json_answer(
             {
                 "id": ids.to_text("je", entry_id),
@@ -125,7 +125,6 @@ def wallet_router(
                 "wallet_id": wallet_id,
                 "amount_minor": str(body.amount_minor),
                 "currency": wallet.currency,
-                **_money(balances),
             },
             201,
         )

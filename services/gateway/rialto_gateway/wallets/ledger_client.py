@@ -37,19 +37,24 @@ class LedgerClient:
 
     async def open_account(self, wallet: Wallet) -> Balances:
         """Open a wallet's account."""
-        body = {"id": ids.to_text("wal", wallet.wallet_id), "currency": wallet.currency}
+        body = {
+            "wallet_id": ids.to_text("wal", wallet.wallet_id),
+            "currency": wallet.currency,
+            "merchant_id": None if wallet.merchant_id is None else ids.to_text("mer", wallet.merchant_id),
+            "mode": wallet.mode,
+        }
         return _balances(await self._call("POST", "/v1/accounts", wallet, body))
 
-    async def top_up(self, wallet: Wallet, entry_id: UUID, amount_minor: int) -> Balances:
+    async def top_up(self, wallet: Wallet, entry_id: UUID, amount_minor: int) -> None:
         """Put test money into a wallet."""
         body = {
-            "id": ids.to_text("je", entry_id),
+            "entry_id": ids.to_text("je", entry_id),
             "kind": "top_up",
             "wallet_id": ids.to_text("wal", wallet.wallet_id),
             "amount_minor": str(amount_minor),
             "currency": wallet.currency,
         }
-        return _balances(await self._call("POST", "/v1/journal_entries", wallet, body))
+        await self._call("POST", "/v1/journal_entries", wallet, body)
 
     async def balances(self, wallet: Wallet) -> Balances:
         """Return what is in a wallet."""
