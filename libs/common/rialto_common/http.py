@@ -39,7 +39,7 @@ class RequestFrame:
         started = self._runtime.monotonic()
         request_id = str(self._runtime.ids.mint())
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500
+        status = 0
         received = 0
 
         async def bounded_receive() -> Message:
@@ -61,10 +61,8 @@ class RequestFrame:
             await self._app(scope, bounded_receive, marked_send)
         except Exception as error:
             log.error("request.failed", request_id=request_id, path=scope["path"], exc_info=error)
-            answer = problems.problem(
-                500, "internal_error", f"something broke on our side; quote request {request_id}", retryable=True
-            )
-            await answer(scope, receive, marked_send)
+            if status == 0:
+                await problems.broken(request_id)(scope, receive, marked_send)
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.requests.labels(scope["method"], route, str(status)).inc()
         self._metrics.duration.labels(scope["method"], route).observe(self._runtime.monotonic() - started)

@@ -31,6 +31,16 @@ STATUSES: dict[type[errors.PaymentError], int] = {
 }
 
 
+# What the framework refuses by itself; 400 is its word for a body that is not JSON in a way that has no place in it.
+HTTP_CODES = {
+    400: "json_malformed",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    415: "media_type_unsupported",
+}
+
+
 def status_of(error: errors.PaymentError) -> int:
     """Return the HTTP status of an error."""
     for parent in type(error).__mro__:
@@ -64,6 +74,11 @@ def problem_of(error: errors.PaymentError) -> Response:
     return problem(status_of(error), error.code, error.detail, param=error.param, retryable=error.retryable)
 
 
+def broken(request_id: str) -> Response:
+    """Return the answer to an error that is ours: what broke stays in the log, under the request's id."""
+    return problem(500, "internal_error", f"something broke on our side; quote request {request_id}", retryable=True)
+
+
 def install(app: FastAPI) -> None:
     """Make the app answer every error as a problem."""
 
@@ -80,8 +95,9 @@ def install(app: FastAPI) -> None:
     async def by_status(_request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        codes = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "media_type_unsupported"}
-        return problem(error.status_code, codes.get(error.status_code, "http_error"), str(error.detail))
+        answer = problem(error.status_code, HTTP_CODES.get(error.status_code, "http_error"), str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
 
     async def unavailable(_request: Request, error: Exception) -> Response:
         if is_unavailable(error):
@@ -94,6 +110,10 @@ def install(app: FastAPI) -> None:
             )
         raise error
 
+    async def unexpected(request: Request, _error: Exception) -> Response:
+        return broken(request.scope.get("state", {}).get("request_id", "without an id"))
+
+    app.add_exception_handler(Exception, unexpected)
     app.add_exception_handler(errors.PaymentError, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, by_status)
