@@ -1,0 +1,1 @@
+"""Rialto's bridge to EVM chains: pays merchants in batches, each payment once, and says when it is final."""
