@@ -1,5 +1,6 @@
 """Logs: one JSON object a line, a constant event name plus fields; correlation is bound once per request or batch."""
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -7,7 +8,9 @@ from typing import Any
 
 import structlog
 
-_NEVER_LOGGED = ("name", "payer", "payee", "authorization", "secret", "token", "key_secret", "iban", "pan", "password")
+_NEVER_LOGGED = frozenset(
+    {"name", "payer", "payee", "authorization", "secret", "token", "key_secret", "iban", "pan", "password"}
+)
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:
@@ -15,12 +18,6 @@ def configure_logs(service: str, level: str = "INFO") -> None:
 
     def stamp(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         fields["service"] = service
-        return fields
-
-    def redact(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        for field in _NEVER_LOGGED:
-            if field in fields:
-                fields[field] = "[redacted]"
         return fields
 
     structlog.configure(
@@ -37,6 +34,41 @@ def configure_logs(service: str, level: str = "INFO") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format='{"level":"%(levelname)s","event":"%(message)s"}'
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(service))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def redact(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Blank the fields that may hold personal data or secrets, at any depth; a structlog processor."""
+    for field, value in fields.items():
+        fields[field] = "[redacted]" if field.lower() in _NEVER_LOGGED else _redacted(value)
+    return fields
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, dict):
+        return redact(None, "", {str(field): inner for field, inner in value.items()})
+    if isinstance(value, list | tuple):
+        return [_redacted(item) for item in value]
+    return value
+
+
+class _Json(logging.Formatter):
+    """The standard library's records as one JSON object a line."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line."""
+        fields = {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "service": self._service,
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
