@@ -38,7 +38,7 @@ class LedgerClient:
     async def open_account(self, wallet: Wallet) -> Balances:
         """Open a wallet's account."""
         body = {
-            "wallet_id": ids.to_text("wal", wallet.wallet_id),
+            "id": ids.to_text("wal", wallet.wallet_id),
             "currency": wallet.currency,
             "merchant_id": None if wallet.merchant_id is None else ids.to_text("mer", wallet.merchant_id),
             "mode": wallet.mode,
@@ -48,7 +48,7 @@ class LedgerClient:
     async def top_up(self, wallet: Wallet, entry_id: UUID, amount_minor: int) -> None:
         """Put test money into a wallet."""
         body = {
-            "entry_id": ids.to_text("je", entry_id),
+            "id": ids.to_text("je", entry_id),
             "kind": "top_up",
             "wallet_id": ids.to_text("wal", wallet.wallet_id),
             "amount_minor": str(amount_minor),
