@@ -117,13 +117,16 @@ def programs() -> Path:
     return found
 
 
-def server_account() -> Account | None:
-    """The account the server runs under: ours, or (as root) an unprivileged one that exists on every system.
+def server_account(cluster: Path) -> Account | None:
+    """The account the server runs under: ours (None), or as root that of whoever owns the cluster's files; for new ones
+    an unprivileged account that exists on every system.
 
     Raises: OperatorError: root, and the system has no such account.
     """
     if os.geteuid() != 0:
         return None
+    if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
+        return Account(owner.st_uid, owner.st_gid)
     for name in UNPRIVILEGED_ACCOUNTS:
         try:
             entry = pwd.getpwnam(name)
@@ -142,7 +145,7 @@ def initialise(cluster: Path, superuser_password: str, *, sync: bool = True) -> 
     """Create the cluster's files unless they exist. A half-made cluster never stays: it gets its name when complete."""
     if (cluster / "PG_VERSION").exists():
         return
-    account = server_account()
+    account = server_account(cluster)
     cluster.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=cluster.parent))
     try:
@@ -185,7 +188,7 @@ def _run_initdb(target: Path, password_file: Path, account: Account | None, *, s
 
 def configure(cluster: Path, port: int, overrides: Mapping[str, str] | None = None) -> None:
     """Write the server's configuration; ours alone, so that an upgrade of Rialto brings its settings along."""
-    account = server_account()
+    account = server_account(cluster)
     settings = {**SETTINGS, "port": str(port), **(overrides or {})}
     files = {
         "postgresql.conf": "".join(f"{name} = '{value}'\n" for name, value in settings.items()),
@@ -216,7 +219,7 @@ def start(cluster: Path, output: IO[bytes] | int) -> "subprocess.Popen[bytes]":
         working_directory=cluster,
         output=output,
         death_signal=signal.SIGINT,
-        account=server_account(),
+        account=server_account(cluster),
     )
 
 

@@ -112,7 +112,7 @@ def _postgres(installation: Installation) -> Program:
         stop_signal=signal.SIGINT,
         stop_timeout_seconds=60.0,
         death_signal=signal.SIGINT,
-        account=postgres.server_account(),
+        account=postgres.server_account(installation.cluster),
     )
 
 

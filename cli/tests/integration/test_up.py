@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -183,22 +184,24 @@ def test_a_read_only_directory_is_explained(tmp_path: Path, fakes: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="run as a user, every other test here shows the same")
-def test_up_works_for_an_ordinary_user(fakes: Path) -> None:
+def test_up_works_for_an_ordinary_user_and_then_for_root(fakes: Path) -> None:
     # Through our own launcher: this Python may lie below a directory that only root may enter.
-    nobody = "65534:65534"
-    prefix = (sys.executable, "-I", "-S", str(processes.LAUNCHER), str(os.getpid()), "15", nobody)
+    daemon = pwd.getpwnam("daemon")
+    account = f"{daemon.pw_uid}:{daemon.pw_gid}"
+    prefix = (sys.executable, "-I", "-S", str(processes.LAUNCHER), str(os.getpid()), "15", account)
     with tempfile.TemporaryDirectory(prefix="rialto-user-") as name:
-        os.chown(name, 65534, 65534)
+        os.chown(name, daemon.pw_uid, daemon.pw_gid)
         rialto = Rialto(Path(name) / "data", fakes, prefix)
         rialto.environment |= {"HOME": name}
         try:
             rialto.up()
             programs = rialto.processes()
-            assert {p.uids().effective for p in programs.values()} == {65534}
-            secrets_file = rialto.data_dir / "secrets.json"
-            assert secrets_file.stat().st_mode & 0o077 == 0
+            assert {p.uids().effective for p in programs.values()} == {daemon.pw_uid}
         finally:
             rialto.end()
+        assert (rialto.data_dir / "secrets.json").stat().st_mode & 0o077 == 0
+        as_root = Rialto(rialto.data_dir, fakes).run("migrate")
+        assert as_root.stdout.strip() == "nothing to apply: the database is up to date", as_root.stderr
 
 
 def test_migrate_works_without_a_running_platform_and_twice(rialto: Rialto) -> None:
