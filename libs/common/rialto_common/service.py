@@ -46,6 +46,7 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 FAILED_LOOP_PAUSE_SECONDS = 1.0
 DRAIN_SECONDS = 10.0
+CANCEL_SECONDS = 2.0
 
 
 class Service(Generic[SettingsT]):
@@ -68,6 +69,7 @@ class Service(Generic[SettingsT]):
         self._loops: dict[str, Step] = {}
         self._checks: dict[str, ReadyCheck] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._consumed: frozenset[str] = frozenset()
 
     async def open(self) -> None:
         """Make the pool, the unit of work and the bus. Connects to nothing yet."""
@@ -102,7 +104,14 @@ class Service(Generic[SettingsT]):
     async def consume(
         self, group: str, topics: Sequence[str], types: frozenset[str], handler: Handler[PostgresTransaction]
     ) -> None:
-        """Feed the group's events of these types to a handler, in batches."""
+        """Feed the group's events of these types to a handler, in batches.
+
+        Raises: ValueError: another consumer of this service takes one of the types; they would share the inbox, and
+        each event would reach only one of them.
+        """
+        if shared := types & self._consumed:
+            raise ValueError(f"{group} and another consumer of {self.name} both take {', '.join(sorted(shared))}")
+        self._consumed |= types
         member = f"{group}-{os.getpid()}-{self.runtime.ids.mint()}"
         consumer = Consumer(
             group=group,
@@ -150,8 +159,13 @@ class Service(Generic[SettingsT]):
             _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
             for task in late:
                 task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=CANCEL_SECONDS)
         for closer in reversed(self._closers):
-            await closer()
+            try:
+                await closer()
+            except Exception as error:
+                log.error("service.close_failed", exc_info=error)
         log.info("service.stopped")
 
     async def _keep_stepping(self, name: str, step: Step) -> None:

@@ -70,8 +70,12 @@ async def build(service: Service[TinySettings]) -> None:
             [(event.key, event.sequence) for event in events],
         )
 
+    async def close_badly() -> None:
+        raise RuntimeError("this part cannot be closed")
+
     service.add_router(router)
     await service.consume("tiny", [FRAUD], frozenset({TYPE}), handle)
+    service.on_close(close_badly)
 
 
 if __name__ == "__main__":
