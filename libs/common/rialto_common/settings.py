@@ -3,7 +3,7 @@
 from base64 import b64decode
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Role = Literal["api", "worker", "all"]
@@ -32,6 +32,17 @@ class KeyringSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     keyring_master_key: SecretStr = Field(validation_alias="RIALTO_KEYRING_MASTER_KEY")
+
+    @field_validator("keyring_master_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr) -> SecretStr:
+        try:
+            length = len(b64decode(value.get_secret_value(), validate=True))
+        except ValueError:
+            length = 0
+        if length != 32:
+            raise ValueError("must be the base64 of 32 bytes")
+        return value
 
     def master_key(self) -> bytes:
         """Return the 32 bytes."""
