@@ -24,6 +24,9 @@ _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
 _TIMESTAMP_MASK = ((1 << 48) - 1) << 80
 _HASH_MASK = ((1 << 128) - 1) ^ _TIMESTAMP_MASK ^ (0xF << 76) ^ (0b11 << 62)
+_TAIL_BITS = 74
+_LOW_MASK = (1 << 62) - 1
+_STEP_BITS = 48
 
 
 def uuid7(unix_ms: int, random_bits: int) -> UUID:
@@ -73,17 +76,27 @@ def unix_ms_of(value: UUID) -> int:
 
 
 class Ids:
-    """Mints UUIDv7s that never go backwards within this process, from the runtime's clock and randomness."""
+    """Mints UUIDv7s that never go backwards within this process, from the runtime's clock and randomness.
+
+    Within a millisecond, and while the clock stands behind its own past, the random part grows by random steps
+    (RFC 9562, section 6.2, method 2). Moving on to the next millisecond instead would let the ids of a busy process
+    run ahead of its clock for good.
+    """
 
     def __init__(self, unix_ms: Callable[[], int], random_bits: Callable[[int], int]) -> None:
         self._unix_ms = unix_ms
         self._random_bits = random_bits
-        self._last = UUID(int=0)
+        self._last_ms = 0
+        self._last_tail = 0
 
     def mint(self) -> UUID:
         """Return a new UUIDv7, greater than any this object minted before."""
-        minted = uuid7(self._unix_ms(), self._random_bits(80))
-        if minted <= self._last:
-            minted = uuid7(unix_ms_of(self._last) + 1, self._random_bits(80))
-        self._last = minted
-        return minted
+        now = self._unix_ms()
+        if now > self._last_ms:
+            self._last_ms, self._last_tail = now, self._random_bits(_TAIL_BITS)
+        else:
+            self._last_tail += 1 + self._random_bits(_STEP_BITS)
+            if self._last_tail >> _TAIL_BITS:
+                self._last_ms, self._last_tail = self._last_ms + 1, self._random_bits(_TAIL_BITS)
+        # The tail's 74 bits lie around the variant's two.
+        return uuid7(self._last_ms, (self._last_tail >> 62 << 64) | (self._last_tail & _LOW_MASK))
