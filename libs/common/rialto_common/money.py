@@ -69,9 +69,10 @@ class Money:
             raise InvalidAmount(f"cannot combine {self.currency} with {other.currency}")
 
     def __str__(self) -> str:
-        return f"{to_major(self.amount_minor, self.currency)} {self.currency}"
+        return f"{to_major(self.amount_minor, self.currency):f} {self.currency}"
 
 
 def to_major(amount_minor: int, currency: str) -> Decimal:
     """Return the amount in major units for people to read: 1250 USD is 12.50."""
-    return Decimal(amount_minor).scaleb(-currency_exponent(currency))
+    # From text, as arithmetic would round to the decimal context's 28 digits.
+    return Decimal(f"{amount_minor}E-{currency_exponent(currency)}")
