@@ -7,6 +7,7 @@ Extensions: `correlationid` (the root), `causationid` (the event that led to thi
 """
 
 import builtins
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -28,6 +29,8 @@ from rialto_common import ids
 from rialto_common.errors import InvalidAmount, InvalidField, InvalidId, MalformedEvent
 from rialto_common.money import parse_minor
 
+_TRACEPARENT = re.compile(r"00-(?P<trace_id>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})")
+
 
 def _read_minor(value: object) -> int:
     try:
@@ -37,7 +40,8 @@ def _read_minor(value: object) -> int:
 
 
 def _read_minor_or_zero(value: object) -> int:
-    return 0 if value in (0, "0") and not isinstance(value, bool) else _read_minor(value)
+    zero = (isinstance(value, int) and not isinstance(value, bool) and value == 0) or value == "0"
+    return 0 if zero else _read_minor(value)
 
 
 MinorUnits = Annotated[
@@ -175,6 +179,7 @@ def compose(
 def child_traceparent(parent: str | None, root: UUID, span: UUID) -> str:
     """Return a W3C traceparent: the parent's trace (or one named after the root), and a span named after the event."""
     trace_id, flags = root.hex, "01"
-    if parent is not None and len(parent) == 55:
-        trace_id, flags = parent[3:35], parent[53:55]
+    # Checked, as the first one comes from outside and must not carry anything else onto the bus.
+    if parent is not None and (match := _TRACEPARENT.fullmatch(parent)):
+        trace_id, flags = match["trace_id"], match["flags"]
     return f"00-{trace_id}-{span.hex[16:]}-{flags}"
