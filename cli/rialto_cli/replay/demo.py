@@ -29,6 +29,8 @@ from rialto_cli.replay.sender import Pace
 from rialto_cli.replay.source import Choice
 
 _RUNS_FILE = "demo-runs.json"
+_RATE = 100.0
+"""Rows a second: below what a small machine carries, so that the latencies shown are a payment's and not a queue's."""
 
 
 def main(data_dir: Path, port: int, *, leave: bool, as_json: bool, patience_seconds: float) -> int:
@@ -80,7 +82,7 @@ async def pay_sample(installation: Installation, patience_seconds: float) -> Rep
     runs = Runs(installation.data_dir / "replay" / _RUNS_FILE)
     selection = source.read(SAMPLE, Choice(), currency_exponent("USD"))
     number = runs.begin()
-    options = Options(Pace(), f"demo-{number}", patience_seconds)
+    options = Options(Pace(rate=_RATE), f"demo-{number}", patience_seconds)
     with Lines(Console(stderr=True)) as progress:
         progress.say(f"paying the bundled sample: {len(selection):,} rows, run {number}")
         report = await replay(selection, platform_of(installation), options, progress)

@@ -67,7 +67,7 @@ class Lines:
         self._put(line_of(tally, self._sent_per_second(tally.sent)), always=False)
 
     def say(self, line: str) -> None:
-        self._console.print(line, highlight=False)
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _sent_per_second(self, sent: int) -> float:
         now, (then, before) = time.monotonic(), self._last
@@ -82,7 +82,7 @@ class Lines:
                 self._live.update(Text(line))
                 self._shown_at = now
         elif line != self._plain and (always or now - self._shown_at >= _PLAIN_SECONDS):
-            self._console.print(line, highlight=False)
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
             self._plain, self._shown_at = line, now
 
 

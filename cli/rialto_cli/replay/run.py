@@ -21,7 +21,7 @@ from rialto_cli.replay.watch import Watcher
 
 Books = Mapping[str, Mapping[str, Any]]
 
-_SCENE_IN_FLIGHT = 32
+_SCENE_IN_FLIGHT = 48
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the polls fall silent while payments are still under way, those are asked for by
 
 import asyncio
 import time
+from datetime import datetime
 from typing import Any
 
 from rialto_cli.replay.api import Api, Refused
@@ -33,7 +34,7 @@ class Watcher:
 
     def note_created(self, created_at: str) -> None:
         """Make sure that changes from this time on are seen: an earlier run's payments are older than this one's."""
-        if self._start is None or created_at < self._start:
+        if self._start is None or datetime.fromisoformat(created_at) < datetime.fromisoformat(self._start):
             self._start, self._cursor = created_at, None
 
     async def follow(self, sending: asyncio.Event) -> bool:
