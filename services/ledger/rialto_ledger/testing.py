@@ -1,4 +1,4 @@
-"""Builders for tests and benchmarks: payments as scripts of commands, with ids that depend only on a number."""
+"""Builders for tests and benchmarks: payments as scripts of commands or events, with ids that depend on a number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from rialto_common import ids
+from rialto_common.events import Event, EventData, compose, payments, settlements
 
 from rialto_ledger.domain import chart, commands, posting_rules
 from rialto_ledger.domain.account import AccountSpec, Mode
@@ -168,4 +169,120 @@ class Payment:
             sequence=sequence,
             metadata={"block_number": "101", "tx_hash": "0xabc"},
             effective_at=NOW,
+        )
+
+
+class Sender:
+    """Sends what the gateway and the chain-bridge would, numbering each key's events from 1."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self._now = now
+        self._sent: dict[tuple[str, str], int] = {}
+
+    def approved(self, payment: Payment, *, expires_at: datetime | None = None) -> Event:
+        """Return `payment.approved`."""
+        data = payments.PaymentApproved(
+            payment_id=payment.id,
+            merchant_id=payment.merchant_id,
+            mode=payment.mode,
+            wallet_id=payment.wallet_id,
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            expires_at=expires_at or self._now + timedelta(days=7),
+        )
+        return self._of_payment(data, payment)
+
+    def capture(
+        self, payment: Payment, amount_minor: int | None = None, *, ordinal: int = 0, final: bool = True
+    ) -> Event:
+        """Return `capture.requested`."""
+        data = payments.CaptureRequested(
+            payment_id=payment.id,
+            merchant_id=payment.merchant_id,
+            mode=payment.mode,
+            capture_id=ids.derive(payment.id, "capture", ordinal),
+            ordinal=ordinal,
+            amount_minor=payment.amount_minor if amount_minor is None else amount_minor,
+            currency=payment.currency,
+            final=final,
+        )
+        return self._of_payment(data, payment, ordinal=ordinal)
+
+    def void(self, payment: Payment) -> Event:
+        """Return `void.requested`; each call asks anew, as a resolver does."""
+        data = payments.VoidRequested(
+            payment_id=payment.id, merchant_id=payment.merchant_id, mode=payment.mode, reason="unknown"
+        )
+        return self._of_payment(data, payment, ordinal=self._sent.get(("rialto.gateway", str(payment.id)), 0))
+
+    def confirmed(self, payment: Payment, *, block: int = 100) -> Event:
+        """Return `settlement.confirmed`."""
+        data = settlements.SettlementConfirmed(
+            payment_id=payment.id,
+            merchant_id=payment.merchant_id,
+            mode=payment.mode,
+            settlement_id=ids.derive(payment.id, "settlement.id"),
+            batch_id=ids.derive(payment.id, "batch.id"),
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            chain_id=CHAIN_ID,
+            token=STABLECOIN,
+            token_amount=payment.amount_minor * UNITS_PER_MINOR,
+            tx_hash="0xabc",
+            block_number=block,
+            block_hash=f"0x{block:064x}",
+        )
+        return self._of_payment(data, payment, source="rialto.chain_bridge", ordinal=block)
+
+    def reorged(self, payment: Payment, *, block: int = 100) -> Event:
+        """Return `settlement.reorged`."""
+        data = settlements.SettlementReorged(
+            payment_id=payment.id,
+            merchant_id=payment.merchant_id,
+            mode=payment.mode,
+            settlement_id=ids.derive(payment.id, "settlement.id"),
+            batch_id=ids.derive(payment.id, "batch.id"),
+            chain_id=CHAIN_ID,
+            tx_hash="0xabc",
+            block_number=block,
+            was_confirmed=True,
+        )
+        return self._of_payment(data, payment, source="rialto.chain_bridge", ordinal=block)
+
+    def deposited(self, number: int, token_amount: int, *, token: str = STABLECOIN) -> Event:
+        """Return `deposit.confirmed`."""
+        deposit_id = number_id("deposit", number)
+        data = settlements.DepositConfirmed(
+            deposit_id=deposit_id,
+            mode="test",
+            chain_id=CHAIN_ID,
+            token=token,
+            token_amount=token_amount,
+            tx_hash="0xdef",
+            block_number=7,
+        )
+        return compose(
+            data,
+            source="rialto.chain_bridge",
+            root=deposit_id,
+            key=ids.to_text("dep", deposit_id),
+            shard=0,
+            time=self._now,
+            sequence=1,
+        )
+
+    def _of_payment(
+        self, data: EventData, payment: Payment, *, source: str = "rialto.gateway", ordinal: int = 0
+    ) -> Event:
+        sender = (source, str(payment.id))
+        self._sent[sender] = self._sent.get(sender, 0) + 1
+        return compose(
+            data,
+            source=source,
+            root=payment.id,
+            key=ids.to_text("pay", payment.id),
+            shard=payment.shard,
+            time=self._now,
+            sequence=self._sent[sender],
+            ordinal=ordinal,
         )

@@ -2,7 +2,7 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -91,15 +91,9 @@ class MemoryLedger:
     async def save(self, decision: Decision) -> None:
         """Keep the decision for the commit, under the same checks as the database's."""
         books = self._books
-        for account_id, delta in decision.deltas:
+        for account_id, delta in decision.deltas.items():
             account = books.accounts[account_id]
-            changed = replace(
-                account,
-                debits_minor=account.debits_minor + delta.debits_minor,
-                credits_minor=account.credits_minor + delta.credits_minor,
-                held_minor=account.held_minor + delta.held_minor,
-                version=account.version + 1,
-            )
+            changed = account.after(delta)
             minimum = account.spec.minimum_available_minor
             if changed.held_minor < 0 or (minimum is not None and available_balance(changed) < minimum):
                 raise InvariantViolated(f"account {account_id} would pass its limit")

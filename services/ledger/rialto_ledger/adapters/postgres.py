@@ -1,6 +1,6 @@
 """The books in PostgreSQL: one batch is a few set-based statements, each account locked, read and written once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from uuid import UUID
@@ -12,9 +12,9 @@ from rialto_common.errors import InvariantViolated
 
 from rialto_ledger.adapters import rows
 from rialto_ledger.application.ports import ConcurrentPosting, Keys
-from rialto_ledger.domain.account import Account, AccountSpec, Mode
+from rialto_ledger.domain.account import Account, AccountDelta, AccountSpec, Mode
 from rialto_ledger.domain.batch import Decision
-from rialto_ledger.domain.book import AccountDelta, LedgerState
+from rialto_ledger.domain.book import LedgerState
 from rialto_ledger.domain.commands import ExpireHold
 from rialto_ledger.domain.hold import Hold
 from rialto_ledger.domain.journal import JournalEntry
@@ -189,15 +189,15 @@ class PostgresLedger:
             [settlement.sequence for settlement in settlements],
         )
 
-    async def _change_accounts(self, deltas: Sequence[tuple[UUID, AccountDelta]]) -> None:
+    async def _change_accounts(self, deltas: Mapping[UUID, AccountDelta]) -> None:
         if not deltas:
             return
         await self._connection.execute(
             _QUERIES["change_accounts"],
-            [account_id for account_id, _ in deltas],
-            [str(delta.debits_minor) for _, delta in deltas],
-            [str(delta.credits_minor) for _, delta in deltas],
-            [str(delta.held_minor) for _, delta in deltas],
+            list(deltas),
+            [str(delta.debits_minor) for delta in deltas.values()],
+            [str(delta.credits_minor) for delta in deltas.values()],
+            [str(delta.held_minor) for delta in deltas.values()],
         )
 
 

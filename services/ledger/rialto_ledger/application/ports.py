@@ -11,9 +11,8 @@ from rialto_common.errors import PaymentError
 from rialto_ledger.domain.account import Account, AccountSpec, Mode
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import LedgerState
-from rialto_ledger.domain.commands import Command, ExpireHold
+from rialto_ledger.domain.commands import ExpireHold
 from rialto_ledger.domain.journal import JournalEntry
-from rialto_ledger.domain.outcomes import Outcome
 
 
 class ConcurrentPosting(PaymentError):
@@ -74,12 +73,4 @@ class Reader(Protocol):
 
     async def codes(self, account_ids: Iterable[UUID]) -> dict[UUID, str]:
         """Return what these accounts are called."""
-        ...
-
-
-class Poster(Protocol):
-    """Posts single commands, durable before it answers."""
-
-    async def post(self, command: Command) -> Outcome:
-        """Return what the command came to."""
         ...

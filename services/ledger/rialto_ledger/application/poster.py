@@ -16,7 +16,7 @@ from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import Runtime
 
 from rialto_ledger.application.ports import Ledger
-from rialto_ledger.application.posting import post
+from rialto_ledger.application.posting import Posted, post
 from rialto_ledger.application.telling import Teller
 from rialto_ledger.domain.commands import Command
 from rialto_ledger.domain.outcomes import Outcome
@@ -28,10 +28,18 @@ ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.01
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A command's outcome, and the batch it was posted in."""
+
+    outcome: Outcome
+    posted: Posted
+
+
 @dataclass(slots=True)
 class _Waiting:
     command: Command
-    answer: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class CoalescingPoster(Generic[Tx]):
@@ -49,7 +57,7 @@ class CoalescingPoster(Generic[Tx]):
         self._queue: deque[_Waiting] = deque()
         self._flushing = False
 
-    async def post(self, command: Command) -> Outcome:
+    async def post(self, command: Command) -> Answer:
         """Return what the command came to, once that is durable.
 
         Raises: whatever kept the transaction from committing; the same command may then be sent again.
@@ -72,7 +80,7 @@ class CoalescingPoster(Generic[Tx]):
     async def _answer(self, batch: Sequence[_Waiting]) -> None:
         """Post a batch and give each its answer; where one of several breaks it, each is posted alone."""
         try:
-            outcomes = await self._persist([waiting.command for waiting in batch])
+            posted = await self._persist([waiting.command for waiting in batch])
         except Exception as error:  # noqa: BLE001 - passed on to every caller, who answers for it
             if len(batch) > 1 and not is_retryable(error):
                 for waiting in batch:
@@ -82,11 +90,11 @@ class CoalescingPoster(Generic[Tx]):
                 if not waiting.answer.done():
                     waiting.answer.set_exception(error)
             return
-        for waiting, outcome in zip(batch, outcomes, strict=True):
+        for waiting, outcome in zip(batch, posted.decision.outcomes, strict=True):
             if not waiting.answer.done():
-                waiting.answer.set_result(outcome)
+                waiting.answer.set_result(Answer(outcome, posted))
 
-    async def _persist(self, commands: Sequence[Command]) -> Sequence[Outcome]:
+    async def _persist(self, commands: Sequence[Command]) -> Posted:
         """Post, trying again after deadlocks, concurrent writers and lost commit answers: identities make that safe.
 
         Raises: CommitUnknown: the answer of a commit was lost, and asking again was not possible either.
@@ -105,11 +113,11 @@ class CoalescingPoster(Generic[Tx]):
                 await self._runtime.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
         return await self._persist_once(commands)
 
-    async def _persist_once(self, commands: Sequence[Command]) -> Sequence[Outcome]:
+    async def _persist_once(self, commands: Sequence[Command]) -> Posted:
         now = self._runtime.now()
         async with self._begin() as transaction:
             posted = await post(self._ledger_of(transaction), commands, now)
             teller = Teller(posted, now)
             for outcome in posted.decision.outcomes:
                 transaction.publish(*teller.events_of(outcome))
-        return posted.decision.outcomes
+        return posted

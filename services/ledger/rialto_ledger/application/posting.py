@@ -27,6 +27,11 @@ class Posted:
     decision: Decision
     accounts: Mapping[UUID, Account]
 
+    def account_after(self, account_id: UUID) -> Account:
+        """Return an account as the batch leaves it."""
+        account, delta = self.accounts[account_id], self.decision.deltas.get(account_id)
+        return account if delta is None else account.after(delta)
+
 
 async def post(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Posted:
     """Decide and write a batch; the caller commits, and tells the outcomes in the same transaction."""

@@ -102,6 +102,7 @@ class Teller:
             mode=command.mode,
             step=step,
             capture_id=command.capture_id if isinstance(command, CaptureHold) else None,
+            amount_minor=getattr(command, "amount_minor", None),
             code=error.stable_code,
             detail=error.detail,
         )

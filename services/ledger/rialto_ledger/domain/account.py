@@ -1,6 +1,6 @@
 """Accounts: what has balances, on which side they grow, and how low they may go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -59,6 +59,20 @@ class AccountSpec:
     minimum_available_minor: int | None
 
 
+@dataclass(slots=True)
+class AccountDelta:
+    """How a batch changes one account: what it adds to its totals; `held_minor` may be negative."""
+
+    debits_minor: int = 0
+    credits_minor: int = 0
+    held_minor: int = 0
+
+    def lowers_available(self, normal_side: Side) -> int:
+        """Return by how much this lowers the available balance; negative when it raises it."""
+        net_debit = self.debits_minor - self.credits_minor
+        return self.held_minor + (net_debit if normal_side is Side.CREDIT else -net_debit)
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """An account with its totals since it was opened, all in minor units and never negative.
@@ -84,3 +98,13 @@ class Account:
     def belongs_to(self, merchant_id: UUID | None, mode: Mode) -> bool:
         """Whether this merchant may charge it: its own, or the platform's, in the same mode."""
         return self.spec.mode == mode and self.spec.merchant_id in (None, merchant_id)
+
+    def after(self, delta: AccountDelta) -> "Account":
+        """Return the account as a batch's changes leave it."""
+        return replace(
+            self,
+            debits_minor=self.debits_minor + delta.debits_minor,
+            credits_minor=self.credits_minor + delta.credits_minor,
+            held_minor=self.held_minor + delta.held_minor,
+            version=self.version + 1,
+        )

@@ -14,7 +14,8 @@ from rialto_common import ids
 from rialto_common.errors import InvariantViolated
 
 from rialto_ledger.domain import posting_rules
-from rialto_ledger.domain.book import AccountDelta, Book, LedgerState
+from rialto_ledger.domain.account import AccountDelta
+from rialto_ledger.domain.book import Book, LedgerState
 from rialto_ledger.domain.commands import (
     CaptureHold,
     Command,
@@ -64,7 +65,7 @@ Answer = tuple[OutcomeStatus, Result]
 class Decision:
     """What a batch comes to: one outcome a command, in order, and what must be written, all of it or nothing.
 
-    `deltas` are in the order of the accounts' ids, each account once.
+    `deltas` has each account that changes, once.
     """
 
     outcomes: list[Outcome]
@@ -72,7 +73,7 @@ class Decision:
     new_holds: list[Hold]
     changed_holds: list[Hold]
     settlements: list[Settlement]
-    deltas: list[tuple[UUID, AccountDelta]]
+    deltas: dict[UUID, AccountDelta]
 
 
 def decide(state: LedgerState, commands: Sequence[Command], now: datetime) -> Decision:
@@ -97,7 +98,7 @@ def decide(state: LedgerState, commands: Sequence[Command], now: datetime) -> De
         new_holds=[hold for hold in holds if hold.id not in state.holds],
         changed_holds=[hold for hold in holds if hold.id in state.holds],
         settlements=list(book.changed_settlements.values()),
-        deltas=list(book.touched()),
+        deltas=book.touched(),
     )
 
 

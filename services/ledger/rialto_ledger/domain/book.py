@@ -1,6 +1,6 @@
 """The working copy on which a batch is decided: what was loaded, and what the batch has changed so far."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from rialto_common.errors import InvariantViolated
 from rialto_common.money import MAX_MINOR
 
-from rialto_ledger.domain.account import Account, AccountStatus, Mode, Side
+from rialto_ledger.domain.account import Account, AccountDelta, AccountStatus, Mode, Side
 from rialto_ledger.domain.balance import available_balance
 from rialto_ledger.domain.errors import (
     AccountClosed,
@@ -37,20 +37,6 @@ class LedgerState:
     holds: Mapping[UUID, Hold] = field(default_factory=dict)
     entries: Mapping[UUID, JournalEntry] = field(default_factory=dict)
     settlements: Mapping[UUID, Settlement] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class AccountDelta:
-    """How a batch changes one account: what it adds to its totals; `held_minor` may be negative."""
-
-    debits_minor: int = 0
-    credits_minor: int = 0
-    held_minor: int = 0
-
-    def lowers_available(self, normal_side: Side) -> int:
-        """Return by how much this lowers the available balance; negative when it raises it."""
-        net_debit = self.debits_minor - self.credits_minor
-        return self.held_minor + (net_debit if normal_side is Side.CREDIT else -net_debit)
 
 
 @dataclass(slots=True)
@@ -157,6 +143,6 @@ class Book:
             if available - lowers < minimum:
                 raise InsufficientFunds(account.id, available - minimum, lowers)
 
-    def touched(self) -> Iterable[tuple[UUID, AccountDelta]]:
-        """Return the changes of accounts that changed, in the order of their ids."""
-        return sorted((account_id, delta) for account_id, delta in self.deltas.items() if delta != AccountDelta())
+    def touched(self) -> dict[UUID, AccountDelta]:
+        """Return the changes of the accounts that changed."""
+        return {account_id: delta for account_id, delta in self.deltas.items() if delta != AccountDelta()}

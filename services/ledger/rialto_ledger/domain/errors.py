@@ -27,7 +27,7 @@
             └── CaptureAboveHold    capture_above_hold                    more than what is still held
 
 Each is also one of rialto_common's kinds (NotFound, Conflict, Forbidden, InvalidRequest, IdempotencyKeyReused), by
-which HTTP goes. A refusal is an answer (an outcome, a `posting.refused` event, a problem), never a failure of its batch.
+which HTTP goes. A refusal is an answer (outcome, `posting.refused` event, problem), never a failure of its batch.
 """
 
 from typing import ClassVar

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from rialto_common import ids
-from rialto_common.errors import InvalidId
+from rialto_common.errors import InvalidField, InvalidId
 from rialto_common.events.common import MerchantId, Mode
 from rialto_common.events.envelope import MinorUnits, TextId
 
@@ -32,16 +32,16 @@ def _read_wallet_id(value: object) -> UUID:
     try:
         return read_id(str(value), "wal")
     except InvalidId as error:
-        raise ValueError(error.detail) from error
+        raise InvalidField(error) from error
 
 
 def _read_entry_id(value: object) -> UUID:
     try:
         entry_id = read_id(str(value), "je")
     except InvalidId as error:
-        raise ValueError(error.detail) from error
+        raise InvalidField(error) from error
     if entry_id.version != 7:
-        raise ValueError("an entry's id is a UUIDv7, so that the journal stays in the order of time")
+        raise InvalidField(InvalidId("an entry's id is a UUIDv7, so that the journal stays in the order of time"))
     return entry_id
 
 
@@ -66,17 +66,20 @@ Balance = Annotated[
     int, PlainSerializer(_signed, return_type=str), WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{1,38}$"})
 ]
 """Minor units that may be negative or zero: a string in JSON."""
+Currency = Annotated[str, Field(min_length=3, max_length=12, examples=["USD"])]
 
 
 class NewAccount(BaseModel):
-    """A wallet to open. Without `merchant_id` it is the platform's: any merchant of the mode may charge it."""
+    """A wallet to open. The merchant is the token's; the operator may name one, or none: then it is the platform's, and
+    any merchant of the mode may charge it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    wallet_id: WalletIdIn
-    currency: Annotated[str, Field(min_length=3, max_length=12, examples=["USD"])]
+    id: WalletIdIn
+    currency: Currency
     merchant_id: MerchantId | None = None
-    mode: Mode
+    mode: Mode | None = None
 
 
 class AccountBody(BaseModel):
@@ -132,11 +135,11 @@ class NewEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    entry_id: EntryIdIn
+    id: EntryIdIn
     kind: Literal["top_up"]
     wallet_id: WalletIdIn
     amount_minor: MinorUnits
-    currency: Annotated[str, Field(min_length=3, max_length=12, examples=["USD"])]
+    currency: Currency
     metadata: Annotated[
         dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=500)]], Field(max_length=20)
     ] = Field(default_factory=dict)
@@ -189,6 +192,22 @@ class EntryBody(BaseModel):
                 for posting in entry.postings
             ],
             metadata=dict(entry.metadata),
+        )
+
+
+class TopUpBody(EntryBody):
+    """A top-up's entry, and what is in the wallet now."""
+
+    ledger_balance_minor: Balance
+    available_balance_minor: Balance
+
+    @classmethod
+    def after(cls, entry: JournalEntry, codes: Mapping[UUID, str], wallet: Account) -> "TopUpBody":
+        """Return the body of a top-up that left the wallet like this."""
+        return cls.model_construct(
+            **dict(EntryBody.of(entry, codes)),
+            ledger_balance_minor=ledger_balance(wallet),
+            available_balance_minor=available_balance(wallet),
         )
 
 

@@ -5,7 +5,7 @@ merchant's token reaches that merchant's accounts and, as it may charge them, th
 reaches all of the mode.
 """
 
-from typing import Annotated
+from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -16,13 +16,14 @@ from rialto_common.money import currency_exponent
 from rialto_common.runtime import Runtime
 from rialto_common.service_tokens import Caller, ServiceTokens
 
-from rialto_ledger.application.ports import Poster, Reader
+from rialto_ledger.application.ports import Reader
+from rialto_ledger.application.poster import Answer
 from rialto_ledger.domain import chart, posting_rules
 from rialto_ledger.domain.account import Account, Mode
 from rialto_ledger.domain.commands import Command, OpenAccount, PostEntry
 from rialto_ledger.domain.errors import AccountNotFound, ModeNotAllowed, TopUpInLiveMode
 from rialto_ledger.domain.journal import JournalEntry
-from rialto_ledger.domain.outcomes import AccountOpened, EntryPosted, Outcome, OutcomeStatus
+from rialto_ledger.domain.outcomes import EntryPosted, OutcomeStatus
 from rialto_ledger.entrypoints.bodies import (
     AccountBody,
     AccountsBody,
@@ -30,41 +31,49 @@ from rialto_ledger.entrypoints.bodies import (
     EntryBody,
     NewAccount,
     NewEntry,
+    TopUpBody,
     read_id,
 )
 
 AUDIENCE = "ledger"
 
 
+class Posts(Protocol):
+    """Posts single commands, durable before it answers."""
+
+    async def post(self, command: Command) -> Answer:
+        """Return what the command came to."""
+        ...
+
+
 class Desk:
     """Does what the routes ask, for one caller at a time."""
 
-    def __init__(self, poster: Poster, reader: Reader, runtime: Runtime) -> None:
+    def __init__(self, poster: Posts, reader: Reader, runtime: Runtime) -> None:
         self._poster = poster
         self._reader = reader
         self._runtime = runtime
 
-    async def open_wallet(self, body: NewAccount, caller: Caller) -> tuple[Account, bool]:
+    async def open_wallet(self, body: NewAccount, caller: Caller) -> tuple[AccountBody, bool]:
         """Return the wallet's account and whether it is new. Raises: ModeNotAllowed, AccountNotFound, LedgerError."""
         currency_exponent(body.currency)
-        if body.mode != caller.mode:
-            raise ModeNotAllowed(body.mode, caller.mode)
-        if caller.merchant_id not in (None, body.merchant_id):
-            raise AccountNotFound(body.wallet_id)
-        spec = chart.wallet(body.wallet_id, body.currency, body.merchant_id, body.mode)
-        outcome = await self._post(OpenAccount(spec))
-        if not isinstance(outcome.result, AccountOpened):
-            raise InvariantViolated(f"opening {spec.id} came to {outcome.result}")
-        return outcome.result.account, outcome.status is OutcomeStatus.APPLIED
+        mode, merchant_id = body.mode or mode_of(caller), body.merchant_id or caller.merchant_id
+        if mode != caller.mode:
+            raise ModeNotAllowed(mode, caller.mode)
+        if caller.merchant_id not in (None, merchant_id):
+            raise AccountNotFound(body.id)
+        answer = await self._post(OpenAccount(chart.wallet(body.id, body.currency, merchant_id, mode)))
+        is_new = answer.outcome.status is OutcomeStatus.APPLIED
+        return AccountBody.of(answer.posted.account_after(body.id)), is_new
 
-    async def top_up(self, body: NewEntry, caller: Caller) -> tuple[EntryBody, bool]:
-        """Return the entry and whether it is new. Raises: TopUpInLiveMode, LedgerError."""
+    async def top_up(self, body: NewEntry, caller: Caller) -> tuple[TopUpBody, bool]:
+        """Return the entry, the wallet's balances, and whether it is new. Raises: TopUpInLiveMode, LedgerError."""
         currency_exponent(body.currency)
         if caller.mode != "test":
             raise TopUpInLiveMode
         acquirer = chart.test_acquirer(body.currency)
         command = PostEntry(
-            entry_id=body.entry_id,
+            entry_id=body.id,
             kind=body.kind,
             about=body.wallet_id,
             mode="test",
@@ -75,11 +84,13 @@ class Desk:
             effective_at=self._runtime.now(),
             metadata=body.metadata,
         )
-        outcome = await self._post(command)
-        if not isinstance(outcome.result, EntryPosted):
-            raise InvariantViolated(f"posting {command.entry_id} came to {outcome.result}")
-        codes = {acquirer.id: acquirer.code, body.wallet_id: chart.wallet_code(body.wallet_id)}
-        return EntryBody.of(outcome.result.entry, codes), outcome.status is OutcomeStatus.APPLIED
+        answer = await self._post(command)
+        result = answer.outcome.result
+        if not isinstance(result, EntryPosted):
+            raise InvariantViolated(f"posting {command.entry_id} came to {result}")
+        wallet = answer.posted.account_after(body.wallet_id)
+        codes = {acquirer.id: acquirer.code, body.wallet_id: wallet.spec.code}
+        return TopUpBody.after(result.entry, codes, wallet), answer.outcome.status is OutcomeStatus.APPLIED
 
     async def account(self, account_id: UUID, caller: Caller) -> AccountBody:
         """Return an account that the caller may see. Raises: AccountNotFound."""
@@ -90,8 +101,7 @@ class Desk:
 
     async def accounts(self, code: str, caller: Caller) -> AccountsBody:
         """Return the accounts of a code that the caller may see."""
-        mode: Mode = "live" if caller.mode == "live" else "test"
-        found = await self._reader.accounts_by_code(code, mode)
+        found = await self._reader.accounts_by_code(code, mode_of(caller))
         return AccountsBody(data=[AccountBody.of(account) for account in found if may_see_account(caller, account)])
 
     async def entry(self, entry_id: UUID, caller: Caller) -> EntryBody:
@@ -110,11 +120,16 @@ class Desk:
     async def _codes(self, entries: list[JournalEntry]) -> dict[UUID, str]:
         return await self._reader.codes({posting.account_id for entry in entries for posting in entry.postings})
 
-    async def _post(self, command: Command) -> Outcome:
-        outcome = await self._poster.post(command)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome
+    async def _post(self, command: Command) -> Answer:
+        answer = await self._poster.post(command)
+        if answer.outcome.error is not None:
+            raise answer.outcome.error
+        return answer
+
+
+def mode_of(caller: Caller) -> Mode:
+    """Return the caller's mode."""
+    return "live" if caller.mode == "live" else "test"
 
 
 def may_see_account(caller: Caller, account: Account) -> bool:
@@ -145,7 +160,7 @@ def router(desk: Desk, tokens: ServiceTokens) -> APIRouter:
         """Open a wallet; 201 when it is new, 200 when it was open already with the same content."""
         account, is_new = await desk.open_wallet(body, caller)
         response.status_code = 201 if is_new else 200
-        return AccountBody.of(account)
+        return account
 
     @routes.get("/accounts")
     async def list_accounts(code: Annotated[str, Query(max_length=120)], caller: Authenticated) -> AccountsBody:
@@ -157,8 +172,8 @@ def router(desk: Desk, tokens: ServiceTokens) -> APIRouter:
         """Return an account with its balances; a wallet's also by its wallet id."""
         return await desk.account(read_id(account_id, "acc", "wal"), caller)
 
-    @routes.post("/journal_entries", status_code=201, responses={200: {"model": EntryBody}})
-    async def post_entry(body: NewEntry, caller: Authenticated, response: Response) -> EntryBody:
+    @routes.post("/journal_entries", status_code=201, responses={200: {"model": TopUpBody}})
+    async def post_entry(body: NewEntry, caller: Authenticated, response: Response) -> TopUpBody:
         """Top up a wallet in test mode; 201 when posted now, 200 when it was posted before."""
         entry, is_new = await desk.top_up(body, caller)
         response.status_code = 201 if is_new else 200

@@ -77,7 +77,7 @@ def run(batches: list[list[Command]]) -> Books:
             answered = [outcome.command for outcome in decision.outcomes if outcome.status is not OutcomeStatus.REFUSED]
             replay = (await post(MemoryLedger(books), answered, now)).decision
             assert {outcome.status for outcome in replay.outcomes} <= {OutcomeStatus.DUPLICATE}
-            assert (replay.entries, replay.deltas, replay.settlements) == ([], [], [])
+            assert (replay.entries, replay.deltas, replay.settlements) == ([], {}, [])
         return books
 
     return asyncio.run(play())
