@@ -210,26 +210,26 @@ class Bench:
         """Let the consumer take what is on the bus."""
         await self.service.steps["consumer-chain_bridge"]()
 
-    async def until(self, reached: Callable[[], Coroutine[Any, Any, bool]], *, mine: bool = True) -> None:
-        """Take turns, with a new block before each, until it is reached.
+    async def until(self, reached: Callable[[], Coroutine[Any, Any, bool]], *, seconds_a_turn: float = 0) -> None:
+        """Take turns, with a new block before each, until it is reached; the clock moves on by so much each turn.
 
         Raises: AssertionError: not within 60 turns.
         """
         for _ in range(60):
             if await reached():
                 return
-            if mine:
-                await self.node.mine()
+            await self.node.mine()
+            self.runtime.advance(seconds_a_turn)
             await self.turn()
         raise AssertionError("not reached within 60 turns")
 
-    async def until_confirmed(self, requests: Collection[Request]) -> None:
+    async def until_confirmed(self, requests: Collection[Request], *, seconds_a_turn: float = 0) -> None:
         """Take turns until all these settlements are confirmed."""
 
         async def reached() -> bool:
             return await self.states(requests) == {"confirmed"}
 
-        await self.until(reached)
+        await self.until(reached, seconds_a_turn=seconds_a_turn)
 
     async def states(self, requests: Collection[Request]) -> set[str]:
         """Return the states that these settlements are in."""

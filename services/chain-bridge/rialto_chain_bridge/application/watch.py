@@ -142,6 +142,9 @@ class Watcher:
             await self._release(unit, void, refusals, now)
             if any(standing.state is TransactionState.REPLACED for _, standing in recorded):
                 await unit.store.skip_nonces(head.mined_nonces)
+            if any(is_reorged(transaction.standing, standing) for transaction, standing in recorded):
+                # A node that took blocks back may have forgotten what waits in its pool, too.
+                await unit.store.hurry(now)
             self._tell_deposits(unit, recorded, deployment, now)
             self._runtime.crash_point("chain_bridge.before_watch_recorded")
         self._runtime.crash_point("chain_bridge.after_watch_recorded")
