@@ -55,18 +55,24 @@ class _Sent:
 async def replay(selection: Selection, platform: Platform, options: Options, progress: Progress) -> Report:
     """Pay the rows and return the report.
 
-    Raises: OperatorError: the scene cannot be set, or the books cannot be read.
+    Books that cannot be read fail the report, they do not lose it.
+    Raises: OperatorError: the scene cannot be set.
     """
     sent = await _pay(selection, platform, options, progress)
     progress.say("checking the books")
-    books = await asyncio.to_thread(platform.check_books)
+    books: Books = {}
+    stopped = sent.stopped
+    try:
+        books = await asyncio.to_thread(platform.check_books)
+    except OperatorError as error:
+        stopped = stopped or f"{error}; {error.next_step}"
     return report.build(
         selection,
         sent.tally,
         books,
         duration_seconds=sent.duration_seconds,
         repeats=sent.repeats,
-        stopped=sent.stopped,
+        stopped=stopped,
         notes={"run": options.run, "rows": len(selection)},
     )
 

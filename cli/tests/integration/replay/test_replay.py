@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rialto_cli.errors import OperatorError
 from rialto_cli.replay import source
 from rialto_cli.replay.names import Cast, fixture_people
 from rialto_cli.replay.progress import Silent
@@ -191,6 +192,18 @@ async def test_a_payment_missed_by_the_list_is_asked_for_by_id(gateway: Any, tmp
     report = await run(gateway, select(write_rows(tmp_path / "rows.csv", 20)), tmp_path)
     assert report.states["expired"] == 1
     assert report.complete
+
+
+async def test_books_that_cannot_be_read_fail_the_report_and_do_not_lose_it(gateway: Any, tmp_path: Path) -> None:
+    def unreadable() -> dict[str, Any]:
+        raise OperatorError("The books cannot be read", "no database", "start it")
+
+    platform = Platform(gateway.url, "ak_test", tmp_path, unreadable)
+    selection = select(write_rows(tmp_path / "rows.csv", 20))
+    report = await replay(selection, platform, Options(Pace(), "1", 20, poll_seconds=0.02), Silent())
+    assert report.accepted == 20
+    assert "The books cannot be read" in report.failures[0]
+    assert "I1 was not checked" in report.failures
 
 
 async def test_a_rate_is_kept(gateway: Any, tmp_path: Path) -> None:
