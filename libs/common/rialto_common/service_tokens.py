@@ -57,9 +57,12 @@ class ServiceTokens:
                 audience=audience,
                 options={"require": ["iss", "aud", "exp", "mode"], "verify_exp": False, "verify_iat": False},
             )
-            if float(claims["exp"]) < self._runtime.now().timestamp():
-                raise Unauthenticated("the service token has expired; issue a new one a request")
-            merchant = ids.from_text("mer", claims["merchant"]) if "merchant" in claims else None
-        except (jwt.InvalidTokenError, InvalidId, ValueError) as error:
+            expires_at = float(claims["exp"])
+            merchant = ids.from_text("mer", str(claims["merchant"])) if "merchant" in claims else None
+        except (jwt.InvalidTokenError, InvalidId, TypeError, ValueError) as error:
             raise Unauthenticated(f"the service token is not valid for {audience}") from error
+        if not isinstance(claims["iss"], str) or claims["mode"] not in ("test", "live"):
+            raise Unauthenticated(f"the service token is not valid for {audience}")
+        if not expires_at >= self._runtime.now().timestamp():
+            raise Unauthenticated("the service token has expired; issue a new one a request")
         return Caller(claims["iss"], merchant, claims["mode"])
