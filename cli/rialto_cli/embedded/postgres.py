@@ -55,6 +55,8 @@ SETTINGS: Mapping[str, str] = {
     "full_page_writes": "on",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    # So that a latency can be measured to the very commit (bench/pipeline.py); ten bytes a transaction.
+    "track_commit_timestamp": "on",
     "wal_buffers": "16MB",
     "max_wal_size": "2GB",
     "min_wal_size": "256MB",
