@@ -24,6 +24,8 @@ class Progress:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or _Console(stderr=True, highlight=False, soft_wrap=True)
         self._status: Status | None = None
+        # A terminal in another encoding could not be sent the signs, and the platform must not end for that.
+        self._plain = not self.console.encoding.lower().startswith("utf")
 
     def __enter__(self) -> "Progress":
         return self
@@ -35,11 +37,11 @@ class Progress:
 
     def done(self, text: str) -> None:
         """Something is finished."""
-        self.console.print(f"[green]✓[/green] {text}")
+        self.console.print(f"[green]{'+' if self._plain else '✓'}[/green] {text}")
 
     def note(self, text: str) -> None:
         """Something happened that is worth a line."""
-        self.console.print(f"[dim]·[/dim] {text}")
+        self.console.print(f"[dim]{'-' if self._plain else '·'}[/dim] {text}")
 
     def warn(self, text: str) -> None:
         """Something went wrong, and is being dealt with."""
@@ -50,7 +52,7 @@ class Progress:
         if not self.console.is_terminal:
             return
         if self._status is None:
-            self._status = self.console.status(text)
+            self._status = self.console.status(text, spinner="line" if self._plain else "dots")
             self._status.start()
         else:
             self._status.update(text)

@@ -111,6 +111,14 @@ class Keeper:
     def start(self) -> None:
         """Begin to keep the program running."""
         self._task = asyncio.create_task(self._keep(), name=f"keep {self.program.name}")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """A keeper that fails is a bug of ours; it must not go unnoticed, and nobody may wait for it for ever."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            task.get_loop().call_exception_handler({"message": f"{task.get_name()} failed", "exception": error})
+            self.was_ready.set()
 
     async def wait_until_ready(self) -> None:
         """Return when the program has answered.

@@ -23,3 +23,13 @@ def rialto(tmp_path: Path, fakes: Path) -> Iterator[Rialto]:
     platform = Rialto(tmp_path / "data", fakes)
     yield platform
     platform.end()
+
+
+@pytest.fixture(scope="module")
+def running(fakes: Path) -> Iterator[Rialto]:
+    """A platform that runs, shared by the tests of a module that leave it so."""
+    with tempfile.TemporaryDirectory(prefix="rialto-running-") as name:
+        platform = Rialto(Path(name) / "data", fakes)
+        platform.up()
+        yield platform
+        platform.end()

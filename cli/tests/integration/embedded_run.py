@@ -37,6 +37,8 @@ class Rialto:
         self.environment = {**os.environ, "PYTHONPATH": str(fakes), "COLUMNS": "200"}
         self._prefix = prefix
         self._started: list[subprocess.Popen[str]] = []
+        self.said = ""
+        self.process: subprocess.Popen[str] | None = None
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of `rialto ...`."""
@@ -48,8 +50,8 @@ class Rialto:
             self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=90, check=False
         )
 
-    def up(self) -> "subprocess.Popen[str]":
-        """Start the platform, and return when it has said how to reach it."""
+    def begin(self) -> "subprocess.Popen[str]":
+        """Start the platform, and return at once."""
         process = subprocess.Popen(
             self.command("up", "--port", str(self.port)),
             env=self.environment,
@@ -58,6 +60,12 @@ class Rialto:
             text=True,
         )
         self._started.append(process)
+        self.process = process
+        return process
+
+    def up(self) -> "subprocess.Popen[str]":
+        """Start the platform, and return when it has said how to reach it."""
+        process = self.begin()
         assert process.stdout is not None
         output = ""
         deadline = time.monotonic() + START_TIMEOUT_SECONDS

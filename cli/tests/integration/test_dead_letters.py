@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +18,23 @@ from .fake_services import NAMES, install
 RUNTIME = SystemRuntime()
 
 
-@pytest.fixture
-def rialto(tmp_path: Path) -> Iterator[Rialto]:
-    fakes = install(tmp_path / "packages", [name for name in NAMES if name != "ledger"])
-    platform = Rialto(tmp_path / "data", fakes)
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rialto]:
+    folder = tmp_path_factory.mktemp("dead-letters")
+    fakes = install(folder / "packages", [name for name in NAMES if name != "ledger"])
+    platform = Rialto(folder / "data", fakes)
     platform.up()
     yield platform
     platform.end()
+
+
+@pytest.fixture
+def rialto(started: Rialto) -> Rialto:
+    """A running platform on which nothing is parked."""
+    with psycopg.connect(owner_dsn(started)) as connection:
+        connection.execute("DELETE FROM ledger.dead_letters")
+        connection.execute("DELETE FROM ledger.parked_keys")
+    return started
 
 
 def owner_dsn(rialto: Rialto) -> str:

@@ -22,19 +22,41 @@ from rialto_cli.embedded.services import PROGRAMS
 from .embedded_run import Rialto, said_in_three_lines, wait_for
 
 
-def test_up_tells_how_to_make_a_payment_and_status_is_ready(rialto: Rialto) -> None:
-    rialto.up()
-    status = rialto.status()
+def test_up_tells_how_to_make_a_payment_and_status_is_ready(running: Rialto) -> None:
+    status = running.status()
     assert set(status["services"]) == set(PROGRAMS)
     assert all(each["pid"] and each["port"] for each in status["services"].values())
-    assert status["services"]["gateway"]["port"] == rialto.port
-    assert status["test_key"] in rialto.said
-    assert f"curl -sS http://127.0.0.1:{rialto.port}/v1/payments" in rialto.said
+    assert status["services"]["gateway"]["port"] == running.port
+    assert status["test_key"] in running.said
+    assert f"curl -sS http://127.0.0.1:{running.port}/v1/payments" in running.said
     assert status["admin_key"]
     with psycopg.connect(status["auditor_dsn"]) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("rialto_auditor",)
         settings = {name: connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit")}
     assert settings == {"fsync": ("on",), "synchronous_commit": ("on",)}
+
+
+def test_up_needs_nothing_from_its_environment_and_no_utf8(rialto: Rialto) -> None:
+    rialto.environment = {
+        "PYTHONPATH": rialto.environment["PYTHONPATH"],
+        "PYTHONIOENCODING": "ascii",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    rialto.up()
+    assert rialto.said.isascii()
+    assert rialto.status()["ready"]
+
+
+def test_ctrl_c_during_the_start_stops_what_has_started(rialto: Rialto) -> None:
+    up = rialto.begin()
+    state_file = rialto.data_dir / "state.json"
+    started = wait_for(
+        lambda: state_file.exists() and json.loads(state_file.read_text())["processes"], "something has started"
+    )
+    up.send_signal(signal.SIGINT)
+    assert up.wait(30) == 130
+    assert not [each for each in started.values() if psutil.pid_exists(each["pid"])]
+    rialto.up()
 
 
 def test_ctrl_c_stops_everything_and_the_next_start_has_the_same_ports(rialto: Rialto) -> None:
@@ -64,14 +86,13 @@ def test_nothing_outlives_a_killed_up_and_the_next_one_recovers(rialto: Rialto) 
 
 
 @pytest.mark.parametrize("name", ["postgres", "anvil", "ledger"])
-def test_a_killed_program_is_started_again_on_its_port(rialto: Rialto, name: str) -> None:
-    rialto.up()
-    before = rialto.status()["services"]
+def test_a_killed_program_is_started_again_on_its_port(running: Rialto, name: str) -> None:
+    before = running.status()["services"]
     victim = psutil.Process(before[name]["pid"])
     victim.kill()
 
     def recovered() -> Any:
-        result = rialto.run("status", "--json")
+        result = running.run("status", "--json")
         after = json.loads(result.stdout)["services"] if result.returncode == 0 else None
         return after if after and after[name]["pid"] != victim.pid else None
 
@@ -81,24 +102,23 @@ def test_a_killed_program_is_started_again_on_its_port(rialto: Rialto, name: str
     assert {n: after[n]["pid"] for n in others} == {n: before[n]["pid"] for n in others}
 
 
-def test_a_killed_postgres_is_back_though_a_backend_is_busy(rialto: Rialto) -> None:
-    rialto.up()
-    status = rialto.status()
+def test_a_killed_postgres_is_back_though_a_backend_is_busy(running: Rialto) -> None:
+    status = running.status()
     postmaster = psutil.Process(status["services"]["postgres"]["pid"])
     with closing(psycopg.connect(status["auditor_dsn"])) as connection:
         backend = psutil.Process(connection.info.backend_pid)
         connection.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1000000000)")
         postmaster.kill()
         wait_for(lambda: not backend.is_running(), "the orphaned backend is gone")
-    wait_for(lambda: rialto.run("status").returncode == 0, "PostgreSQL is back")
+    wait_for(lambda: running.run("status").returncode == 0, "PostgreSQL is back")
 
 
-def test_a_second_up_on_the_same_directory_is_refused(rialto: Rialto) -> None:
-    up = rialto.up()
-    said = said_in_three_lines(rialto.run("up", "--port", str(processes.free_ports(1)[0])))
+def test_a_second_up_on_the_same_directory_is_refused(running: Rialto) -> None:
+    said = said_in_three_lines(running.run("up", "--port", str(processes.free_ports(1)[0])))
     assert "already running" in said
-    assert str(up.pid) in said
-    assert rialto.status()["ready"]
+    assert running.process is not None
+    assert str(running.process.pid) in said
+    assert running.status()["ready"]
 
 
 def test_a_port_in_use_is_named_with_its_owner(rialto: Rialto) -> None:
