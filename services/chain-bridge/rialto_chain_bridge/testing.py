@@ -33,7 +33,7 @@ MODELS_BY_TYPE: dict[str, type[EventData]] = {model.type: model for model in MOD
 
 
 class StoppableRuntime(SystemRuntime):
-    """The real runtime with a clock that can be moved on, and a crash point that ends the turn instead of the process."""
+    """The real runtime, with a clock that can be moved on and crash points that end the turn, not the process."""
 
     def __init__(self) -> None:
         super().__init__()
