@@ -64,8 +64,7 @@ class RequestFrame:
             if status == 0:
                 await problems.broken(request_id)(scope, receive, marked_send)
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(scope["method"], route, str(status)).inc()
-        self._metrics.duration.labels(scope["method"], route).observe(self._runtime.monotonic() - started)
+        self._metrics.answered(scope["method"], route, status, self._runtime.monotonic() - started)
 
 
 def install_health(app: FastAPI, registry: CollectorRegistry, checks: Mapping[str, ReadyCheck]) -> None:

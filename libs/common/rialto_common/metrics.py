@@ -59,13 +59,24 @@ class HttpMetrics:
     """What the HTTP frame reports."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
+        self._requests = Counter(
             "rialto_http_requests_total", "HTTP requests", ["method", "route", "status"], registry=registry
         )
-        self.duration = Histogram(
+        self._duration = Histogram(
             "rialto_http_request_duration_seconds",
             "Time to answer",
             ["method", "route"],
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
+        # Looking a child up by its labels takes a lock and costs more than counting; there are only so many.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer."""
+        children = self._children.get((method, route, status))
+        if children is None:
+            children = self._requests.labels(method, route, str(status)), self._duration.labels(method, route)
+            self._children[(method, route, status)] = children
+        children[0].inc()
+        children[1].observe(seconds)

@@ -58,13 +58,30 @@ class Runtime(Protocol):
         ...
 
 
+class _RandomPool:
+    """The system's randomness, fetched four kilobytes at a time: asking the kernel costs more than minting the id."""
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._used = 0
+
+    def bits(self, count: int) -> int:
+        """Return so many random bits, each used once."""
+        nbytes = (count + 7) // 8
+        if self._used + nbytes > len(self._pool):
+            self._pool, self._used = secrets.token_bytes(4096), 0
+        chunk = self._pool[self._used : self._used + nbytes]
+        self._used += nbytes
+        return int.from_bytes(chunk, "big") >> (nbytes * 8 - count)
+
+
 class SystemRuntime:
     """The real clock, the system's randomness, asyncio's tasks."""
 
     def __init__(self, *, crash_at: str | None = None) -> None:
         """`crash_at` names the crash point at which this process kills itself, for tests; normally None."""
         self.random: random.Random = secrets.SystemRandom()
-        self.ids = Ids(lambda: time.time_ns() // 1_000_000, secrets.randbits)
+        self.ids = Ids(lambda: time.time_ns() // 1_000_000, _RandomPool().bits)
         self._crash_at = crash_at
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -136,6 +136,7 @@ class Service(Generic[SettingsT]):
                 port=self.settings.http_port,
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 lifespan="off",
                 timeout_graceful_shutdown=int(DRAIN_SECONDS),
                 timeout_keep_alive=75,

@@ -7,7 +7,7 @@ commit long. The payment's identity is minted in the commit that inserts its (me
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -201,13 +201,17 @@ class Acceptor:
         now: datetime,
     ) -> Accepted | IdempotencyKeyReused:
         if payment.payment_id in inserted:
-            return Accepted(payment.payment_id, asdict(payment) | {"created_at": now})
+            return Accepted(payment.payment_id, _row(payment, now))
         payment_id, request_hash = earlier[(payment.merchant_id, payment.mode, payment.idempotency_key)]
         if request_hash != payment.request_hash:
             return IdempotencyKeyReused(
                 "this Idempotency-Key was used for another request; use a new key for a new payment"
             )
         return Accepted(payment_id, None)
+
+
+def _row(payment: NewPayment, now: datetime) -> dict[str, Any]:
+    return {name: getattr(payment, name) for name in NewPayment.__slots__} | {"created_at": now}
 
 
 def _created(payment: NewPayment, people: tuple[Sealed, Sealed | None], now: datetime) -> Event:

@@ -17,7 +17,7 @@ from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
 from rialto_gateway.payments.states import State
 from rialto_gateway.payments.wait import wait_of
-from rialto_gateway.requests import caller_of, documented_body, read_body
+from rialto_gateway.requests import DirectRoute, caller_of, documented_body, read_body
 
 IDEMPOTENCY_HEADER = {
     "name": "Idempotency-Key",
@@ -56,12 +56,6 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
     router = APIRouter(prefix="/v1/payments", tags=["payments"])
     Caller = Annotated[Principal, Depends(caller_of(keys))]
 
-    @router.post(
-        "",
-        status_code=202,
-        openapi_extra=documented_body(CreatePayment) | {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]},
-        responses={200: {"description": "decided within the time of Prefer: wait"}},
-    )
     async def create_payment(request: Request) -> Response:
         """Accept a payment. The answer comes once it is durable; the decision follows, or is waited for with Prefer."""
         headers = request.headers
@@ -82,6 +76,16 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
             wait_seconds=wait_of(headers.get("prefer")),
         )
         return json_answer(answer.payment, 200 if answer.decided else 202, replay_header(answer.replayed))
+
+    router.add_api_route(
+        "",
+        create_payment,
+        methods=["POST"],
+        status_code=202,
+        openapi_extra=documented_body(CreatePayment) | {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]},
+        responses={200: {"description": "decided within the time of Prefer: wait"}},
+        route_class_override=DirectRoute,
+    )
 
     @router.get("")
     async def list_payments(

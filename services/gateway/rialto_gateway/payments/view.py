@@ -90,7 +90,7 @@ def as_accepted(row: Mapping[str, Any], decide_within: timedelta) -> dict[str, A
 
 def time_text(at: datetime | None) -> str | None:
     """Return RFC 3339 in UTC with microseconds and Z."""
-    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if at is None else at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _minor(value: Any) -> str:
