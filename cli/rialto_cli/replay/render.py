@@ -26,6 +26,11 @@ _SHOWN_HASHES = 5
 def render(report: Report, console: Console) -> None:
     """Print the report."""
     console.print(_payments(report))
+    # Below the table: a hash is as wide as most terminals, and one broken in two cannot be copied.
+    for tx_hash in report.tx_hashes[:_SHOWN_HASHES]:
+        console.print(f"  {tx_hash}", highlight=False, soft_wrap=True)
+    if len(report.tx_hashes) > _SHOWN_HASHES:
+        console.print(f"  and {len(report.tx_hashes) - _SHOWN_HASHES:,} more transactions (--json lists them)")
     if report.confusion:
         console.print(_confusion(report.confusion))
     console.print(_books(report.books))
@@ -54,19 +59,12 @@ def _payments(report: Report) -> Table:
     table.add_row(
         "authorised",
         f"{authorised:,}",
-        "accepted → authorised, by the server's times: "
-        f"p50 {_milliseconds(latency['p50'])}, p99 {_milliseconds(latency['p99'])}",
+        f"accepted→authorised p50 {_milliseconds(latency['p50'])}, p99 {_milliseconds(latency['p99'])}",
     )
     table.add_row("declined", f"{states.get('declined', 0):,}", _listed(report.decline_reasons))
     table.add_row("in review", f"{states.get('review', 0):,}", "waiting for a person, or for the deadline")
     table.add_row("captured", f"{sum(states.get(state, 0) for state in REACHED['captured']):,}", "")
-    shown = "\n".join(report.tx_hashes[:_SHOWN_HASHES])
-    more = len(report.tx_hashes) - _SHOWN_HASHES
-    table.add_row(
-        "settled on chain",
-        f"{states.get('settled', 0):,}",
-        f"{len(report.tx_hashes):,} transactions\n{shown}" + (f"\nand {more:,} more" if more > 0 else ""),
-    )
+    table.add_row("settled on chain", f"{states.get('settled', 0):,}", f"in {len(report.tx_hashes):,} transactions")
     others = {"review", "declined", *REACHED["authorised"]}
     for state, count in states.items():
         if state not in others:
