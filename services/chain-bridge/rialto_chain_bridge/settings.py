@@ -1,8 +1,9 @@
 """The variables of this service: `RIALTO_CHAIN_BRIDGE_*`, and the shared ones of `rialto_common.settings`."""
 
+import re
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 from rialto_common.money import TOKENS
 from rialto_common.settings import ServiceSettings
@@ -48,6 +49,13 @@ class ChainBridgeSettings(ServiceSettings):
     settlement_deadline_seconds: float = Field(default=24 * 3600.0, gt=0)
     max_fee_gwei: int = Field(default=500, gt=0)
     priority_fee_gwei: int = Field(default=1, ge=0)
+
+    @field_validator("operator_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr) -> SecretStr:
+        if re.fullmatch(r"0x[0-9a-fA-F]{64}", value.get_secret_value()) is None:
+            raise ValueError("a private key is 0x and 64 hexadecimal digits")
+        return value
 
     @model_validator(mode="after")
     def _contracts_are_known(self) -> "ChainBridgeSettings":
