@@ -11,7 +11,7 @@ from rialto_common.events.envelope import EventData
 class Hit(BaseModel):
     """A list entity that a party resembles, with the features that matched; never the party's own name."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
     party: Literal["payer", "payee"]
     list_id: str
@@ -24,7 +24,7 @@ class Hit(BaseModel):
 class RuleOutcome(BaseModel):
     """What one rule said, with the version of it that ran."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
     id: str
     version: str

@@ -95,7 +95,7 @@ class TextId:
 class EventData(BaseModel):
     """The payload of one event type. Unknown fields are ignored: a newer producer may add some."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
     type: ClassVar[str]
     topic: ClassVar[str]

@@ -11,7 +11,7 @@ from rialto_common.events.envelope import EventData
 class Reason(BaseModel):
     """Why the score is what it is: a stable code, the feature behind it, its value and what it added to the score."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
     code: str
     feature: str

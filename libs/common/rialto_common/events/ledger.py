@@ -1,9 +1,8 @@
 """The ledger's facts, on `rialto.ledger.v1`, keyed by payment id (or by account id where no payment is behind it)."""
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from rialto_common.events.common import LEDGER, CaptureId, EntryId, HoldId, MerchantId, Mode, PaymentId
 from rialto_common.events.envelope import EventData, MinorUnits, MinorUnitsOrZero
@@ -27,7 +26,7 @@ class HoldPlaced(HoldData):
     type: ClassVar[str] = "rialto.hold.placed.v1"
 
     amount_minor: MinorUnits
-    expires_at: datetime
+    expires_at: AwareDatetime
 
 
 class HoldCaptured(HoldData):

@@ -1,9 +1,8 @@
 """The gateway's facts and requests, on `rialto.payments.v1`, keyed by payment id."""
 
-from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from rialto_common.events.common import (
     PAYMENTS,
@@ -50,7 +49,7 @@ class PaymentCreated(PaymentData):
     terminal_id: str | None = None
     payer: Sealed
     payee: Sealed | None = None
-    occurred_at: datetime
+    occurred_at: AwareDatetime
 
 
 class PaymentApproved(PaymentData):
@@ -61,7 +60,7 @@ class PaymentApproved(PaymentData):
     wallet_id: WalletId
     amount_minor: MinorUnits
     currency: str
-    expires_at: datetime
+    expires_at: AwareDatetime
 
 
 class PaymentDeclined(PaymentData):
