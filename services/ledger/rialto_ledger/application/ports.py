@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from rialto_common.errors import PaymentError
+from rialto_common.errors import ServiceUnavailable
 
 from rialto_ledger.domain.account import Account, AccountSpec, Mode
 from rialto_ledger.domain.batch import Decision
@@ -15,11 +15,10 @@ from rialto_ledger.domain.commands import ExpireHold
 from rialto_ledger.domain.journal import JournalEntry
 
 
-class ConcurrentPosting(PaymentError):
+class ConcurrentPosting(ServiceUnavailable):
     """Another transaction wrote what this batch took to be free; posting the batch again sees it."""
 
     code = "concurrent_posting"
-    retryable = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""Every statement of a batch goes by index, also on tables that have grown before their first ANALYZE."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from rialto_cli.testing import Database
+from rialto_common.database import Pool, load_queries
+
+QUERIES = load_queries("rialto_ledger.adapters")
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+ROWS = 30_000
+
+
+def some_ids(kind: str, count: int = 100) -> list[UUID]:
+    """Return every 37th of the ids that `fill` makes for a kind of row."""
+    return [UUID(f"019c0000-0000-7000-{kind}000-{37 * n + 1:012x}") for n in range(count)]
+
+
+async def fill(database: Database) -> None:
+    """Put rows in bulk into every table, without statistics."""
+
+    def uuid(kind: str, number: str = "n") -> str:
+        return f"('019c0000-0000-7000-{kind}000-' || lpad(to_hex({number}), 12, '0'))::UUID"
+
+    connection = await asyncpg.connect(database.superuser_dsn())
+    await connection.execute("SET session_replication_role = replica")
+    series = f"generate_series(1, {ROWS}) AS n"
+    for statement in (
+        f"""INSERT INTO ledger.accounts (id, code, type, normal_side, currency, mode, shard, opened_at)
+            SELECT {uuid("8")}, 'c' || n, 'liability', 'credit', 'USD', 'test', 0, '2026-01-01' FROM {series}""",
+        f"""INSERT INTO ledger.journal_entries
+            SELECT {uuid("9")}, 'capture', 'test', 0, NULL, {uuid("a")}, NULL, '2026-01-01', '2026-01-01', '{{}}'
+            FROM {series}""",
+        f"""INSERT INTO ledger.postings SELECT {uuid("9")}, line, {uuid("8")}, 'debit', 5, 'USD'
+            FROM {series}, generate_series(0, 1) AS line""",
+        f"""INSERT INTO ledger.holds
+            SELECT {uuid("b")}, {uuid("a")}, {uuid("8")}, {uuid("8")}, 'test', 0, 'USD', 10, 0, 0, 'pending', NULL,
+                '2026-01-01', '2026-02-01', NULL, 1 FROM {series}""",
+        f"INSERT INTO ledger.settlements SELECT {uuid('a')}, {uuid('a')}, 0, 'posted', {uuid('9')}, 1 FROM {series}",
+    ):
+        await connection.execute(statement)
+    await connection.close()
+
+
+HUNDRED: dict[str, list[Any]] = {"zero": ["0"] * 100, "status": ["pending"] * 100, "none": [None] * 100}
+STATEMENTS: list[tuple[str, tuple[Any, ...]]] = [
+    ("lock_accounts", (some_ids("8"), some_ids("b"), some_ids("a"))),
+    ("holds", (some_ids("b"),)),
+    ("entries", (some_ids("9"),)),
+    ("settlements", (some_ids("a"),)),
+    (
+        "change_holds",
+        (some_ids("b"), HUNDRED["zero"], HUNDRED["zero"], HUNDRED["status"], HUNDRED["none"], [2] * 100),
+    ),
+    ("change_accounts", (some_ids("8"), HUNDRED["zero"], HUNDRED["zero"], HUNDRED["zero"])),
+    ("due_holds", (AT, 200)),
+    ("entries_of_payment", (some_ids("a")[0],)),
+]
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+async def test_no_statement_of_a_batch_scans_a_whole_table(database: Database, pool: Pool, analysed: bool) -> None:
+    await fill(database)
+    if analysed:
+        connection = await asyncpg.connect(database.superuser_dsn())
+        await connection.execute("ANALYZE")
+        await connection.close()
+    scanning = {}
+    for name, arguments in STATEMENTS:
+        plan = [row[0] for row in await pool.fetch(f"EXPLAIN (COSTS OFF) {QUERIES[name]}", *arguments)]
+        assert any("Index" in line for line in plan), plan
+        if any("Seq Scan" in line for line in plan):
+            scanning[name] = plan
+    assert not scanning
