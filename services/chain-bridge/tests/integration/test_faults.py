@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from rialto_chain_bridge.testing import Bench, Request, bench
-from rialto_cli.testing import AnvilNode, Database
+from rialto_cli.testing import AnvilNode, Database, PostgresServer
 from rialto_common.events.settlements import SettlementConfirmed, SettlementReorged, SettlementSubmitted
 from rialto_common.simulation import Crashed
 
@@ -201,6 +201,23 @@ async def test_a_bridge_started_before_its_node_deploys_once_the_node_comes(brid
     node.start()
     await bridge.until_confirmed(requests)
     await assert_paid_once(bridge, requests)
+
+
+async def test_a_killed_database_loses_and_repeats_nothing(
+    postgres_factory: Callable[..., PostgresServer], node: AnvilNode
+) -> None:
+    server = postgres_factory(durable=True)
+    async with bench(server.create_database().dsn, node.url) as bridge:
+        requests = await bridge.ask_for(120)
+        await bridge.turn()
+        await bridge.node.mine()
+        server.kill()
+        pauses = [await bridge.service.steps["bridge"]() for _ in range(2)]
+        assert all(pause > 0 for pause in pauses)
+        server.start()
+        await bridge.until_confirmed(requests)
+        await assert_paid_once(bridge, requests)
+        await assert_confirmations_balance(bridge, requests)
 
 
 @pytest.mark.parametrize("point", CRASH_POINTS)

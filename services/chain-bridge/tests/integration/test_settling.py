@@ -1,9 +1,12 @@
 """The whole way of a settlement, on a real database and a real node."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from importlib import resources
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from rialto_chain_bridge.testing import Bench, Request, bench
 from rialto_cli.testing import AnvilNode, Database
@@ -102,6 +105,17 @@ async def test_the_treasury_is_announced_as_a_deposit(bridge: Bench) -> None:
     assert deposit.token_amount == bridge.settings.treasury_amount
     token, contract = await bridge.contracts()
     assert await bridge.node.token_balance(token, contract) == deposit.token_amount
+
+
+async def test_what_is_emitted_fits_the_committed_schemas(bridge: Bench) -> None:
+    await bridge.ask_for(1, payee_address="0x12")
+    requests = await bridge.ask_for(2)
+    await bridge.until_confirmed(requests)
+    rows = await bridge.owner.fetch("SELECT type, data::TEXT FROM bus.log WHERE topic = 'rialto.settlements.v1'")
+    assert len({row["type"] for row in rows}) == 4
+    for row in rows:
+        schema = resources.files("rialto_common.events").joinpath("schemas", f"{row['type']}.json").read_text()
+        jsonschema.validate(json.loads(row["data"]), json.loads(schema))
 
 
 async def test_the_same_request_again_changes_nothing(bridge: Bench) -> None:
