@@ -1,6 +1,6 @@
 """What callers send about payments, and what is wrong with it when it is."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator
@@ -85,10 +85,12 @@ class CreatePayment(Body):
 
     @field_validator("occurred_at")
     @classmethod
-    def _plausible(cls, value: datetime | None) -> datetime | None:
-        if value is not None and not 1970 <= value.year <= 2200:
+    def _plausible_in_utc(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        if not 1970 <= value.year <= 2200:
             raise ValueError("must lie between 1970 and 2200")
-        return value
+        return value.astimezone(UTC)
 
 
 class CapturePayment(Body):

@@ -41,9 +41,11 @@ from rialto_gateway.payments.facts import (
 )
 from rialto_gateway.payments.states import (
     ASK_AGAIN_AFTER,
+    ASK_AGAIN_AT_LEAST_EVERY,
     DEADLINES,
     FINAL,
     HOLD_LASTS,
+    MAX_DOUBLINGS,
     Deadline,
     Payment,
     Settlement,
@@ -261,11 +263,8 @@ def _ask_capture(payment: Payment, amount_minor: int, *, final: bool, name: str)
 def _hold_captured(payment: Payment, fact: HoldCaptured, now: datetime, deadlines: Deadlines) -> Change | None:
     if payment.state != "authorised":
         return None
-    booked = replace(
-        payment,
-        amount_captured_minor=payment.amount_captured_minor + fact.amount_minor,
-        capture_pending_minor=payment.capture_pending_minor - fact.amount_minor,
-    )
+    answered = _answered(payment, fact.amount_minor, None)
+    booked = replace(answered, amount_captured_minor=answered.amount_captured_minor + fact.amount_minor)
     record = CaptureChange(fact.capture_id, None, fact.amount_minor, fact.final, "succeeded")
     detail = {"captured_minor": str(fact.amount_minor)}
     if fact.final or booked.amount_captured_minor == booked.amount_minor:
@@ -285,13 +284,20 @@ def _captured(payment: Payment, name: str, now: datetime, deadlines: Deadlines) 
 
 
 def _capture_refused(payment: Payment, fact: CaptureRefused, now: datetime, deadlines: Deadlines) -> Change | None:
-    if payment.state != "authorised":
+    if payment.capture_pending_minor < fact.amount_minor:
         return None
-    refused = replace(
-        payment, capture_pending_minor=payment.capture_pending_minor - fact.amount_minor, void_reason=None
-    )
+    # Also after the payment left `authorised`: a hold may expire in the ledger while a capture is on its way to it.
+    reason = fact.code if payment.state == "authorised" else payment.reason
+    refused = _answered(payment, fact.amount_minor, reason)
     record = CaptureChange(fact.capture_id, None, fact.amount_minor, False, "failed", fact.code)
-    return Change(replace(refused, reason=fact.code), "posting.refused", (), (record,), {"code": fact.code})
+    return Change(refused, "posting.refused", (), (record,), {"code": fact.code})
+
+
+def _answered(payment: Payment, amount_minor: int, reason: str | None) -> Payment:
+    """Take the ledger's answer to a capture off what is pending; once nothing is, the rest may be captured again."""
+    pending = payment.capture_pending_minor - amount_minor
+    void_reason = payment.void_reason if pending > 0 else None
+    return replace(payment, capture_pending_minor=pending, void_reason=void_reason, reason=reason, asked=0)
 
 
 def _void_asked(payment: Payment, fact: VoidAsked, now: datetime, deadlines: Deadlines) -> Change | None:
@@ -303,7 +309,7 @@ def _void_asked(payment: Payment, fact: VoidAsked, now: datetime, deadlines: Dea
 
 
 def _ask_void(payment: Payment, reason: str, now: datetime, *, name: str) -> Change:
-    asked = replace(payment, void_reason=reason, asked=payment.asked + 1, deadline_at=now + ASK_AGAIN_AFTER)
+    asked = replace(_ask(payment, now), void_reason=reason)
     return Change(asked, name, (_event(payment, events.VoidRequested, reason=reason),), detail={"reason": reason})
 
 
@@ -419,13 +425,11 @@ def _deadline_passed(payment: Payment, fact: DeadlinePassed, now: datetime, dead
             return _ask_void(payment, "ledger_did_not_answer", now, name=name)
         case "authorised" if payment.capture_pending_minor > 0:
             # The ledger has been asked to book it and will answer: never let time overtake money.
-            return Change(replace(payment, deadline_at=now + ASK_AGAIN_AFTER, reason="capture_unanswered"), name)
+            return Change(replace(_ask(payment, now), reason="capture_unanswered"), name)
         case "authorised":
             return _ask_void(payment, payment.void_reason or "expired", now, name=name)
         case "captured":
-            again = replace(
-                payment, asked=payment.asked + 1, reason="settlement_overdue", deadline_at=now + ASK_AGAIN_AFTER
-            )
+            again = replace(_ask(payment, now), reason=payment.reason or "settlement_overdue")
             return Change(again, name, (_settlement_request(payment),))
         case _:
             return None
@@ -436,6 +440,12 @@ def _deadline_passed(payment: Payment, fact: DeadlinePassed, now: datetime, dead
 
 def _enter(payment: Payment, state: State, reason: str | None, now: datetime, deadlines: Deadlines) -> Payment:
     return replace(payment, state=state, reason=reason, deadline_at=deadlines.of(state, now), asked=0)
+
+
+def _ask(payment: Payment, now: datetime) -> Payment:
+    """Count a question to another service and set when it is put again: ever more seldom, as each costs an event."""
+    pause = min(ASK_AGAIN_AFTER * 2 ** min(payment.asked, MAX_DOUBLINGS), ASK_AGAIN_AT_LEAST_EVERY)
+    return replace(payment, asked=payment.asked + 1, deadline_at=now + pause)
 
 
 def _end(payment: Payment, state: State, reason: str | None, decline_code: str | None = None) -> Payment:

@@ -11,6 +11,8 @@
 | `captured` | the chain-bridge to pay the merchant | 10 min | `settled`; asked again until then |
 | `settled`, `declined`, `voided`, `expired`, `failed` | nothing: final | none | |
 
+"Asked again" is after 30 s, then after twice as long each time, at least once an hour.
+
 `TRANSITIONS` lists every state that each fact can lead to; a test holds the machine and this table to each other.
 """
 
@@ -62,6 +64,11 @@ HOLD_LASTS = timedelta(days=7)
 
 ASK_AGAIN_AFTER = timedelta(seconds=30)
 """How long after a question (cancel, settle) the same question is put again, while there is no answer."""
+
+ASK_AGAIN_AT_LEAST_EVERY = timedelta(hours=1)
+"""The pause doubles with every time a question is put, up to this."""
+
+MAX_DOUBLINGS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,13 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
     "AuthorisationRefused": {"approved": frozenset({"declined"}), "unknown": frozenset({"declined"})},
     "CaptureAsked": {"authorised": frozenset({"authorised"})},
     "HoldCaptured": {"authorised": frozenset({"authorised", "captured"})},
-    "CaptureRefused": {"authorised": frozenset({"authorised"})},
+    "CaptureRefused": {
+        "authorised": frozenset({"authorised"}),
+        "captured": frozenset({"captured"}),
+        "settled": frozenset({"settled"}),
+        "voided": frozenset({"voided"}),
+        "expired": frozenset({"expired"}),
+    },
     "VoidAsked": {"authorised": frozenset({"authorised"})},
     "HoldVoided": {
         "unknown": frozenset({"failed"}),

@@ -12,13 +12,13 @@ from rialto_common.runtime import Runtime
 MAX_WAIT_SECONDS = 30.0
 LOOK_EVERY_SECONDS = 0.02
 
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,4})(?=$|[,;\s])")
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\"?)([0-9]{1,9})\1(?=$|[,;\s])", re.IGNORECASE)
 
 
 def wait_of(prefer: str | None) -> float:
     """Return the seconds a Prefer header (RFC 7240) asks to wait, at most 30; 0 without one."""
     found = _WAIT.search(prefer or "")
-    return 0.0 if found is None else min(float(found[1]), MAX_WAIT_SECONDS)
+    return 0.0 if found is None else min(float(found[2]), MAX_WAIT_SECONDS)
 
 
 class Waiters:

@@ -71,10 +71,8 @@ class WebhookDelivery:
         return 0.0
 
     async def _deliver(self, delivery: Mapping[str, Any]) -> None:
-        if delivery["deleted_at"] is not None:
-            await self._pool.execute(QUERIES["finish_delivery"], delivery["delivery_id"], "given_up", None)
-            return
-        outcome = await self._send(delivery)
+        deleted = delivery["deleted_at"] is not None
+        outcome = Outcome("failed", error="endpoint_deleted") if deleted else await self._send(delivery)
         self._runtime.crash_point("gateway.webhook.after_send")
         self._attempts.labels(outcome.state).inc()
         async with self._pool.acquire() as connection, connection.transaction():
@@ -89,7 +87,7 @@ class WebhookDelivery:
             again = None
             state = "delivered"
             if outcome.state != "succeeded":
-                again = next_attempt(delivery["attempts"], self._runtime.now())
+                again = None if deleted else next_attempt(delivery["attempts"], self._runtime.now())
                 state = "pending" if again is not None else "given_up"
             await connection.execute(QUERIES["finish_delivery"], delivery["delivery_id"], state, again)
         if state == "given_up":
@@ -113,7 +111,7 @@ class WebhookDelivery:
             return Outcome("failed", error=error.code)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             return Outcome("failed", error=type(error).__name__)  # never connected: certainly not taken
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             return Outcome("unknown", error=type(error).__name__)
         except OSError as error:
             return Outcome("failed", error=type(error).__name__)

@@ -3,13 +3,13 @@
 import asyncio
 import ipaddress
 import socket
-from urllib.parse import urlsplit
 
 import httpx
 from rialto_common.errors import InvalidRequest
 from rialto_common.runtime import Runtime
 
 TIMEOUT_SECONDS = 10.0
+"""For the whole call: a host that sends a byte now and then must not hold a delivery past its lease."""
 MAX_ANSWER_BYTES = 64 * 1024
 
 
@@ -19,19 +19,53 @@ class UrlRefused(InvalidRequest):
     code = "webhook_url_refused"
 
 
-def check_url(url: str, *, allow_private: bool) -> None:
-    """Raises: UrlRefused: not http(s), with credentials in it, or plain http where only public hosts are allowed."""
+def check_url(url: str, *, allow_private: bool) -> httpx.URL:
+    """Return the URL as it will be called.
+
+    Raises: UrlRefused: not http(s), with credentials or a fragment; unless private hosts are allowed, also plain http
+    and an address in place of a name that is not public. (What a name resolves to is checked at each call.)
+    """
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
+        parts = httpx.URL(url)
+        parts.raw_host.decode().encode("idna")  # as the resolver will do: labels of 1 to 63 characters
+    except (httpx.InvalidURL, ValueError) as error:
         raise UrlRefused("this is not a URL", param="url") from error
-    if parts.scheme not in ("https", "http") or not parts.hostname or port == 0:
+    if (
+        parts.scheme not in ("https", "http")
+        or not parts.host
+        or not 0 < (443 if parts.port is None else parts.port) < 65536
+    ):
         raise UrlRefused("a webhook URL is https://host/…", param="url")
-    if parts.username or parts.password or parts.fragment:
+    if parts.userinfo or parts.fragment:
         raise UrlRefused("a webhook URL carries no credentials and no fragment", param="url")
-    if parts.scheme == "http" and not allow_private:
-        raise UrlRefused("a webhook URL must be https", param="url")
+    if not allow_private:
+        if parts.scheme == "http":
+            raise UrlRefused("a webhook URL must be https", param="url")
+        if _is_private_literal(parts.host):
+            raise UrlRefused("the host is an address that is not public", param="url")
+    return parts
+
+
+def is_public(address: str) -> bool:
+    """Say whether an IP address is a public host's, also where an IPv6 address only wraps an IPv4 one."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return is_public(str(ip.ipv4_mapped))
+        if ip.sixtofour is not None or ip.teredo is not None or ip.is_site_local:
+            return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def _is_private_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not is_public(host)
 
 
 class OutgoingCalls:
@@ -39,34 +73,41 @@ class OutgoingCalls:
 
     def __init__(self, runtime: Runtime, *, allow_private: bool) -> None:
         self._allow_private = allow_private
-        self._http = runtime.http_client(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+        # A connection each: the pool knows connections by address, and one that proved to be host A must not be used
+        # for host B, which happens to have the same address.
+        self._http = runtime.http_client(
+            timeout=TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
+        )
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
         """Return the status of the answer.
 
-        Raises: UrlRefused: the host is not public; httpx.HTTPError: no answer; OSError: the host has no address.
+        Raises: UrlRefused: the host is not public; httpx.HTTPError, TimeoutError: no answer; OSError: the host has no
+        address.
         """
-        check_url(url, allow_private=self._allow_private)
-        target = httpx.URL(url)
-        address = await self._resolve(target)
-        # Call the very address that was checked: a second look-up could answer differently (DNS rebinding).
-        pinned = target.copy_with(host=address)
-        request = self._http.build_request(
-            "POST",
-            pinned,
-            content=body,
-            headers={**headers, "Host": target.netloc.decode()},
-            extensions={"sni_hostname": target.host},
-        )
-        response = await self._http.send(request, stream=True)
-        try:
-            read = 0
-            async for chunk in response.aiter_raw():
-                read += len(chunk)
-                if read > MAX_ANSWER_BYTES:
-                    break
-        finally:
-            await response.aclose()
+        target = check_url(url, allow_private=self._allow_private)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            address = await self._resolve(target)
+            # Call the very address that was checked: a second look-up could answer differently (DNS rebinding).
+            request = self._http.build_request(
+                "POST",
+                target.copy_with(host=address),
+                content=body,
+                headers={**headers, "Host": target.netloc.decode()},
+                extensions={"sni_hostname": target.raw_host.decode()},
+            )
+            response = await self._http.send(request, stream=True)
+            try:
+                read = 0
+                async for chunk in response.aiter_raw():
+                    read += len(chunk)
+                    if read > MAX_ANSWER_BYTES:
+                        break
+            finally:
+                await response.aclose()
         return response.status_code
 
     async def close(self) -> None:
@@ -75,10 +116,9 @@ class OutgoingCalls:
 
     async def _resolve(self, target: httpx.URL) -> str:
         port = target.port or (443 if target.scheme == "https" else 80)
-        found = await asyncio.get_running_loop().getaddrinfo(target.host, port, type=socket.SOCK_STREAM)
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(target.raw_host.decode(), port, type=socket.SOCK_STREAM)
         addresses = [str(entry[4][0]) for entry in found]
-        if not self._allow_private:
-            for address in addresses:
-                if not ipaddress.ip_address(address.partition("%")[0]).is_global:
-                    raise UrlRefused("the host has an address that is not public", param="url")
+        if not self._allow_private and not all(is_public(address) for address in addresses):
+            raise UrlRefused("the host has an address that is not public", param="url")
         return addresses[0]

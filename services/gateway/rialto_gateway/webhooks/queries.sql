@@ -19,7 +19,8 @@ SELECT EXISTS (
 )
 
 -- name: claim
--- Deliveries that are due, each with a new attempt; due again only after the lease, should this process die.
+-- Deliveries that are due, each with a new attempt; due again only after the lease, should this process die. What
+-- became of an attempt whose process died is not known.
 WITH due AS (
     SELECT delivery_id FROM gateway.webhook_deliveries
     WHERE next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED
@@ -27,6 +28,9 @@ WITH due AS (
     UPDATE gateway.webhook_deliveries AS d SET attempts = d.attempts + 1, next_attempt_at = $2
     FROM due WHERE d.delivery_id = due.delivery_id
     RETURNING d.delivery_id, d.endpoint_id, d.body, d.attempts, d.created_at
+), lost AS (
+    UPDATE gateway.webhook_attempts AS a SET state = 'unknown', error = 'interrupted'
+    FROM due WHERE a.delivery_id = due.delivery_id AND a.state = 'started'
 ), logged AS (
     INSERT INTO gateway.webhook_attempts (delivery_id, nth, started_at, state)
     SELECT delivery_id, attempts, $1, 'started' FROM started

@@ -1,0 +1,147 @@
+"""Applying facts: what is written, what is sent, and that the same history gives the same ids."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+from rialto_common import ids
+from rialto_common.bus.memory import MemoryStore, MemoryTransaction
+from rialto_common.errors import InvariantViolated, MalformedEvent
+from rialto_common.events import ledger
+from rialto_common.events.envelope import Event, compose
+from rialto_gateway.payments.facts import (
+    AuthorisationRefused,
+    CaptureAsked,
+    CaptureRefused,
+    ComplianceVerdict,
+    Fact,
+    FraudVerdict,
+    HoldPlaced,
+)
+from rialto_gateway.payments.handlers import TYPES, Occurrence, apply_all, read_fact
+from rialto_gateway.payments.machine import CaptureChange
+from rialto_gateway.payments.states import Payment
+from rialto_gateway.payments.store import TimelineLine
+from rialto_gateway.webhooks.messages import Message
+
+from .payment_states import DEADLINES, MERCHANT_ID, NOW, PAYMENT_ID, capture_id, payment
+
+
+class Desk:
+    """Payments and messages in memory."""
+
+    def __init__(self, held: Payment) -> None:
+        self.held = {held.id: held}
+        self.lines: list[TimelineLine] = []
+        self.captures: list[tuple[UUID, CaptureChange]] = []
+        self.messages: list[Message] = []
+
+    async def lock(self, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
+        return {payment_id: self.held[payment_id] for payment_id in payment_ids if payment_id in self.held}
+
+    async def save(self, payments: Sequence[Payment], now: datetime) -> None:
+        self.held |= {item.id: item for item in payments}
+
+    async def add_timeline(self, lines: Sequence[TimelineLine], now: datetime) -> None:
+        self.lines.extend(lines)
+
+    async def record_captures(self, captures: Sequence[tuple[UUID, CaptureChange]], now: datetime) -> None:
+        self.captures.extend(captures)
+
+    async def enqueue(self, messages: Sequence[Message]) -> None:
+        self.messages.extend(messages)
+
+
+async def run(desk: Desk, *occurrences: Occurrence) -> list[Event]:
+    transaction = MemoryTransaction(MemoryStore())
+    await apply_all(occurrences, transaction=transaction, payments=desk, messages=desk, now=NOW, deadlines=DEADLINES)
+    return transaction.outgoing
+
+
+def history(*, cause: Event | None = None) -> list[Occurrence]:
+    facts: list[Fact] = [FraudVerdict("allow"), ComplianceVerdict("clear"), HoldPlaced(ids.derive(PAYMENT_ID, "hold"))]
+    return [Occurrence(PAYMENT_ID, fact, cause) for fact in facts]
+
+
+def refused(step: str, **fields: object) -> Event:
+    data = ledger.PostingRefused.model_validate(
+        {
+            "payment_id": PAYMENT_ID,
+            "merchant_id": MERCHANT_ID,
+            "mode": "test",
+            "step": step,
+            "code": "insufficient_funds",
+            "detail": "",
+            **fields,
+        }
+    )
+    return compose(data, source="rialto.ledger", root=PAYMENT_ID, key="pay", shard=0, time=NOW, sequence=1)
+
+
+async def test_the_same_history_sends_the_same_events_and_no_id_twice() -> None:
+    sent = await run(Desk(payment()), *history())
+    again = await run(Desk(payment()), *history())
+    assert sent == again
+    assert len({event.id for event in sent}) == len(sent) > 2
+    one_by_one = Desk(payment())
+    assert [event for occurrence in history() for event in await run(one_by_one, occurrence)] == sent
+
+
+async def test_sequences_grow_over_timeline_and_events_together() -> None:
+    desk = Desk(payment(sequence=5))
+    sent = await run(desk, *history())
+    used = sorted([line.nth for line in desk.lines] + [event.sequence for event in sent])
+    assert used == list(range(6, 6 + len(used)))
+    assert desk.held[PAYMENT_ID].sequence == used[-1]
+
+
+async def test_events_name_their_cause_and_go_on_with_its_trace() -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    cause = replace(refused("authorise"), correlation_id="the-root", traceparent=trace)
+    desk = Desk(payment())
+    for event in await run(desk, *history(cause=cause)):
+        assert (event.correlation_id, event.causation_id) == ("the-root", str(cause.id))
+        assert (event.traceparent or "").startswith(f"00-{'a' * 32}-")
+    assert {line.cause for line in desk.lines} == {str(cause.id)}
+
+
+async def test_a_fact_that_changes_nothing_writes_nothing() -> None:
+    desk = Desk(payment("settled"))
+    assert await run(desk, *history()) == []
+    assert (desk.lines, desk.captures, desk.messages) == ([], [], [])
+
+
+async def test_a_fact_about_no_payment_is_a_broken_invariant() -> None:
+    with pytest.raises(InvariantViolated):
+        await run(Desk(payment()), Occurrence(MERCHANT_ID, FraudVerdict("allow")))
+
+
+async def test_a_refused_command_in_a_batch_changes_no_payment() -> None:
+    desk = Desk(payment())
+    with pytest.raises(Exception, match="nothing left to capture"):
+        await run(
+            desk, Occurrence(PAYMENT_ID, FraudVerdict("allow")), Occurrence(PAYMENT_ID, CaptureAsked(None, False))
+        )
+    assert desk.held[PAYMENT_ID] == payment()
+
+
+def test_a_refusal_is_read_by_the_step_that_was_refused() -> None:
+    def fact(event: Event) -> object:
+        occurrence = read_fact(event)
+        return None if occurrence is None else occurrence.fact
+
+    assert fact(refused("authorise")) == AuthorisationRefused("insufficient_funds")
+    one = {"capture_id": capture_id(), "amount_minor": "300"}
+    assert fact(refused("capture", **one)) == CaptureRefused(capture_id(), 300, "insufficient_funds")
+    assert fact(refused("void")) is None
+    assert fact(refused("settle")) is None
+
+
+def test_other_types_are_none_of_the_gateways_business_and_broken_ones_are_permanent() -> None:
+    event = refused("authorise")
+    assert read_fact(replace(event, type="rialto.journal_entry.posted.v1")) is None
+    for event_type in TYPES:
+        with pytest.raises(MalformedEvent):
+            read_fact(replace(event, type=event_type, data=b'{"payment_id":"pay_nonsense"}'))

@@ -1,0 +1,237 @@
+"""The state machine's decisions, one by one."""
+
+from datetime import timedelta
+
+import pytest
+from rialto_common.events import payments as events
+from rialto_common.events.envelope import EventData
+from rialto_gateway.payments import machine
+from rialto_gateway.payments.errors import (
+    CaptureAboveAuthorised,
+    PaymentNotCapturable,
+    PaymentNotInReview,
+    PaymentNotVoidable,
+)
+from rialto_gateway.payments.facts import (
+    AuthorisationRefused,
+    CaptureAsked,
+    CaptureRefused,
+    ComplianceVerdict,
+    DeadlinePassed,
+    Fact,
+    FraudVerdict,
+    HoldCaptured,
+    HoldPlaced,
+    HoldVoided,
+    ReviewDecided,
+    SettlementFailed,
+    VoidAsked,
+)
+from rialto_gateway.payments.states import HOLD_LASTS, Payment, State
+
+from .payment_states import AMOUNT, DEADLINES, NOW, PAYMENT_ID, capture_id, payment
+
+HOLD = HoldPlaced(PAYMENT_ID)
+
+
+def after(start: Payment, *facts: Fact) -> tuple[Payment, list[EventData]]:
+    """Return the payment after some facts, and every event sent."""
+    sent: list[EventData] = []
+    for fact in facts:
+        change = machine.apply(start, fact, NOW, DEADLINES)
+        if change is not None:
+            start = change.payment
+            sent.extend(change.outgoing)
+    return start, sent
+
+
+@pytest.mark.parametrize(
+    ("fraud", "compliance", "state", "why"),
+    [
+        ("allow", "clear", "approved", None),
+        ("review", "clear", "review", "fraud_review"),
+        ("allow", "review", "review", "compliance_review"),
+        ("review", "review", "review", "fraud_review,compliance_review"),
+        ("block", "clear", "declined", "fraud_suspected"),
+        ("block", "review", "declined", "fraud_suspected"),
+        ("allow", "block", "declined", "sanctions_hit"),
+        ("review", "block", "declined", "sanctions_hit"),
+    ],
+)
+def test_two_verdicts_decide_in_either_order(fraud: str, compliance: str, state: State, why: str | None) -> None:
+    verdicts = [FraudVerdict(fraud), ComplianceVerdict(compliance)]  # type: ignore[arg-type]
+    for order in (verdicts, verdicts[::-1]):
+        decided, _ = after(payment(), *order)
+        assert decided.state == state
+        assert why == (decided.decline_code if state == "declined" else decided.reason)
+
+
+@pytest.mark.parametrize("block", [FraudVerdict("block"), ComplianceVerdict("block")])
+def test_one_block_declines_without_waiting_for_the_other_verdict(block: Fact) -> None:
+    decided, sent = after(payment(), block)
+    assert decided.state == "declined"
+    assert [type(data) for data in sent] == [events.PaymentDeclined]
+
+
+def test_a_missing_verdict_that_comes_late_still_decides() -> None:
+    waiting, _ = after(payment(), FraudVerdict("allow"), DeadlinePassed())
+    assert (waiting.state, waiting.reason) == ("review", machine.ASSESSMENT_MISSING)
+    approved, sent = after(waiting, ComplianceVerdict("clear"))
+    assert approved.state == "approved"
+    closed = sent[0]
+    assert isinstance(closed, events.PaymentReviewClosed)
+    assert (closed.decision, closed.decided_by) == ("approved", "assessments")
+    assert after(waiting, ComplianceVerdict("block"))[0].state == "declined"
+
+
+def test_a_late_verdict_that_asks_for_review_keeps_the_reviews_deadline() -> None:
+    waiting, _ = after(payment(), FraudVerdict("allow"), DeadlinePassed())
+    change = machine.apply(waiting, ComplianceVerdict("review"), NOW + timedelta(days=3), DEADLINES)
+    assert change is not None
+    assert (change.payment.reason, change.payment.deadline_at) == ("compliance_review", waiting.deadline_at)
+
+
+def test_a_review_for_cause_is_not_ended_by_a_repeated_verdict() -> None:
+    reviewed, _ = after(payment(), FraudVerdict("review"), ComplianceVerdict("clear"))
+    assert after(reviewed, FraudVerdict("allow"), ComplianceVerdict("clear")) == (reviewed, [])
+
+
+def test_a_person_may_approve_what_the_models_held_back_and_only_in_review() -> None:
+    reviewed, _ = after(payment(), FraudVerdict("review"), ComplianceVerdict("clear"))
+    approved, sent = after(reviewed, ReviewDecided("approve", "operator"))
+    assert approved.state == "approved"
+    assert [type(data) for data in sent] == [events.PaymentReviewClosed, events.PaymentApproved]
+    assert after(reviewed, ReviewDecided("decline", "operator"))[0].decline_code == "review_declined"
+    with pytest.raises(PaymentNotInReview):
+        after(approved, ReviewDecided("decline", "operator"))
+
+
+def test_an_approval_asks_for_a_hold_of_the_whole_amount_for_a_week() -> None:
+    _, sent = after(payment(), FraudVerdict("allow"), ComplianceVerdict("clear"))
+    (approved,) = sent
+    assert isinstance(approved, events.PaymentApproved)
+    assert (approved.amount_minor, approved.expires_at) == (AMOUNT, NOW + HOLD_LASTS)
+
+
+def test_automatic_capture_asks_for_all_of_it_at_once_and_manual_for_nothing() -> None:
+    automatic, sent = after(payment("approved"), HOLD)
+    request = sent[1]
+    assert isinstance(request, events.CaptureRequested)
+    assert (request.capture_id, request.amount_minor, request.final) == (capture_id(), AMOUNT, True)
+    assert automatic.capturable_minor == 0
+    manual, sent = after(payment("approved", capture_method="manual"), HOLD)
+    assert [type(data) for data in sent] == [events.PaymentAuthorised]
+    assert manual.capturable_minor == AMOUNT
+
+
+def test_a_hold_placed_after_the_gateway_stopped_waiting_is_cancelled() -> None:
+    unknown, sent = after(payment("approved"), DeadlinePassed())
+    assert [type(data) for data in sent] == [events.AttemptUnknown, events.VoidRequested]
+    failed, sent = after(unknown, HOLD, HoldVoided(AMOUNT))
+    assert failed.state == "failed"
+    assert [type(data) for data in sent] == [events.AttemptResolved, events.PaymentFailed]
+
+
+def test_a_refusal_that_comes_while_unknown_declines() -> None:
+    unknown, _ = after(payment("approved"), DeadlinePassed())
+    declined, sent = after(unknown, AuthorisationRefused("insufficient_funds"), HoldVoided(0))
+    assert (declined.state, declined.decline_code) == ("declined", "insufficient_funds")
+    assert isinstance(sent[0], events.AttemptResolved)
+
+
+def test_captures_in_parts_settle_their_total_after_the_last_one() -> None:
+    start = payment("authorised", capture_method="manual")
+    some, sent = after(
+        start, CaptureAsked(300, False), CaptureAsked(200, False), HoldCaptured(capture_id(), 300, False)
+    )
+    assert (some.state, some.amount_captured_minor, some.capture_pending_minor) == ("authorised", 300, 200)
+    assert some.capturable_minor == 500
+    done, sent = after(
+        some, HoldCaptured(capture_id(2), 200, False), CaptureAsked(None, False), HoldCaptured(capture_id(3), 500, True)
+    )
+    assert done.state == "captured"
+    assert [type(data) for data in sent][1:] == [events.PaymentCaptured, events.SettlementRequested]
+    assert isinstance(sent[-1], events.SettlementRequested)
+    assert sent[-1].amount_minor == AMOUNT
+
+
+def test_a_final_capture_of_a_part_leaves_nothing_to_capture_unless_it_is_refused() -> None:
+    asked, _ = after(payment("authorised"), CaptureAsked(300, True))
+    assert asked.capturable_minor == 0
+    with pytest.raises(PaymentNotCapturable):
+        after(asked, CaptureAsked(1, False))
+    refused, _ = after(asked, CaptureRefused(capture_id(), 300, "account_frozen"))
+    assert (refused.capturable_minor, refused.reason) == (AMOUNT, "account_frozen")
+    captured, sent = after(asked, HoldCaptured(capture_id(), 300, True))
+    assert captured.state == "captured"
+    assert isinstance(sent[0], events.PaymentCaptured)
+    assert sent[0].amount_minor == 300
+
+
+def test_a_refused_capture_does_not_reopen_the_payment_while_the_final_one_is_on_its_way() -> None:
+    both, _ = after(payment("authorised"), CaptureAsked(300, False), CaptureAsked(200, True))
+    refused, _ = after(both, CaptureRefused(capture_id(1), 300, "refused"))
+    assert refused.capturable_minor == 0
+
+
+def test_a_capture_refused_after_the_hold_expired_is_recorded() -> None:
+    expired = payment("expired", capture_pending_minor=300)
+    change = machine.apply(expired, CaptureRefused(capture_id(), 300, "hold_has_expired"), NOW, DEADLINES)
+    assert change is not None
+    assert (change.payment.state, change.payment.capture_pending_minor) == ("expired", 0)
+    assert [capture.state for capture in change.captures] == ["failed"]
+
+
+@pytest.mark.parametrize("amount", [AMOUNT + 1, AMOUNT * 10])
+def test_a_capture_above_what_is_authorised_is_refused(amount: int) -> None:
+    with pytest.raises(CaptureAboveAuthorised):
+        after(payment("authorised"), CaptureAsked(amount, False))
+
+
+def test_a_void_waits_for_captures_and_is_asked_once() -> None:
+    with pytest.raises(PaymentNotVoidable):
+        after(payment("authorised"), CaptureAsked(300, False), VoidAsked())
+    voiding, sent = after(payment("authorised"), VoidAsked(), VoidAsked())
+    assert [type(data) for data in sent] == [events.VoidRequested]
+    with pytest.raises(PaymentNotCapturable):
+        after(voiding, CaptureAsked(None, False))
+    assert after(voiding, HoldVoided(AMOUNT))[0].state == "voided"
+
+
+def test_voiding_the_rest_after_a_capture_settles_what_was_captured() -> None:
+    start = payment("authorised", amount_captured_minor=300)
+    captured, sent = after(start, VoidAsked(), HoldVoided(700))
+    assert captured.state == "captured"
+    assert isinstance(sent[-1], events.SettlementRequested)
+    assert sent[-1].amount_minor == 300
+
+
+def test_time_does_not_void_what_the_ledger_is_booking() -> None:
+    waiting, sent = after(payment("authorised", capture_pending_minor=300), DeadlinePassed())
+    assert sent == []
+    assert (waiting.reason, waiting.void_reason) == ("capture_unanswered", None)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"), [("captured", "settlement_overdue"), ("unknown", "ledger_did_not_answer")]
+)
+def test_a_question_is_put_again_ever_more_seldom_but_at_least_once_an_hour(state: State) -> None:
+    waiting, now, pauses = payment(state), NOW, []
+    for _ in range(12):
+        change = machine.apply(waiting, DeadlinePassed(), now, DEADLINES)
+        assert change is not None
+        assert len(change.outgoing) == 1
+        waiting = change.payment
+        assert waiting.deadline_at is not None
+        pauses.append((waiting.deadline_at - now).total_seconds())
+        now = waiting.deadline_at
+    assert pauses[:4] == [30, 60, 120, 240]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 3600
+
+
+def test_why_a_settlement_failed_is_not_forgotten_when_it_is_asked_for_again() -> None:
+    failed, _ = after(payment("captured"), SettlementFailed("token_paused"), DeadlinePassed())
+    assert (failed.state, failed.reason) == ("captured", "token_paused")
+    overdue, _ = after(payment("captured"), DeadlinePassed())
+    assert overdue.reason == "settlement_overdue"
