@@ -14,6 +14,9 @@ from rialto_common.errors import CommitUnknown, PaymentError
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 Pool: TypeAlias = "asyncpg.Pool[Any]"
 
+CONNECT_SECONDS = 5.0
+"""How long to wait for a new connection: asyncpg's own minute would hold every request of a server that is frozen."""
+
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 
@@ -34,6 +37,7 @@ async def open_pool(dsn: str, *, application: str, max_size: int = 10, statement
         dsn,
         min_size=0,
         max_size=max_size,
+        timeout=CONNECT_SECONDS,
         command_timeout=statement_seconds,
         max_inactive_connection_lifetime=0,
         reset=_keep_session,

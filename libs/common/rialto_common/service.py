@@ -47,6 +47,7 @@ SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 FAILED_LOOP_PAUSE_SECONDS = 1.0
 DRAIN_SECONDS = 10.0
 CANCEL_SECONDS = 2.0
+READY_SECONDS = 2.0
 
 
 class Service(Generic[SettingsT]):
@@ -183,7 +184,8 @@ class Service(Generic[SettingsT]):
 
     async def _database_answers(self) -> None:
         try:
-            await self.pool.fetchval("SELECT 1", timeout=2)
+            async with asyncio.timeout(READY_SECONDS):  # also over the wait for a connection
+                await self.pool.fetchval("SELECT 1")
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise ServiceUnavailable(f"PostgreSQL does not answer: {type(error).__name__}") from error
 
