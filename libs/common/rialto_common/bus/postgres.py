@@ -20,6 +20,8 @@ from rialto_common.runtime import Runtime
 
 CHANNEL = "rialto_bus"
 LEASE = timedelta(seconds=10)
+ROLLBACK_SECONDS = 2.0
+"""A server that is frozen shall not hold the caller for another statement's timeout after the one that failed."""
 LOG_DAYS = 14
 INBOX_DAYS = 120
 """How long handled event ids are kept: longer than any payment lives, as a late event carries its payment's time."""
@@ -108,7 +110,8 @@ async def _rollback(connection: Connection, transaction: Any) -> None:
     if connection.is_closed():
         return
     try:
-        await transaction.rollback()
+        async with asyncio.timeout(ROLLBACK_SECONDS):
+            await transaction.rollback()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         connection.terminate()
 
@@ -159,6 +162,7 @@ class PostgresSubscription:
         self._woken = asyncio.Event()
         self._held: dict[tuple[str, int], int] = {}
         self._claim_due = 0.0
+        self._turn = 0
 
     async def poll(self, *, max_events: int, wait_seconds: float) -> Sequence[Delivery]:
         """Return the next events of this member's partitions."""
@@ -177,12 +181,15 @@ class PostgresSubscription:
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Move the group's cursors; a partition lost meanwhile stays where its new holder has it."""
+        if not deliveries:
+            return
         reached: dict[tuple[str, int], int] = {}
         for delivery in deliveries:
-            reached[(delivery.event.topic, delivery.partition)] = delivery.position
+            place = (delivery.event.topic, delivery.partition)
+            reached[place] = max(delivery.position, reached.get(place, 0))
         for partition, position in reached.items():
             if partition in self._held:
-                self._held[partition] = position
+                self._held[partition] = max(position, self._held[partition])
         connection = await self._connected()
         await connection.execute(
             _QUERIES["acknowledge"],
@@ -208,16 +215,23 @@ class PostgresSubscription:
         await self._claim_when_due(connection)
         if not self._held:
             return []
-        # A share each, so that one partition's backlog cannot fill memory or starve the others.
-        share = max(1, max_events // len(self._held))
-        rows = await connection.fetch(
-            _QUERIES["read"],
-            [topic for topic, _ in self._held],
-            [partition for _, partition in self._held],
-            list(self._held.values()),
-            share,
-        )
-        return [_delivery(row) for row in rows]
+        # A share each, so that one partition's backlog cannot fill memory or starve the others; by turns, should there
+        # be more partitions than events asked for.
+        places = list(self._held)
+        self._turn += 1
+        for start in range(0, len(places), max_events):
+            end = min(start + max_events, len(places))
+            chosen = [places[(self._turn + place) % len(places)] for place in range(start, end)]
+            rows = await connection.fetch(
+                _QUERIES["read"],
+                [topic for topic, _ in chosen],
+                [partition for _, partition in chosen],
+                [self._held[place] for place in chosen],
+                max_events // len(chosen),
+            )
+            if rows:
+                return [_delivery(row) for row in rows]
+        return []
 
     async def _claim_when_due(self, connection: "asyncpg.Connection[Any]") -> None:
         if self._runtime.monotonic() < self._claim_due:
@@ -232,9 +246,22 @@ class PostgresSubscription:
     async def _connected(self) -> "asyncpg.Connection[Any]":
         if self._connection is None or self._connection.is_closed():
             self._claim_due = 0.0
-            # Losing an acknowledgement only delivers again, so cursors need not wait for the disk.
-            self._connection = await _connect(self._dsn, f"rialto-bus-{self._group}", synchronous_commit="off")
-            await self._connection.add_listener(CHANNEL, self._wake)
+            connection = await _connect(
+                self._dsn,
+                f"rialto-bus-{self._group}",
+                # Losing an acknowledgement only delivers again, so cursors need not wait for the disk.
+                synchronous_commit="off",
+                # Every statement here finds its rows by primary key, so one plan serves (halving the cost of a poll),
+                # and a plan made while a partition was empty must not become a scan of the full one.
+                plan_cache_mode="force_generic_plan",
+                enable_seqscan="off",
+            )
+            try:
+                await connection.add_listener(CHANNEL, self._wake)
+            except BaseException:
+                connection.terminate()
+                raise
+            self._connection = connection
         return self._connection
 
     def _wake(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
