@@ -34,6 +34,11 @@ from .payment_states import AMOUNT, DEADLINES, NOW, PAYMENT_ID, capture_id, paym
 HOLD = HoldPlaced(PAYMENT_ID)
 
 
+def kinds(sent: list[EventData]) -> list[str]:
+    """Return the names of the events' types."""
+    return [type(data).__name__ for data in sent]
+
+
 def after(start: Payment, *facts: Fact) -> tuple[Payment, list[EventData]]:
     """Return the payment after some facts, and every event sent."""
     sent: list[EventData] = []
@@ -59,7 +64,7 @@ def after(start: Payment, *facts: Fact) -> tuple[Payment, list[EventData]]:
     ],
 )
 def test_two_verdicts_decide_in_either_order(fraud: str, compliance: str, state: State, why: str | None) -> None:
-    verdicts = [FraudVerdict(fraud), ComplianceVerdict(compliance)]  # type: ignore[arg-type]
+    verdicts: list[Fact] = [FraudVerdict(fraud), ComplianceVerdict(compliance)]  # type: ignore[arg-type]
     for order in (verdicts, verdicts[::-1]):
         decided, _ = after(payment(), *order)
         assert decided.state == state
@@ -70,7 +75,7 @@ def test_two_verdicts_decide_in_either_order(fraud: str, compliance: str, state:
 def test_one_block_declines_without_waiting_for_the_other_verdict(block: Fact) -> None:
     decided, sent = after(payment(), block)
     assert decided.state == "declined"
-    assert [type(data) for data in sent] == [events.PaymentDeclined]
+    assert kinds(sent) == ["PaymentDeclined"]
 
 
 def test_a_missing_verdict_that_comes_late_still_decides() -> None:
@@ -100,7 +105,7 @@ def test_a_person_may_approve_what_the_models_held_back_and_only_in_review() -> 
     reviewed, _ = after(payment(), FraudVerdict("review"), ComplianceVerdict("clear"))
     approved, sent = after(reviewed, ReviewDecided("approve", "operator"))
     assert approved.state == "approved"
-    assert [type(data) for data in sent] == [events.PaymentReviewClosed, events.PaymentApproved]
+    assert kinds(sent) == ["PaymentReviewClosed", "PaymentApproved"]
     assert after(reviewed, ReviewDecided("decline", "operator"))[0].decline_code == "review_declined"
     with pytest.raises(PaymentNotInReview):
         after(approved, ReviewDecided("decline", "operator"))
@@ -120,16 +125,16 @@ def test_automatic_capture_asks_for_all_of_it_at_once_and_manual_for_nothing() -
     assert (request.capture_id, request.amount_minor, request.final) == (capture_id(), AMOUNT, True)
     assert automatic.capturable_minor == 0
     manual, sent = after(payment("approved", capture_method="manual"), HOLD)
-    assert [type(data) for data in sent] == [events.PaymentAuthorised]
+    assert kinds(sent) == ["PaymentAuthorised"]
     assert manual.capturable_minor == AMOUNT
 
 
 def test_a_hold_placed_after_the_gateway_stopped_waiting_is_cancelled() -> None:
     unknown, sent = after(payment("approved"), DeadlinePassed())
-    assert [type(data) for data in sent] == [events.AttemptUnknown, events.VoidRequested]
+    assert kinds(sent) == ["AttemptUnknown", "VoidRequested"]
     failed, sent = after(unknown, HOLD, HoldVoided(AMOUNT))
     assert failed.state == "failed"
-    assert [type(data) for data in sent] == [events.AttemptResolved, events.PaymentFailed]
+    assert kinds(sent) == ["AttemptResolved", "PaymentFailed"]
 
 
 def test_a_refusal_that_comes_while_unknown_declines() -> None:
@@ -150,7 +155,7 @@ def test_captures_in_parts_settle_their_total_after_the_last_one() -> None:
         some, HoldCaptured(capture_id(2), 200, False), CaptureAsked(None, False), HoldCaptured(capture_id(3), 500, True)
     )
     assert done.state == "captured"
-    assert [type(data) for data in sent][1:] == [events.PaymentCaptured, events.SettlementRequested]
+    assert kinds(sent[1:]) == ["PaymentCaptured", "SettlementRequested"]
     assert isinstance(sent[-1], events.SettlementRequested)
     assert sent[-1].amount_minor == AMOUNT
 
@@ -192,7 +197,7 @@ def test_a_void_waits_for_captures_and_is_asked_once() -> None:
     with pytest.raises(PaymentNotVoidable):
         after(payment("authorised"), CaptureAsked(300, False), VoidAsked())
     voiding, sent = after(payment("authorised"), VoidAsked(), VoidAsked())
-    assert [type(data) for data in sent] == [events.VoidRequested]
+    assert kinds(sent) == ["VoidRequested"]
     with pytest.raises(PaymentNotCapturable):
         after(voiding, CaptureAsked(None, False))
     assert after(voiding, HoldVoided(AMOUNT))[0].state == "voided"
@@ -212,9 +217,7 @@ def test_time_does_not_void_what_the_ledger_is_booking() -> None:
     assert (waiting.reason, waiting.void_reason) == ("capture_unanswered", None)
 
 
-@pytest.mark.parametrize(
-    ("state", "reason"), [("captured", "settlement_overdue"), ("unknown", "ledger_did_not_answer")]
-)
+@pytest.mark.parametrize("state", ["captured", "unknown"])
 def test_a_question_is_put_again_ever_more_seldom_but_at_least_once_an_hour(state: State) -> None:
     waiting, now, pauses = payment(state), NOW, []
     for _ in range(12):
