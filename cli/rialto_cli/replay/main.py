@@ -13,6 +13,7 @@ from rich.console import Console
 from rialto_cli.embedded import postgres
 from rialto_cli.embedded.services import ANVIL, GATEWAY, Installation
 from rialto_cli.embedded.status import find_running
+from rialto_cli.errors import OperatorError
 from rialto_cli.replay import source
 from rialto_cli.replay.progress import Lines
 from rialto_cli.replay.render import render
@@ -66,8 +67,12 @@ def platform_of(installation: Installation) -> Platform:
 
 
 def _books(installation: Installation) -> Mapping[str, Mapping[str, Any]]:
-    # The audit brings its own drivers, which nothing else here needs.
+    # Slow to import: the audit brings a database driver that nothing else here needs.
     from rialto_cli.audit import books
 
-    audited = books.run(installation.access.dsn(postgres.AUDITOR), installation.url(ANVIL))
-    return audited.to_dict()
+    try:
+        return books.run(installation.access.dsn(postgres.AUDITOR), installation.url(ANVIL)).to_dict()
+    except books.AuditFailed as error:
+        raise OperatorError(
+            "The books cannot be read", str(error).rstrip("."), "see `rialto status`, then run the command again"
+        ) from error

@@ -6,19 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rialto_cli.replay.report import INVARIANTS, Report, violations
+from rialto_cli.audit.book import INVARIANTS
+from rialto_cli.replay.report import Report, violations
 from rialto_cli.replay.tally import REACHED
-
-PROMISES = {
-    "I1": "every journal entry balances, per currency",
-    "I2": "no account passes its limit; available = ledger - holds",
-    "I3": "no accepted payment is lost: final, or waiting in time",
-    "I4": "one identity moves money at most once",
-    "I5": "all accounts add up to 0, per currency",
-    "I6": "the ledger's treasury = the chain's balance",
-    "I7": "the gateway's totals = the ledger's",
-    "I8": "order per key; each event takes effect once",
-}
 
 _SHOWN_HASHES = 5
 
@@ -30,7 +20,7 @@ def render(report: Report, console: Console) -> None:
     for tx_hash in report.tx_hashes[:_SHOWN_HASHES]:
         console.print(f"  {tx_hash}", highlight=False, soft_wrap=True)
     if len(report.tx_hashes) > _SHOWN_HASHES:
-        console.print(f"  and {len(report.tx_hashes) - _SHOWN_HASHES:,} more transactions (--json lists them)")
+        console.print(f"  and {len(report.tx_hashes) - _SHOWN_HASHES:,} more (--json lists them all)")
     if report.confusion:
         console.print(_confusion(report.confusion))
     console.print(_books(report.books))
@@ -90,14 +80,14 @@ def _books(books: Mapping[str, Mapping[str, Any]]) -> Table:
     table.add_column("checked", justify="right")
     table.add_column("violated", justify="right")
     table.add_column("", no_wrap=True)
-    for name in INVARIANTS:
+    for name, promise in INVARIANTS.items():
         book = books.get(name)
         if book is None:
-            table.add_row(name, PROMISES[name], "-", "-", "[red]not checked[/]")
+            table.add_row(name, promise, "-", "-", "[red]not checked[/]")
             continue
         count = violations(book)
         verdict = "[red]violated[/]" if count else "[green]holds[/]" if book["checked"] else "[red]nothing checked[/]"
-        table.add_row(name, PROMISES[name], f"{book['checked']:,}", f"{count:,}", verdict)
+        table.add_row(name, promise, f"{book['checked']:,}", f"{count:,}", verdict)
     return table
 
 

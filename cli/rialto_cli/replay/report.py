@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rialto_cli.audit.book import INVARIANTS
 from rialto_cli.replay.source import Selection
 from rialto_cli.replay.tally import Tally
-
-INVARIANTS = tuple(f"I{number}" for number in range(1, 9))
 
 _LABELS = {1: "fraud", 0: "genuine", -1: "unlabelled"}
 
@@ -59,7 +58,8 @@ class Report:
             elif not book["checked"]:
                 reasons.append(f"{name} checked nothing")
             elif violations(book):
-                reasons.append(f"{name} has {violations(book)} violations")
+                named = ", ".join(f"{check} {count:,}" for check, count in book.get("by_check", {}).items())
+                reasons.append(f"{name} is violated {violations(book):,} times" + (f": {named}" if named else ""))
         return reasons
 
     def to_dict(self) -> dict[str, Any]:

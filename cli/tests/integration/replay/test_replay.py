@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rialto_cli.audit.book import INVARIANTS
 from rialto_cli.errors import OperatorError
 from rialto_cli.replay import source
 from rialto_cli.replay.names import Cast, fixture_people
 from rialto_cli.replay.progress import Silent
-from rialto_cli.replay.report import INVARIANTS, Report
+from rialto_cli.replay.report import Report
 from rialto_cli.replay.run import Options, Platform, replay
 from rialto_cli.replay.sender import Pace
 from rialto_cli.replay.source import Choice, Selection
