@@ -21,7 +21,7 @@ from rialto_common.errors import CommitUnknown, IdempotencyKeyReused, ServiceUna
 from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event, compose
 from rialto_common.events.payments import PaymentCreated, WalletMethod
-from rialto_common.keyring import Keyring
+from rialto_common.keyring import Keyring, PersonErased
 from rialto_common.runtime import Runtime
 
 from rialto_gateway.payments.handlers import SOURCE
@@ -65,6 +65,11 @@ class Accepted:
     row: Mapping[str, Any] | None
 
 
+Waiting = tuple[AcceptRequest, asyncio.Future[Accepted]]
+IdempotencyKey = tuple[UUID, str, str]
+"""Merchant, mode and the caller's key: what names a payment before it has an id."""
+
+
 class Accepts(Protocol):
     """What the HTTP side needs."""
 
@@ -83,7 +88,7 @@ class Acceptor:
         self._keyring = keyring
         self._runtime = runtime
         self._deadlines = deadlines
-        self._waiting: list[tuple[AcceptRequest, asyncio.Future[Accepted]]] = []
+        self._waiting: list[Waiting] = []
         self._flushing = False
 
     async def accept(self, request: AcceptRequest) -> Accepted:
@@ -108,55 +113,65 @@ class Acceptor:
         finally:
             self._flushing = False
 
-    async def _settle(self, batch: Sequence[tuple[AcceptRequest, asyncio.Future[Accepted]]]) -> None:
+    async def _settle(self, batch: Sequence[Waiting]) -> None:
         """Answer every request of a batch, whatever happens."""
+        if not batch:
+            return
         try:
             answers = await self._commit([request for request, _ in batch])
+        except _KeysReused as reused:
+            # Rolled back, so that a refused request leaves nothing behind, not even a new person's key.
+            for nth in reused.places:
+                _refuse(batch[nth], reused)
+            await self._settle([waiting for nth, waiting in enumerate(batch) if nth not in reused.places])
         except Exception as error:  # noqa: BLE001 - every waiting request must get its answer
-            if len(batch) > 1 and not (isinstance(error, CommitUnknown) or is_unavailable(error)):
+            if isinstance(error, CommitUnknown) or is_unavailable(error):
+                for waiting in batch:
+                    _refuse(waiting, error)
+            elif len(batch) > 1:
                 # One of them is at fault (an erased person, say): the others must not suffer for it.
-                for single in batch:
-                    await self._settle([single])
-                return
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, IdempotencyKeyReused):
-                future.set_exception(answer)
+                for waiting in batch:
+                    await self._settle([waiting])
             else:
-                future.set_result(answer)
+                _refuse(batch[0], error)
+        else:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
 
-    async def _commit(self, requests: Sequence[AcceptRequest]) -> list[Accepted | IdempotencyKeyReused]:
+    async def _commit(self, requests: Sequence[AcceptRequest]) -> list[Accepted]:
+        """Insert in one transaction; raises _KeysReused, having written nothing, where keys stand for other requests.
+
+        In the order of their keys, so that two gateways with the same retries wait for each other and do not deadlock.
+        """
         now = self._runtime.now()
         deadline_at = self._deadlines.of("created", now)
         if deadline_at is None:
             raise ValueError("created is not a final state")
         async with self._unit_of_work.begin() as transaction:
             payments = PostgresPayments(transaction.connection)
-            sealed = await self._seal(transaction, requests)
+            try:
+                sealed = await self._seal(transaction, requests)
+            except PersonErased:
+                return await _accepted_before(payments, requests)
             new = [self._new(request, people, now) for request, people in zip(requests, sealed, strict=True)]
-            inserted = await payments.insert(new, now, deadline_at)
-            fresh = [payment for payment in new if payment.payment_id in inserted]
+            inserted = await payments.insert(sorted(new, key=_key), now, deadline_at)
+            fresh = [
+                (payment, people) for payment, people in zip(new, sealed, strict=True) if payment.payment_id in inserted
+            ]
+            earlier = {}
+            if len(fresh) < len(new):
+                earlier = await payments.by_idempotency_key([_key(payment) for payment in new])
+                _check_same_requests(requests, earlier)
             if fresh:
-                await payments.start_timeline(fresh, now, deadline_at)
-                by_id = {payment.payment_id: people for payment, people in zip(new, sealed, strict=True)}
-                transaction.publish(*(_created(payment, by_id[payment.payment_id], now) for payment in fresh))
-            earlier = (
-                await payments.by_idempotency_key(
-                    [
-                        (payment.merchant_id, payment.mode, payment.idempotency_key)
-                        for payment in new
-                        if payment.payment_id not in inserted
-                    ]
-                )
-                if len(fresh) < len(new)
-                else {}
-            )
-        return [self._answer(payment, inserted, earlier, now) for payment in new]
+                await payments.start_timeline([payment for payment, _ in fresh], now, deadline_at)
+                transaction.publish(*(_created(payment, people, now) for payment, people in fresh))
+        return [
+            Accepted(payment.payment_id, _row(payment, now))
+            if payment.payment_id in inserted
+            else Accepted(earlier[_key(payment)][0], None)
+            for payment in new
+        ]
 
     async def _seal(
         self, transaction: PostgresTransaction, requests: Sequence[AcceptRequest]
@@ -193,25 +208,45 @@ class Acceptor:
             traceparent=request.traceparent,
         )
 
-    def _answer(
-        self,
-        payment: NewPayment,
-        inserted: set[UUID],
-        earlier: dict[tuple[UUID, str, str], tuple[UUID, bytes]],
-        now: datetime,
-    ) -> Accepted | IdempotencyKeyReused:
-        if payment.payment_id in inserted:
-            return Accepted(payment.payment_id, _row(payment, now))
-        payment_id, request_hash = earlier[(payment.merchant_id, payment.mode, payment.idempotency_key)]
-        if request_hash != payment.request_hash:
-            return IdempotencyKeyReused(
-                "this Idempotency-Key was used for another request; use a new key for a new payment"
-            )
-        return Accepted(payment_id, None)
+
+class _KeysReused(IdempotencyKeyReused):
+    """Some requests of a batch, by their places in it, came under keys that stand for other requests."""
+
+    def __init__(self, places: set[int]) -> None:
+        super().__init__("this Idempotency-Key was used for another request; use a new key for a new payment")
+        self.places = places
+
+
+def _key(request: AcceptRequest | NewPayment) -> IdempotencyKey:
+    return request.merchant_id, request.mode, request.idempotency_key
+
+
+def _check_same_requests(requests: Sequence[AcceptRequest], held: Mapping[IdempotencyKey, tuple[UUID, bytes]]) -> None:
+    places = {nth for nth, request in enumerate(requests) if held[_key(request)][1] != request.request_hash}
+    if places:
+        raise _KeysReused(places)
 
 
 def _row(payment: NewPayment, now: datetime) -> dict[str, Any]:
     return {name: getattr(payment, name) for name in NewPayment.__slots__} | {"created_at": now}
+
+
+async def _accepted_before(payments: PostgresPayments, requests: Sequence[AcceptRequest]) -> list[Accepted]:
+    """Answer requests about an erased person: what was accepted before the erasure stands, also for a retry.
+
+    Raises: PersonErased: one of them is new.
+    """
+    earlier = await payments.by_idempotency_key([_key(request) for request in requests])
+    if not all(_key(request) in earlier for request in requests):
+        raise PersonErased("the data of this payer or payee was erased; no new payment can name them")
+    _check_same_requests(requests, earlier)
+    return [Accepted(earlier[_key(request)][0], None) for request in requests]
+
+
+def _refuse(waiting: Waiting, error: Exception) -> None:
+    _, future = waiting
+    if not future.done():
+        future.set_exception(error)
 
 
 def _created(payment: NewPayment, people: tuple[Sealed, Sealed | None], now: datetime) -> Event:
