@@ -59,9 +59,9 @@ class PostgresUnitOfWork:
         """
         async with self._pool.acquire() as connection:
             transaction = connection.transaction()
-            await transaction.start()
             unit = PostgresTransaction(connection, self._schema, self._runtime)
             try:
+                await transaction.start()
                 yield unit
                 if unit.outgoing:
                     await self._append(unit)
@@ -106,7 +106,10 @@ class PostgresUnitOfWork:
 
 
 async def _rollback(connection: Connection, transaction: Any) -> None:
-    """Roll back where there still is a connection; without one the server has done it."""
+    """Roll back where there still is a connection; without one the server has done it.
+
+    A connection that does not answer is dropped: the pool would wait for its cancelled statement to be acknowledged.
+    """
     if connection.is_closed():
         return
     try:
