@@ -1,0 +1,123 @@
+"""Checks the books I1-I8 from outside: one snapshot of the database, and the chain by RPC."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from rialto_cli.audit import consumers
+from rialto_cli.audit.book import INVARIANTS, Books
+from rialto_cli.audit.chain import ChainUnreadable, Node
+from rialto_cli.audit.snapshot import Snapshot, questions
+from rialto_cli.audit.treasury import Treasury
+
+GRACE_SECONDS = 5.0
+"""How long after its deadline a payment may wait for the sweeper, which looks twice a second."""
+
+LOG_DAYS = 14
+"""How many whole days the log is kept."""
+
+SETTLE_SECONDS = 10.0
+CHAIN_PATIENCE_SECONDS = 20.0
+PAUSE_SECONDS = 1.0
+
+Say = Callable[[str], None]
+
+
+class AuditFailed(Exception):
+    """The books could not be read, so nothing can be said about them."""
+
+
+def run(
+    auditor_dsn: str, chain_rpc: str, *, settle_seconds: float = SETTLE_SECONDS, say: Say = lambda _: None
+) -> Books:
+    """Return the books.
+
+    Args: settle_seconds: how long to look again while all that is wrong is of a kind that mends itself (a deadline that
+    passed while the gateway was away, a block that the chain took back a moment ago). say: hears what is being checked.
+    Raises: AuditFailed: the database or the chain does not answer.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            books = look(auditor_dsn, chain_rpc, say)
+            if not books.may_heal or time.monotonic() - began > settle_seconds:
+                return books
+        except ChainUnreadable as error:
+            if time.monotonic() - began > max(settle_seconds, CHAIN_PATIENCE_SECONDS):
+                raise AuditFailed(f"the chain cannot be read: {error}") from error
+        except psycopg.Error as error:
+            raise AuditFailed(f"the database cannot be read: {error}") from error
+        say("looking again")
+        time.sleep(PAUSE_SECONDS)
+
+
+def look(auditor_dsn: str, chain_rpc: str, say: Say = lambda _: None) -> Books:
+    """Return the books as they are at one instant.
+
+    Raises: ChainUnreadable. psycopg.Error.
+    """
+    books = Books()
+    node = Node(chain_rpc)
+    head = node.newest_block()  # before the snapshot: see treasury.py
+    with Snapshot(auditor_dsn) as snapshot:
+        _set_parameters(snapshot, datetime.now(UTC))
+        for name, says in INVARIANTS.items():
+            say(f"{name}: {says}")
+            _check(books, name, snapshot)
+        say("the chain")
+        Treasury(node, head, books).compare(snapshot)
+        [on_the_way] = snapshot.facts("captures_on_the_way")
+        books["I7"].details["on_the_way_to_gateway"] = on_the_way
+        books["I8"].details["groups"] = _standings(snapshot)
+    return books
+
+
+def _set_parameters(snapshot: Snapshot, now: datetime) -> None:
+    retained_from = datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=LOG_DAYS)
+    handled = consumers.rows()
+    snapshot.use(
+        {
+            "now": now,
+            "grace_seconds": GRACE_SECONDS,
+            "retained_from": retained_from,
+            "groups": [group for group, _, _ in handled],
+            "topics": [topic for _, topic, _ in handled],
+            "types": [event_type for _, _, event_type in handled],
+            "currencies": list(consumers.EXPONENTS),
+            "exponents": list(consumers.EXPONENTS.values()),
+        }
+    )
+    [start] = snapshot.facts("log_start")
+    snapshot.use({"log_from": retained_from.isoformat() if start["has_forgotten"] else "-infinity"})
+
+
+def _check(books: Books, name: str, snapshot: Snapshot) -> None:
+    book = books[name]
+    for question in questions():
+        if question.invariant != name:
+            continue
+        if question.kind == "count":
+            book.checked += snapshot.count(name)
+            continue
+        found = snapshot.check(question)
+        for nth, row in enumerate(found.rows):
+            # The first stands for those beyond the examples too.
+            count = found.total - len(found.rows) + 1 if nth == 0 else 1
+            book.add(
+                question.name,
+                question.says,
+                row["ids"],
+                row["expected"],
+                row["found"],
+                count=count,
+                heals=question.heals is not None,
+            )
+
+
+def _standings(snapshot: Snapshot) -> dict[str, dict[str, int]]:
+    groups: dict[str, dict[str, int]] = {}
+    for row in snapshot.facts("standings"):
+        groups.setdefault(row["consumer_group"], {})[row["standing"]] = int(row["events"])
+    return groups

@@ -1,0 +1,944 @@
+-- The audit's questions. All run in one read-only snapshot, as the role rialto_auditor, whose only right is SELECT.
+--
+-- `-- check: I1 name` begins a question whose every row is a violation: its ids, what was expected, what was found. The
+-- comment below says what a row means. `-- count: I1` says how much that invariant had to check. `-- facts: name` is
+-- read by the Python beside this file. `-- fragment: name` is a CTE for those that say `-- uses: name`.
+-- text_id('pay', column) is replaced by the text form of an id, `pay_…`. Parameters: now, grace_seconds, log_from (the
+-- time from which on the log is complete: -infinity until retention first drops a day), groups, topics, types (what
+-- each consumer group handles), currencies, exponents (those whose minor unit is not a hundredth).
+
+-- fragment: handles
+-- What each consumer group handles.
+SELECT h.consumer_group, h.topic, h.type
+FROM unnest(%(groups)s::TEXT[], %(topics)s::TEXT[], %(types)s::TEXT[]) AS h (consumer_group, topic, type)
+
+-- fragment: inboxes
+-- Every event that a group has taken in; its effect is in the same transaction.
+SELECT 'gateway' AS consumer_group, event_id, source, handled_at FROM gateway.inbox
+UNION ALL
+SELECT 'ledger', event_id, source, handled_at FROM ledger.inbox
+UNION ALL
+SELECT 'fraud', event_id, source, handled_at FROM fraud.inbox
+UNION ALL
+SELECT 'compliance', event_id, source, handled_at FROM compliance.inbox
+UNION ALL
+SELECT 'chain_bridge', event_id, source, handled_at FROM chain_bridge.inbox
+
+-- fragment: letters
+-- Every event that a group has taken in and set aside: it has had no effect yet.
+SELECT consumer_group, event_id, source, type, topic, key, data, parked_at FROM gateway.dead_letters
+UNION ALL
+SELECT consumer_group, event_id, source, type, topic, key, data, parked_at FROM ledger.dead_letters
+UNION ALL
+SELECT consumer_group, event_id, source, type, topic, key, data, parked_at FROM fraud.dead_letters
+UNION ALL
+SELECT consumer_group, event_id, source, type, topic, key, data, parked_at FROM compliance.dead_letters
+UNION ALL
+SELECT consumer_group, event_id, source, type, topic, key, data, parked_at FROM chain_bridge.dead_letters
+
+-- fragment: consumption
+-- uses: handles inboxes letters
+-- Every event in the log with each group that handles its type, and where it stands there: unread, parked or handled.
+SELECT
+    h.consumer_group, l.topic, l.partition, l.position, l.recorded_at, l.event_id, l.source, l.type, l.key,
+    l.sequence, l.data,
+    CASE WHEN i.event_id IS NULL THEN 'unread' WHEN d.event_id IS NOT NULL THEN 'parked' ELSE 'handled' END AS standing
+FROM handles AS h
+JOIN bus.log AS l ON l.topic = h.topic AND l.type = h.type
+LEFT JOIN inboxes AS i
+    ON i.event_id = l.event_id AND i.source = l.source AND i.consumer_group = h.consumer_group
+LEFT JOIN letters AS d
+    ON d.event_id = l.event_id AND d.source = l.source AND d.consumer_group = h.consumer_group
+
+-- fragment: unconsumed
+-- uses: handles inboxes letters consumption
+-- Events that have had no effect on a group yet, each once: unread ones, and parked ones even when the log forgot them.
+SELECT DISTINCT ON (u.consumer_group, u.event_id, u.source)
+    u.consumer_group, u.event_id, u.source, u.type, u.key, u.data
+FROM (
+    SELECT consumer_group, event_id, source, type, key, data FROM consumption WHERE standing = 'unread'
+    UNION ALL
+    SELECT consumer_group, event_id, source, type, key, data::JSON FROM letters
+) AS u
+ORDER BY u.consumer_group, u.event_id, u.source
+
+-- fragment: totals
+-- What each account's totals must be: recomputed from the postings and from the holds that still reserve.
+SELECT
+    a.id, a.code, a.mode, a.currency, a.normal_side, a.minimum_available_minor, a.debits_minor, a.credits_minor,
+    a.held_minor, coalesce(p.debits, 0) AS debits, coalesce(p.credits, 0) AS credits, coalesce(h.held, 0) AS held
+FROM ledger.accounts AS a
+LEFT JOIN (
+    SELECT
+        account_id, sum(amount_minor) FILTER (WHERE side = 'debit') AS debits,
+        sum(amount_minor) FILTER (WHERE side = 'credit') AS credits
+    FROM ledger.postings GROUP BY account_id
+) AS p ON p.account_id = a.id
+LEFT JOIN (
+    SELECT account_id, sum(amount_minor - captured_minor - released_minor) AS held
+    FROM ledger.holds WHERE status = 'pending' GROUP BY account_id
+) AS h ON h.account_id = a.id
+
+-- fragment: capture_entries
+-- Every capture that the ledger has booked.
+SELECT
+    e.id AS entry_id, e.payment_id, e.merchant_id, e.mode, e.recorded_at, e.metadata ->> 'capture_id' AS capture_id,
+    p.amount, p.currency
+FROM ledger.journal_entries AS e
+LEFT JOIN (
+    SELECT entry_id, sum(amount_minor) AS amount, min(currency) AS currency
+    FROM ledger.postings WHERE side = 'credit' GROUP BY entry_id
+) AS p ON p.entry_id = e.id
+WHERE e.kind = 'capture'
+
+-- fragment: settlement_entries
+-- Every settlement that the ledger has booked, in both its currencies; it stands until an entry reverses it.
+SELECT
+    e.id AS entry_id, e.payment_id, e.mode, p.amount, p.currency, p.token_amount, p.token,
+    EXISTS (SELECT FROM ledger.journal_entries AS r WHERE r.reverses = e.id) AS is_reversed
+FROM ledger.journal_entries AS e
+LEFT JOIN (
+    SELECT
+        p.entry_id,
+        sum(p.amount_minor) FILTER (WHERE p.side = 'debit' AND a.code LIKE 'merchant:%%:payable') AS amount,
+        min(p.currency) FILTER (WHERE p.side = 'debit' AND a.code LIKE 'merchant:%%:payable') AS currency,
+        sum(p.amount_minor) FILTER (WHERE p.side = 'credit' AND a.code LIKE 'chain:%%:treasury') AS token_amount,
+        min(p.currency) FILTER (WHERE p.side = 'credit' AND a.code LIKE 'chain:%%:treasury') AS token
+    FROM ledger.postings AS p JOIN ledger.accounts AS a ON a.id = p.account_id
+    GROUP BY p.entry_id
+) AS p ON p.entry_id = e.id
+WHERE e.kind = 'chain_settlement'
+
+-- fragment: decimals
+-- How many decimals an amount of each currency has; where it is not here, two.
+SELECT d.currency, d.exponent FROM unnest(%(currencies)s::TEXT[], %(exponents)s::INT[]) AS d (currency, exponent)
+
+-- facts: log_start
+-- Whether anything is older than the log's retention, so that the log may have forgotten it.
+SELECT coalesce(least(
+    (SELECT min(created_at) FROM gateway.merchants), (SELECT min(opened_at) FROM ledger.accounts),
+    (SELECT min(recorded_at) FROM bus.log)
+) < %(retained_from)s, FALSE) AS has_forgotten
+
+-- count: I1
+SELECT count(*) FROM ledger.journal_entries
+
+-- check: I1 unbalanced_entry
+-- a journal entry's debits and credits differ
+SELECT
+    jsonb_build_object('entry_id', text_id('je', entry_id)) AS ids, 'a difference of 0 ' || currency AS expected,
+    sum(CASE side WHEN 'debit' THEN amount_minor ELSE -amount_minor END) || ' ' || currency AS found
+FROM ledger.postings
+GROUP BY entry_id, currency
+HAVING sum(CASE side WHEN 'debit' THEN amount_minor ELSE -amount_minor END) <> 0
+
+-- check: I1 entry_without_postings
+-- a journal entry has fewer than two postings
+SELECT
+    jsonb_build_object('entry_id', text_id('je', e.id), 'kind', e.kind) AS ids, 'two postings or more' AS expected,
+    coalesce(p.postings, 0) || ' postings' AS found
+FROM ledger.journal_entries AS e
+LEFT JOIN (SELECT entry_id, count(*) AS postings FROM ledger.postings GROUP BY entry_id) AS p ON p.entry_id = e.id
+WHERE coalesce(p.postings, 0) < 2
+
+-- check: I1 stray_posting
+-- a posting belongs to no entry, or to no account of its currency and mode
+SELECT
+    jsonb_build_object('entry_id', text_id('je', p.entry_id), 'account_id', text_id('acc', p.account_id)) AS ids,
+    'an entry, and an account in ' || p.currency AS expected,
+    CASE WHEN e.id IS NULL THEN 'no such entry' ELSE coalesce('an account in ' || a.mode || ' ' || a.currency, 'no such account') END
+    AS found
+FROM ledger.postings AS p
+LEFT JOIN ledger.journal_entries AS e ON e.id = p.entry_id
+LEFT JOIN ledger.accounts AS a ON a.id = p.account_id
+WHERE e.id IS NULL OR a.id IS NULL OR a.currency <> p.currency OR a.mode <> e.mode
+
+-- count: I2
+SELECT count(*) FROM ledger.accounts
+
+-- check: I2 below_limit
+-- uses: totals
+-- an account's available balance, recomputed, is below its limit
+SELECT
+    jsonb_build_object('account', t.code, 'mode', t.mode) AS ids,
+    'at least ' || t.minimum_available_minor || ' ' || t.currency AS expected,
+    (CASE t.normal_side WHEN 'credit' THEN t.credits - t.debits ELSE t.debits - t.credits END - t.held)
+    || ' ' || t.currency AS found
+FROM totals AS t
+WHERE CASE t.normal_side WHEN 'credit' THEN t.credits - t.debits ELSE t.debits - t.credits END - t.held
+    < t.minimum_available_minor
+
+-- check: I2 wrong_totals
+-- uses: totals
+-- an account's stored totals are not what its postings and holds add up to
+SELECT
+    jsonb_build_object('account', t.code, 'mode', t.mode) AS ids,
+    format('debits %%s, credits %%s, held %%s %%s', t.debits, t.credits, t.held, t.currency) AS expected,
+    format('debits %%s, credits %%s, held %%s %%s', t.debits_minor, t.credits_minor, t.held_minor, t.currency) AS found
+FROM totals AS t
+WHERE (t.debits_minor, t.credits_minor, t.held_minor) IS DISTINCT FROM (t.debits, t.credits, t.held)
+
+-- check: I2 stray_hold
+-- a hold reserves money on no account of its currency and mode
+SELECT
+    jsonb_build_object('hold_id', text_id('hold', h.id), 'payment_id', text_id('pay', h.payment_id)) AS ids,
+    'an account in ' || h.mode || ' ' || h.currency AS expected,
+    coalesce('an account in ' || a.mode || ' ' || a.currency, 'no such account') AS found
+FROM ledger.holds AS h
+LEFT JOIN ledger.accounts AS a ON a.id = h.account_id
+WHERE h.status = 'pending' AND (a.id IS NULL OR a.currency <> h.currency OR a.mode <> h.mode)
+
+-- check: I2 hold_not_as_captured
+-- uses: capture_entries
+-- what a hold says was captured from it is not what the journal says
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids, x.captured || ' by the journal' AS expected,
+    x.held || ' by its hold' AS found
+FROM (
+    SELECT
+        coalesce(h.payment_id, c.payment_id) AS payment_id, coalesce(h.captured_minor, 0) AS held,
+        coalesce(c.captured, 0) AS captured
+    FROM (SELECT payment_id, sum(captured_minor) AS captured_minor FROM ledger.holds GROUP BY payment_id) AS h
+    FULL JOIN (SELECT payment_id, sum(amount) AS captured FROM capture_entries GROUP BY payment_id) AS c
+        ON c.payment_id = h.payment_id
+) AS x
+WHERE x.held <> x.captured
+
+-- count: I3
+SELECT count(*) FROM gateway.payments
+
+-- check: I3 no_deadline
+-- a payment that is not final has no deadline, or not the one of its deadline row
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', p.payment_id), 'state', p.state) AS ids,
+    coalesce('a row for ' || p.deadline_at, 'a deadline') AS expected, coalesce('a row for ' || d.due_at, 'no row') AS found
+FROM gateway.payments AS p
+LEFT JOIN gateway.deadlines AS d ON d.payment_id = p.payment_id
+WHERE p.state NOT IN ('settled', 'declined', 'voided', 'expired', 'failed')
+    AND (p.deadline_at IS NULL OR d.due_at IS DISTINCT FROM p.deadline_at)
+
+-- check: I3 stray_deadline
+-- a deadline waits for a payment that is final or does not exist
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', d.payment_id)) AS ids, 'no deadline' AS expected,
+    'due at ' || d.due_at || ', ' || coalesce('the payment is ' || p.state, 'no such payment') AS found
+FROM gateway.deadlines AS d
+LEFT JOIN gateway.payments AS p ON p.payment_id = d.payment_id
+WHERE p.payment_id IS NULL OR p.state IN ('settled', 'declined', 'voided', 'expired', 'failed') OR p.deadline_at IS NULL
+
+-- check: I3 overdue
+-- heals: the sweeper may be catching up
+-- a payment's deadline has passed and nothing came of it
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', d.payment_id)) AS ids, 'handled at ' || d.due_at AS expected,
+    'still waiting at ' || %(now)s::TIMESTAMPTZ AS found
+FROM gateway.deadlines AS d
+WHERE d.due_at < %(now)s::TIMESTAMPTZ - make_interval(secs => %(grace_seconds)s)
+
+-- check: I3 created_not_told
+-- an accepted payment has no payment.created event in the log
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', p.payment_id), 'state', p.state) AS ids,
+    'one payment.created event' AS expected, 'none' AS found
+FROM gateway.payments AS p
+LEFT JOIN bus.log AS l
+    ON l.topic = 'rialto.payments.v1' AND l.type = 'rialto.payment.created.v1' AND l.key = text_id('pay', p.payment_id)
+WHERE l.event_id IS NULL AND p.created_at >= %(log_from)s::TIMESTAMPTZ
+
+-- check: I3 lost_payment
+-- a payment that was accepted, as the log and the timeline tell, is not there any more
+SELECT jsonb_build_object('payment_id', x.payment_id) AS ids, 'a payment' AS expected, 'none' AS found
+FROM (
+    SELECT l.key AS payment_id FROM bus.log AS l
+    WHERE l.topic = 'rialto.payments.v1' AND l.source = 'rialto.gateway'
+    UNION
+    SELECT text_id('pay', t.payment_id) FROM gateway.timeline AS t WHERE t.nth = 1
+) AS x
+LEFT JOIN gateway.payments AS p ON text_id('pay', p.payment_id) = x.payment_id
+WHERE p.payment_id IS NULL
+
+-- check: I3 timeline_differs
+-- a payment's state is not the last one of its timeline, or its timeline does not begin with its creation
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', p.payment_id)) AS ids,
+    p.state || ', from created on' AS expected,
+    coalesce(t.last || ', from ' || t.first || ' on, up to line ' || t.newest || ' of ' || p.sequence, 'no timeline') AS found
+FROM gateway.payments AS p
+LEFT JOIN (
+    SELECT
+        payment_id, max(nth) AS newest, (array_agg(state ORDER BY nth DESC))[1] AS last,
+        (array_agg(state ORDER BY nth))[1] AS first
+    FROM gateway.timeline GROUP BY payment_id
+) AS t ON t.payment_id = p.payment_id
+WHERE t.last IS DISTINCT FROM p.state OR t.first <> 'created' OR t.newest > p.sequence
+
+-- count: I4
+SELECT
+    (SELECT count(*) FROM ledger.holds) + (SELECT count(*) FROM ledger.journal_entries)
+    + (SELECT count(*) FROM chain_bridge.intents)
+
+-- check: I4 payment_accepted_twice
+-- one idempotency key has made several payments, or one payment id stands several times
+SELECT
+    jsonb_build_object('payment_ids', jsonb_agg(text_id('pay', p.payment_id)), 'idempotency_key', p.idempotency_key)
+    AS ids, 'one payment' AS expected, count(*) || ' payments' AS found
+FROM gateway.payments AS p
+GROUP BY p.merchant_id, p.mode, p.idempotency_key
+HAVING count(*) > 1
+
+-- check: I4 identity_twice
+-- one identity stands several times where it may stand once
+SELECT
+    jsonb_build_object('id', x.id, 'table', x.name) AS ids, 'once' AS expected, count(*) || ' times' AS found
+FROM (
+    SELECT 'gateway.payments' AS name, payment_id AS id FROM gateway.payments
+    UNION ALL
+    SELECT 'gateway.captures', capture_id FROM gateway.captures
+    UNION ALL
+    SELECT 'ledger.journal_entries', id FROM ledger.journal_entries
+    UNION ALL
+    SELECT 'ledger.holds', id FROM ledger.holds
+    UNION ALL
+    SELECT 'chain_bridge.intents', payment_id FROM chain_bridge.intents
+) AS x
+GROUP BY x.name, x.id
+HAVING count(*) > 1
+
+-- check: I4 two_holds
+-- a payment has more than one hold
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', payment_id)) AS ids, 'at most one hold' AS expected,
+    count(*) || ' holds' AS found
+FROM ledger.holds GROUP BY payment_id HAVING count(*) > 1
+
+-- check: I4 captured_twice
+-- uses: capture_entries
+-- one capture is in the journal more than once
+SELECT
+    jsonb_build_object('capture_id', capture_id, 'payment_id', text_id('pay', payment_id)) AS ids,
+    'one capture entry' AS expected, entries || ' capture entries' AS found
+FROM (
+    SELECT capture_id, payment_id, count(*) AS entries FROM capture_entries GROUP BY capture_id, payment_id
+) AS c
+WHERE entries > 1
+
+-- check: I4 captured_above_hold
+-- uses: capture_entries
+-- more was captured of a payment than was held for it
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', c.payment_id)) AS ids,
+    'at most ' || coalesce(h.amount_minor, 0) AS expected, c.captured || ' ' || c.currency AS found
+FROM (
+    SELECT payment_id, sum(amount) AS captured, min(currency) AS currency FROM capture_entries GROUP BY payment_id
+) AS c
+LEFT JOIN (
+    SELECT payment_id, max(amount_minor) AS amount_minor FROM ledger.holds WHERE status <> 'refused' GROUP BY payment_id
+) AS h ON h.payment_id = c.payment_id
+WHERE c.captured > coalesce(h.amount_minor, 0)
+
+-- check: I4 capture_never_asked_for
+-- uses: capture_entries
+-- the ledger has booked a capture that the gateway does not know, or another amount of it
+SELECT
+    jsonb_build_object('entry_id', text_id('je', c.entry_id), 'capture_id', c.capture_id) AS ids,
+    coalesce(g.amount_minor::TEXT, 'no capture') AS expected, c.amount || ' ' || c.currency AS found
+FROM capture_entries AS c
+LEFT JOIN gateway.captures AS g ON text_id('cap', g.capture_id) = c.capture_id AND g.payment_id = c.payment_id
+WHERE g.capture_id IS NULL OR g.amount_minor <> c.amount
+
+-- check: I4 settled_twice
+-- a payment's settlement stands more than once in the ledger, or was taken back more often than it was given
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', payment_id)) AS ids, 'at most one that stands' AS expected,
+    format('%%s settlements, %%s reversals', given, taken) AS found
+FROM (
+    SELECT
+        payment_id, count(*) FILTER (WHERE kind = 'chain_settlement') AS given,
+        count(*) FILTER (WHERE kind = 'chain_settlement_reversal') AS taken
+    FROM ledger.journal_entries
+    WHERE kind IN ('chain_settlement', 'chain_settlement_reversal') GROUP BY payment_id
+) AS s
+WHERE given - taken NOT IN (0, 1)
+
+-- check: I4 reversed_wrongly
+-- a reversal does not undo exactly one entry, once
+SELECT
+    jsonb_build_object('entry_id', text_id('je', r.id), 'reverses', text_id('je', r.reverses)) AS ids,
+    'the postings of one entry, sides changed, once' AS expected,
+    format('%%s of %%s postings undone, reversed %%s times', r.undone, r.postings, r.times) AS found
+FROM (
+    SELECT
+        e.id, e.reverses,
+        (SELECT count(*) FROM ledger.postings AS p WHERE p.entry_id = e.reverses) AS postings,
+        (SELECT count(*) FROM ledger.postings AS p WHERE p.entry_id = e.id) AS own,
+        (
+            SELECT count(*) FROM ledger.postings AS p JOIN ledger.postings AS o ON o.entry_id = e.reverses
+                AND o.line = p.line AND o.account_id = p.account_id AND o.side <> p.side
+                AND o.amount_minor = p.amount_minor AND o.currency = p.currency
+            WHERE p.entry_id = e.id
+        ) AS undone,
+        count(*) OVER (PARTITION BY e.reverses) AS times
+    FROM ledger.journal_entries AS e
+    WHERE e.reverses IS NOT NULL OR e.kind LIKE '%%reversal'
+) AS r
+WHERE r.reverses IS NULL OR r.undone <> r.postings OR r.own <> r.postings OR r.times <> 1 OR r.postings = 0
+
+-- check: I4 settlement_record_differs
+-- uses: settlement_entries
+-- what the ledger remembers of a payment's settlement is not what its journal says
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids,
+    coalesce('posted by ' || text_id('je', x.standing), 'none that stands') AS expected,
+    coalesce(x.status || ' by ' || text_id('je', x.remembered), 'nothing remembered') AS found
+FROM (
+    SELECT
+        coalesce(s.payment_id, e.payment_id) AS payment_id, s.status, s.entry_id AS remembered, e.entry_id AS standing
+    FROM ledger.settlements AS s
+    FULL JOIN (SELECT payment_id, entry_id FROM settlement_entries WHERE NOT is_reversed) AS e
+        ON e.payment_id = s.payment_id
+) AS x
+WHERE CASE x.status WHEN 'posted' THEN x.remembered IS DISTINCT FROM x.standing ELSE x.standing IS NOT NULL END
+
+-- check: I4 settled_not_as_captured
+-- uses: capture_entries settlement_entries decimals
+-- a settlement in the ledger is not of the amount that was captured, in the currency or in the token
+SELECT
+    jsonb_build_object('entry_id', text_id('je', x.entry_id), 'payment_id', text_id('pay', x.payment_id)) AS ids,
+    format('%%s %%s, as %%s %%s', x.captured, x.currency, x.scaled, x.token) AS expected,
+    format('%%s %%s, as %%s %%s', x.amount, x.currency, x.token_amount, x.token) AS found
+FROM (
+    SELECT
+        s.*, coalesce(c.captured, 0) AS captured,
+        trunc(coalesce(c.captured, 0) * power(10::NUMERIC, dep.token_decimals - coalesce(d.exponent, 2))) AS scaled
+    FROM settlement_entries AS s
+    LEFT JOIN (SELECT payment_id, sum(amount) AS captured FROM capture_entries GROUP BY payment_id) AS c
+        ON c.payment_id = s.payment_id
+    LEFT JOIN chain_bridge.deployments AS dep ON dep.token = s.token
+    LEFT JOIN decimals AS d ON d.currency = s.currency
+) AS x
+WHERE x.amount IS DISTINCT FROM x.captured OR x.token_amount IS DISTINCT FROM x.scaled
+
+-- check: I4 asked_to_pay_otherwise
+-- uses: decimals
+-- the chain-bridge was asked to pay something else than what was captured, or somebody else
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', i.payment_id)) AS ids,
+    format(
+        '%%s %%s to %%s', coalesce(p.amount_captured_minor, 0), coalesce(p.currency, i.currency),
+        coalesce(lower(p.payee_address), 'nobody: no such payment')
+    ) AS expected, format('%%s %%s to %%s, %%s on chain', i.amount_minor, i.currency, i.payee_address, i.token_amount) AS found
+FROM chain_bridge.intents AS i
+LEFT JOIN gateway.payments AS p ON p.payment_id = i.payment_id
+LEFT JOIN chain_bridge.deployments AS dep ON dep.chain_id = i.chain_id
+LEFT JOIN decimals AS d ON d.currency = i.currency
+WHERE p.payment_id IS NULL OR i.amount_minor <> p.amount_captured_minor OR i.currency <> p.currency
+    OR i.mode <> p.mode
+    OR (i.failure_code IS NULL AND (
+        lower(i.payee_address) <> lower(p.payee_address)
+        OR i.token_amount <> trunc(i.amount_minor * power(10::NUMERIC, dep.token_decimals - coalesce(d.exponent, 2)))
+    ))
+
+-- count: I5
+SELECT count(*) FROM ledger.accounts
+
+-- check: I5 sum_of_postings
+-- all postings of a currency do not add up to 0
+SELECT
+    jsonb_build_object('currency', p.currency, 'mode', e.mode) AS ids, '0 ' || p.currency AS expected,
+    sum(CASE p.side WHEN 'debit' THEN p.amount_minor ELSE -p.amount_minor END) || ' ' || p.currency AS found
+FROM ledger.postings AS p
+LEFT JOIN ledger.journal_entries AS e ON e.id = p.entry_id
+GROUP BY p.currency, e.mode
+HAVING sum(CASE p.side WHEN 'debit' THEN p.amount_minor ELSE -p.amount_minor END) <> 0
+
+-- check: I5 sum_of_accounts
+-- the stored totals of all accounts of a currency do not add up to 0
+SELECT
+    jsonb_build_object('currency', currency, 'mode', mode) AS ids, '0 ' || currency AS expected,
+    sum(debits_minor - credits_minor) || ' ' || currency AS found
+FROM ledger.accounts GROUP BY currency, mode HAVING sum(debits_minor - credits_minor) <> 0
+
+-- count: I7
+SELECT
+    (SELECT count(*) FROM gateway.payments)
+    + (SELECT count(*) FROM (SELECT DISTINCT merchant_id, mode, currency FROM gateway.payments) AS m)
+
+-- check: I7 payment_total_differs
+-- uses: handles inboxes letters consumption unconsumed capture_entries
+-- what the gateway says was captured of a payment is not what the ledger has booked, less what the gateway has yet to hear
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids,
+    format('%%s by the ledger, less %%s on the way', x.booked, coalesce(u.amount, 0)) AS expected,
+    x.captured || ' by the gateway' AS found
+FROM (
+    SELECT
+        coalesce(p.payment_id, c.payment_id) AS payment_id, coalesce(p.amount_captured_minor, 0) AS captured,
+        coalesce(c.booked, 0) AS booked
+    FROM gateway.payments AS p
+    FULL JOIN (SELECT payment_id, sum(amount) AS booked FROM capture_entries GROUP BY payment_id) AS c
+        ON c.payment_id = p.payment_id
+) AS x
+LEFT JOIN (
+    SELECT key, sum((data ->> 'amount_minor')::NUMERIC) AS amount
+    FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.captured.v1' GROUP BY key
+) AS u ON u.key = text_id('pay', x.payment_id)
+WHERE x.captured <> x.booked - coalesce(u.amount, 0)
+
+-- check: I7 capture_differs
+-- uses: handles inboxes letters consumption unconsumed capture_entries
+-- a capture that succeeded is not in the ledger, or one in the ledger did not succeed and nothing is on the way
+SELECT
+    jsonb_build_object('capture_id', x.capture_id, 'payment_id', text_id('pay', x.payment_id)) AS ids,
+    coalesce(x.booked || ' booked', 'nothing booked') AS expected, x.amount_minor || ' ' || x.state AS found
+FROM (
+    SELECT g.payment_id, text_id('cap', g.capture_id) AS capture_id, g.amount_minor, g.state, c.amount AS booked
+    FROM gateway.captures AS g
+    LEFT JOIN capture_entries AS c ON c.capture_id = text_id('cap', g.capture_id)
+) AS x
+LEFT JOIN (
+    SELECT data ->> 'capture_id' AS capture_id
+    FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.captured.v1'
+) AS u ON u.capture_id = x.capture_id
+WHERE CASE x.state
+    WHEN 'succeeded' THEN x.booked IS DISTINCT FROM x.amount_minor
+    WHEN 'pending' THEN x.booked IS NOT NULL AND u.capture_id IS NULL
+    ELSE x.booked IS NOT NULL
+END
+
+-- check: I7 payment_not_as_its_captures
+-- a payment's captured and pending totals are not those of its captures
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', p.payment_id)) AS ids,
+    format('captured %%s, pending %%s', coalesce(c.succeeded, 0), coalesce(c.pending, 0)) AS expected,
+    format('captured %%s, pending %%s', p.amount_captured_minor, p.capture_pending_minor) AS found
+FROM gateway.payments AS p
+LEFT JOIN (
+    SELECT
+        payment_id, sum(amount_minor) FILTER (WHERE state = 'succeeded') AS succeeded,
+        sum(amount_minor) FILTER (WHERE state = 'pending') AS pending
+    FROM gateway.captures GROUP BY payment_id
+) AS c ON c.payment_id = p.payment_id
+WHERE (p.amount_captured_minor, p.capture_pending_minor)
+    IS DISTINCT FROM (coalesce(c.succeeded, 0), coalesce(c.pending, 0))
+
+-- check: I7 merchant_total_differs
+-- uses: handles inboxes letters consumption unconsumed
+-- a merchant's captured total at the gateway is not what the ledger owes it, less what the gateway has yet to hear
+SELECT
+    jsonb_build_object('merchant_id', text_id('mer', x.merchant_id), 'mode', x.mode, 'currency', x.currency) AS ids,
+    format('%%s by the ledger, less %%s on the way', x.booked, coalesce(u.amount, 0)) AS expected,
+    x.captured || ' by the gateway' AS found
+FROM (
+    SELECT
+        coalesce(g.merchant_id, l.merchant_id) AS merchant_id, coalesce(g.mode, l.mode) AS mode,
+        coalesce(g.currency, l.currency) AS currency, coalesce(g.captured, 0) AS captured, coalesce(l.booked, 0) AS booked
+    FROM (
+        SELECT merchant_id, mode, currency, sum(amount_captured_minor) AS captured
+        FROM gateway.payments GROUP BY merchant_id, mode, currency
+    ) AS g
+    FULL JOIN (
+        SELECT a.merchant_id, a.mode, a.currency, sum(p.amount_minor) AS booked
+        FROM ledger.journal_entries AS e
+        JOIN ledger.postings AS p ON p.entry_id = e.id AND p.side = 'credit'
+        JOIN ledger.accounts AS a ON a.id = p.account_id
+        WHERE e.kind = 'capture' GROUP BY a.merchant_id, a.mode, a.currency
+    ) AS l ON l.merchant_id = g.merchant_id AND l.mode = g.mode AND l.currency = g.currency
+) AS x
+LEFT JOIN (
+    SELECT
+        data ->> 'merchant_id' AS merchant_id, data ->> 'mode' AS mode, data ->> 'currency' AS currency,
+        sum((data ->> 'amount_minor')::NUMERIC) AS amount
+    FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.captured.v1' GROUP BY 1, 2, 3
+) AS u ON u.merchant_id = text_id('mer', x.merchant_id) AND u.mode = x.mode AND u.currency = x.currency
+WHERE x.captured <> x.booked - coalesce(u.amount, 0)
+
+-- facts: captures_on_the_way
+-- uses: handles inboxes letters consumption unconsumed
+-- Captures that the ledger has booked and the gateway has not heard of.
+SELECT count(*) AS events, coalesce(sum((data ->> 'amount_minor')::NUMERIC), 0)::TEXT AS amount_minor
+FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.captured.v1'
+
+-- count: I8
+-- uses: handles inboxes
+SELECT (SELECT count(*) FROM bus.log) + (SELECT count(*) FROM inboxes)
+
+-- check: I8 out_of_order
+-- an event's sequence is not above that of the one before it, of the same source and key
+-- An answer told again, and a refusal (which changes nothing), carry the number of what stands.
+SELECT
+    jsonb_build_object('key', x.key, 'source', x.source, 'event_id', x.event_id, 'type', x.type) AS ids,
+    'a sequence above ' || x.before AS expected, x.sequence || ' at position ' || x.position AS found
+FROM (
+    SELECT l.*, lag(l.sequence) OVER (PARTITION BY l.topic, l.source, l.key ORDER BY l.position) AS before
+    FROM (
+        SELECT
+            topic, source, key, event_id, type, sequence, position,
+            row_number() OVER (PARTITION BY source, event_id ORDER BY position) AS telling
+        FROM bus.log WHERE topic NOT LIKE '%%.dlq' AND type <> 'rialto.posting.refused.v1'
+    ) AS l
+    WHERE l.telling = 1
+) AS x
+WHERE x.sequence <= x.before
+
+-- check: I8 key_in_two_partitions
+-- events of one key lie in several partitions, or not in that of their shard: nothing orders them
+SELECT
+    jsonb_build_object('key', l.key, 'topic', l.topic) AS ids, 'one partition, that of the shard' AS expected,
+    count(DISTINCT l.partition) || ' partitions' AS found
+FROM bus.log AS l JOIN bus.topics AS t ON t.topic = l.topic
+GROUP BY l.topic, l.key
+HAVING count(DISTINCT l.partition) > 1 OR bool_or(l.partition <> l.shard %% t.partitions)
+
+-- check: I8 log_has_gap
+-- positions of the log are missing or stand twice, though each is given out once and retention takes whole days
+SELECT
+    jsonb_build_object('topic', x.topic) AS ids,
+    format('each position from %%s to %%s', x.first, x.next_position - 1) AS expected,
+    format('%%s positions in %%s events, up to %%s', x.positions, x.events, x.last) AS found
+FROM (
+    SELECT
+        t.topic, t.next_position, count(l.position) AS events, count(DISTINCT l.position) AS positions,
+        coalesce(max(l.position), 0) AS last,
+        CASE WHEN %(log_from)s::TIMESTAMPTZ = '-infinity' THEN 1 ELSE coalesce(min(l.position), t.next_position) END
+        AS first
+    FROM bus.topics AS t
+    -- At the first hour of what is kept, positions and days may have been taken in another order.
+    LEFT JOIN bus.log AS l ON l.topic = t.topic AND l.recorded_at >= %(log_from)s::TIMESTAMPTZ + INTERVAL '1 hour'
+    GROUP BY t.topic, t.next_position
+) AS x
+WHERE x.events <> x.positions OR x.positions <> x.next_position - x.first
+
+-- check: I8 one_id_two_events
+-- two events of one source have the same id and are not the same answer told again
+-- The ledger answers each question about a hold that is already released, and each request that it refuses, with one
+-- and the same event. The chain may take a deposit back and confirm it again: it is the same deposit.
+SELECT
+    jsonb_build_object('event_id', l.event_id, 'source', l.source, 'type', min(l.type)) AS ids, 'once' AS expected,
+    format('%%s times, %%s contents, %%s causes', count(*), count(DISTINCT (l.type, l.key, l.data::TEXT)),
+        count(DISTINCT l.causation_id)) AS found
+FROM bus.log AS l
+GROUP BY l.source, l.event_id
+HAVING count(*) > 1 AND NOT (
+    count(DISTINCT (l.topic, l.type, l.key, l.data::TEXT)) = 1
+    AND CASE
+        WHEN min(l.type) IN ('rialto.hold.voided.v1', 'rialto.posting.refused.v1')
+            THEN count(DISTINCT l.causation_id) = count(*)
+        WHEN min(l.type) = 'rialto.deposit.confirmed.v1'
+            THEN count(*) <= 1 + (SELECT max(t.reorgs) FROM chain_bridge.transactions AS t WHERE t.kind = 'mint')
+        ELSE FALSE
+    END
+)
+
+-- check: I8 event_skipped
+-- uses: handles inboxes letters consumption
+-- a group has read past an event that it handles without taking it in
+SELECT
+    jsonb_build_object('group', c.consumer_group, 'event_id', c.event_id, 'type', c.type, 'key', c.key) AS ids,
+    'in its inbox' AS expected, format('neither handled nor parked; the group has read up to %%s', k.position) AS found
+FROM consumption AS c
+JOIN bus.cursors AS k
+    ON k.consumer_group = c.consumer_group AND k.topic = c.topic AND k.partition = c.partition
+WHERE c.standing = 'unread' AND c.position <= k.position
+
+-- check: I8 taken_in_twice
+-- uses: inboxes
+-- a group's inbox has an event more than once
+SELECT
+    jsonb_build_object('group', consumer_group, 'event_id', event_id, 'source', source) AS ids, 'once' AS expected,
+    count(*) || ' times' AS found
+FROM inboxes GROUP BY consumer_group, event_id, source HAVING count(*) > 1
+
+-- check: I8 taken_in_from_nowhere
+-- uses: handles inboxes
+-- a group's inbox has an event that the log does not have, or that the group does not handle
+SELECT
+    jsonb_build_object('group', i.consumer_group, 'event_id', i.event_id, 'source', i.source) AS ids,
+    'an event in the log that the group handles' AS expected, 'none' AS found
+FROM inboxes AS i
+LEFT JOIN (
+    SELECT h.consumer_group, l.event_id, l.source
+    FROM handles AS h JOIN bus.log AS l ON l.topic = h.topic AND l.type = h.type
+) AS e ON e.event_id = i.event_id AND e.source = i.source AND e.consumer_group = i.consumer_group
+WHERE e.event_id IS NULL AND i.handled_at >= %(log_from)s::TIMESTAMPTZ + INTERVAL '1 day'
+
+-- check: I8 cursor_past_the_log
+-- a group claims to have read what was never written
+SELECT
+    jsonb_build_object('group', c.consumer_group, 'topic', c.topic, 'partition', c.partition) AS ids,
+    'at most ' || t.next_position - 1 AS expected, c.position::TEXT AS found
+FROM bus.cursors AS c JOIN bus.topics AS t ON t.topic = c.topic
+WHERE c.position >= t.next_position
+
+-- check: I8 parked_without_inbox
+-- uses: inboxes letters
+-- an event is set aside and was not taken in: it could be handled as well
+SELECT
+    jsonb_build_object('group', d.consumer_group, 'event_id', d.event_id, 'key', d.key) AS ids,
+    'in its inbox' AS expected, 'only among its dead letters' AS found
+FROM letters AS d
+LEFT JOIN inboxes AS i
+    ON i.event_id = d.event_id AND i.source = d.source AND i.consumer_group = d.consumer_group
+WHERE i.event_id IS NULL
+
+-- check: I8 overtook_a_parked_event
+-- uses: handles inboxes letters consumption
+-- an event was handled while an earlier one of its key is parked
+SELECT
+    jsonb_build_object('group', later.consumer_group, 'key', later.key, 'event_id', later.event_id) AS ids,
+    'parked behind ' || parked.event_id AS expected, 'handled' AS found
+FROM consumption AS parked
+JOIN consumption AS later
+    ON later.consumer_group = parked.consumer_group AND later.topic = parked.topic AND later.key = parked.key
+    AND later.position > parked.position
+WHERE parked.standing = 'parked' AND later.standing = 'handled'
+
+-- check: I8 entry_not_told_once
+-- a journal entry and its journal_entry.posted event do not match one to one, with the same postings
+SELECT
+    jsonb_build_object('entry_id', x.entry_id) AS ids, coalesce(x.postings || ' postings of ' || x.amount, 'no such entry')
+    AS expected, coalesce(x.events || ' events', 'no event') || coalesce(', ' || x.told || ' postings of ' || x.told_amount, '')
+    AS found
+FROM (
+    SELECT
+        coalesce(e.entry_id, l.entry_id) AS entry_id, e.recorded_at, e.postings, e.amount, l.events, l.told, l.told_amount
+    FROM (
+        SELECT text_id('je', j.id) AS entry_id, j.recorded_at, p.postings, p.amount
+        FROM ledger.journal_entries AS j
+        LEFT JOIN (
+            SELECT entry_id, count(*) AS postings, sum(amount_minor) AS amount FROM ledger.postings GROUP BY entry_id
+        ) AS p ON p.entry_id = j.id
+    ) AS e
+    FULL JOIN (
+        SELECT
+            data ->> 'entry_id' AS entry_id, count(DISTINCT event_id) AS events, max(json_array_length(data -> 'postings')) AS told,
+            max((SELECT sum((p ->> 'amount_minor')::NUMERIC) FROM json_array_elements(data -> 'postings') AS p))
+            AS told_amount
+        FROM bus.log
+        WHERE topic = 'rialto.ledger.v1' AND type = 'rialto.journal_entry.posted.v1'
+        GROUP BY 1
+    ) AS l ON l.entry_id = e.entry_id
+) AS x
+WHERE (x.recorded_at IS NULL OR x.recorded_at >= %(log_from)s::TIMESTAMPTZ)
+    AND (x.postings, x.amount, x.events) IS DISTINCT FROM (x.told::BIGINT, x.told_amount, 1::BIGINT)
+
+-- check: I8 hold_not_told_once
+-- a hold and its hold.placed event do not match one to one, with the same amount
+SELECT
+    jsonb_build_object('hold_id', coalesce(h.hold_id, l.hold_id), 'payment_id', coalesce(h.key, l.key)) AS ids,
+    coalesce('a hold of ' || h.amount_minor, 'no hold') AS expected,
+    coalesce(l.events || ' events of ' || l.amount, 'no event') AS found
+FROM (
+    SELECT text_id('hold', id) AS hold_id, text_id('pay', payment_id) AS key, amount_minor, placed_at
+    FROM ledger.holds WHERE account_id IS NOT NULL AND status <> 'refused'
+) AS h
+FULL JOIN (
+    SELECT
+        data ->> 'hold_id' AS hold_id, key, count(DISTINCT event_id) AS events,
+        max((data ->> 'amount_minor')::NUMERIC) AS amount
+    FROM bus.log WHERE topic = 'rialto.ledger.v1' AND type = 'rialto.hold.placed.v1' GROUP BY 1, 2
+) AS l ON l.hold_id = h.hold_id AND l.key = h.key
+WHERE (h.placed_at IS NULL OR h.placed_at >= %(log_from)s::TIMESTAMPTZ)
+    AND (h.amount_minor, 1::BIGINT) IS DISTINCT FROM (l.amount, l.events)
+
+-- check: I8 capture_not_told_once
+-- uses: capture_entries
+-- a capture entry and its hold.captured event do not match one to one, with the same amount
+SELECT
+    jsonb_build_object('entry_id', coalesce(c.entry_id, l.entry_id), 'capture_id', coalesce(c.capture_id, l.capture_id))
+    AS ids, coalesce('an entry of ' || c.amount, 'no entry') AS expected,
+    coalesce(l.events || ' events of ' || l.amount, 'no event') AS found
+FROM (SELECT text_id('je', entry_id) AS entry_id, capture_id, amount, recorded_at FROM capture_entries) AS c
+FULL JOIN (
+    SELECT
+        data ->> 'entry_id' AS entry_id, data ->> 'capture_id' AS capture_id, count(DISTINCT event_id) AS events,
+        max((data ->> 'amount_minor')::NUMERIC) AS amount
+    FROM bus.log WHERE topic = 'rialto.ledger.v1' AND type = 'rialto.hold.captured.v1' GROUP BY 1, 2
+) AS l ON l.entry_id = c.entry_id AND l.capture_id = c.capture_id
+WHERE (c.recorded_at IS NULL OR c.recorded_at >= %(log_from)s::TIMESTAMPTZ)
+    AND (c.amount, 1::BIGINT) IS DISTINCT FROM (l.amount, l.events)
+
+-- check: I8 release_not_told
+-- a hold was released or refused and no event says so
+SELECT
+    jsonb_build_object('hold_id', text_id('hold', h.id), 'payment_id', text_id('pay', h.payment_id)) AS ids,
+    'an event, as it is ' || h.status AS expected, 'none' AS found
+FROM ledger.holds AS h
+LEFT JOIN bus.log AS l
+    ON l.topic = 'rialto.ledger.v1' AND l.key = text_id('pay', h.payment_id) AND l.type = CASE h.status
+        WHEN 'voided' THEN 'rialto.hold.voided.v1' WHEN 'expired' THEN 'rialto.hold.expired.v1'
+        ELSE 'rialto.posting.refused.v1' END
+WHERE h.status IN ('voided', 'expired', 'refused') AND l.event_id IS NULL AND h.closed_at >= %(log_from)s::TIMESTAMPTZ
+
+-- check: I8 verdict_without_effect
+-- uses: handles inboxes letters consumption
+-- fraud or compliance took a payment in and did not judge it exactly once, or judged one that it did not take in
+SELECT
+    jsonb_build_object('payment_id', coalesce(v.key, c.key), 'group', coalesce(v.consumer_group, c.consumer_group)) AS ids,
+    coalesce(c.created || ' payments taken in', 'no payment taken in') AS expected,
+    format('%%s verdicts, %%s events', coalesce(v.verdicts, 0), coalesce(t.told, 0)) AS found
+FROM (
+    SELECT consumer_group, key, count(DISTINCT event_id) AS created FROM consumption
+    WHERE type = 'rialto.payment.created.v1' AND standing = 'handled' GROUP BY consumer_group, key
+) AS c
+FULL JOIN (
+    SELECT 'fraud' AS consumer_group, text_id('pay', payment_id) AS key, outcome, assessed_at AS at, 1 AS verdicts
+    FROM fraud.assessments
+    UNION ALL
+    SELECT 'compliance', text_id('pay', payment_id), outcome, screened_at, 1 FROM compliance.screenings
+) AS v ON v.consumer_group = c.consumer_group AND v.key = c.key
+LEFT JOIN (
+    SELECT
+        CASE topic WHEN 'rialto.fraud.v1' THEN 'fraud' ELSE 'compliance' END AS consumer_group, key,
+        count(DISTINCT event_id) AS told, min(data ->> 'outcome') AS outcome
+    FROM bus.log WHERE type IN ('rialto.fraud.assessed.v1', 'rialto.compliance.screened.v1')
+        AND topic IN ('rialto.fraud.v1', 'rialto.compliance.v1')
+    GROUP BY 1, 2
+) AS t ON t.consumer_group = coalesce(v.consumer_group, c.consumer_group) AND t.key = coalesce(v.key, c.key)
+WHERE (v.at IS NULL OR v.at >= %(log_from)s::TIMESTAMPTZ)
+    AND (c.created IS DISTINCT FROM 1 OR v.verdicts IS DISTINCT FROM 1 OR t.told IS DISTINCT FROM 1
+        OR t.outcome IS DISTINCT FROM v.outcome)
+
+-- check: I8 request_without_effect
+-- uses: handles inboxes letters consumption capture_entries
+-- a service took a request in and there is neither its effect nor a refusal
+SELECT
+    jsonb_build_object('group', c.consumer_group, 'type', c.type, 'payment_id', c.key, 'event_id', c.event_id) AS ids,
+    'its effect, or a refusal' AS expected, 'neither' AS found
+FROM consumption AS c
+LEFT JOIN ledger.holds AS h
+    ON c.type IN ('rialto.payment.approved.v1', 'rialto.void.requested.v1') AND text_id('pay', h.payment_id) = c.key
+LEFT JOIN capture_entries AS e
+    ON c.type = 'rialto.capture.requested.v1' AND e.capture_id = c.data ->> 'capture_id'
+LEFT JOIN chain_bridge.intents AS i
+    ON c.type = 'rialto.settlement.requested.v1' AND text_id('pay', i.payment_id) = c.key
+LEFT JOIN ledger.journal_entries AS s
+    ON c.type = 'rialto.settlement.confirmed.v1' AND s.kind = 'chain_settlement' AND text_id('pay', s.payment_id) = c.key
+LEFT JOIN ledger.journal_entries AS d
+    ON c.type = 'rialto.deposit.confirmed.v1' AND d.kind = 'deposit'
+    AND d.metadata ->> 'deposit_id' = c.data ->> 'deposit_id'
+LEFT JOIN bus.log AS r
+    ON r.topic = 'rialto.ledger.v1' AND r.type = 'rialto.posting.refused.v1' AND r.key = c.key
+    AND r.causation_id = c.event_id::TEXT
+WHERE c.standing = 'handled' AND c.consumer_group IN ('ledger', 'chain_bridge')
+    AND c.type <> 'rialto.settlement.reorged.v1'
+    AND coalesce(h.id, e.entry_id, i.payment_id, s.id, d.id, r.event_id) IS NULL
+
+-- check: I8 effect_without_request
+-- uses: handles inboxes letters consumption capture_entries
+-- a service did something that no event it took in had asked for
+SELECT jsonb_build_object('type', x.type, 'id', x.id) AS ids, 'an event that it took in' AS expected, 'none' AS found
+FROM (
+    SELECT 'rialto.payment.approved.v1' AS type, text_id('pay', payment_id) AS id, placed_at AS at
+    FROM ledger.holds WHERE account_id IS NOT NULL
+    UNION ALL
+    SELECT 'rialto.capture.requested.v1', capture_id, recorded_at FROM capture_entries
+    UNION ALL
+    SELECT 'rialto.settlement.requested.v1', text_id('pay', payment_id), requested_at FROM chain_bridge.intents
+    UNION ALL
+    SELECT 'rialto.settlement.confirmed.v1', text_id('pay', payment_id), recorded_at
+    FROM ledger.journal_entries WHERE kind = 'chain_settlement'
+    UNION ALL
+    SELECT 'rialto.settlement.reorged.v1', text_id('pay', payment_id), recorded_at
+    FROM ledger.journal_entries WHERE kind = 'chain_settlement_reversal'
+    UNION ALL
+    SELECT 'rialto.deposit.confirmed.v1', metadata ->> 'deposit_id', recorded_at
+    FROM ledger.journal_entries WHERE kind = 'deposit'
+) AS x
+LEFT JOIN (
+    SELECT DISTINCT type, CASE type WHEN 'rialto.capture.requested.v1' THEN data ->> 'capture_id' ELSE key END AS id
+    FROM consumption WHERE standing = 'handled' AND consumer_group IN ('ledger', 'chain_bridge')
+) AS c ON c.type = x.type AND c.id = x.id
+-- A request is told before it is taken in, so it may be of the day before the effect's.
+WHERE c.id IS NULL AND x.at >= %(log_from)s::TIMESTAMPTZ + INTERVAL '1 day'
+
+-- check: I8 gateway_applied_twice
+-- the gateway's timeline has one event's effect on a payment more than once
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', payment_id), 'event_id', cause) AS ids, 'once' AS expected,
+    count(*) || ' times' AS found
+FROM gateway.timeline WHERE cause IS NOT NULL GROUP BY payment_id, cause HAVING count(*) > 1
+
+-- check: I8 gateway_applied_unread
+-- uses: inboxes letters
+-- the gateway's timeline has the effect of an event that it has not taken in, or has set aside
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', t.payment_id), 'event_id', t.cause, 'event', t.event) AS ids,
+    'taken in by the gateway' AS expected, CASE WHEN i.event_id IS NULL THEN 'unread' ELSE 'parked' END AS found
+FROM gateway.timeline AS t
+LEFT JOIN inboxes AS i ON i.consumer_group = 'gateway' AND i.event_id::TEXT = t.cause
+LEFT JOIN letters AS d ON d.consumer_group = 'gateway' AND d.event_id::TEXT = t.cause
+WHERE t.cause IS NOT NULL AND (i.event_id IS NULL OR d.event_id IS NOT NULL)
+
+-- check: I8 gateway_missed_a_fact
+-- uses: handles inboxes letters consumption
+-- the gateway took in a fact about money and its timeline shows nothing of it
+SELECT
+    jsonb_build_object('payment_id', c.key, 'event_id', c.event_id, 'type', c.type) AS ids,
+    'a line of the timeline' AS expected, 'none' AS found
+FROM consumption AS c
+LEFT JOIN gateway.timeline AS t ON t.cause = c.event_id::TEXT
+LEFT JOIN (
+    SELECT text_id('pay', payment_id) AS key FROM gateway.payments WHERE state = 'settled'
+) AS p ON c.type = 'rialto.settlement.confirmed.v1' AND p.key = c.key
+WHERE c.consumer_group = 'gateway' AND c.standing = 'handled'
+    AND c.type IN ('rialto.hold.captured.v1', 'rialto.settlement.confirmed.v1') AND t.cause IS NULL AND p.key IS NULL
+
+-- check: I8 confirmation_not_told
+-- a settlement is confirmed for the chain-bridge, and no event says so
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', i.payment_id), 'tx_hash', t.tx_hash) AS ids,
+    'a settlement.confirmed event' AS expected, 'none' AS found
+FROM chain_bridge.intents AS i
+JOIN chain_bridge.transactions AS t ON t.id = i.transaction_id AND t.state = 'confirmed'
+LEFT JOIN bus.log AS l
+    ON l.topic = 'rialto.settlements.v1' AND l.type = 'rialto.settlement.confirmed.v1'
+    AND l.key = text_id('pay', i.payment_id) AND l.data ->> 'tx_hash' = t.tx_hash
+WHERE l.event_id IS NULL AND t.confirmed_at >= %(log_from)s::TIMESTAMPTZ
+
+-- facts: standings
+-- uses: handles inboxes letters consumption
+-- How far each group is.
+SELECT consumer_group, standing, count(*) AS events FROM consumption GROUP BY consumer_group, standing
+
+-- facts: deployments
+-- The contracts in use, a chain each.
+SELECT chain_id, mode, token, token_decimals, token_address, settlement_address FROM chain_bridge.deployments
+
+-- facts: treasury_entries
+-- What the ledger has booked on the accounts of the treasuries on chain: what came in is positive.
+SELECT
+    text_id('je', e.id) AS entry_id, e.kind, text_id('pay', e.payment_id) AS payment_id, split_part(a.code, ':', 2) AS chain_id,
+    a.code AS account, CASE p.side WHEN 'debit' THEN p.amount_minor ELSE -p.amount_minor END AS amount,
+    e.metadata ->> 'block_number' AS block_number, e.metadata ->> 'block_hash' AS block_hash,
+    e.metadata ->> 'tx_hash' AS tx_hash,
+    EXISTS (SELECT FROM ledger.journal_entries AS r WHERE r.reverses = e.id) AS is_reversed
+FROM ledger.accounts AS a
+JOIN ledger.postings AS p ON p.account_id = a.id
+LEFT JOIN ledger.journal_entries AS e ON e.id = p.entry_id
+WHERE a.code LIKE 'chain:%%:treasury'
+
+-- facts: payouts
+-- uses: decimals
+-- What the chain should pay for each payment that was captured, and where its transaction stands.
+SELECT
+    text_id('pay', p.payment_id) AS payment_id, p.state, lower(p.payee_address) AS payee,
+    trunc(p.amount_captured_minor * power(10::NUMERIC, dep.token_decimals - coalesce(d.exponent, 2))) AS amount,
+    i.payment_id IS NOT NULL AS has_intent, i.failure_code, t.state AS transaction_state
+FROM gateway.payments AS p
+LEFT JOIN chain_bridge.intents AS i ON i.payment_id = p.payment_id
+LEFT JOIN chain_bridge.transactions AS t ON t.id = i.transaction_id
+LEFT JOIN chain_bridge.deployments AS dep ON dep.chain_id = i.chain_id
+LEFT JOIN decimals AS d ON d.currency = p.currency
+WHERE p.amount_captured_minor > 0 OR i.payment_id IS NOT NULL
+
+-- facts: chain_events_unread
+-- uses: handles inboxes letters consumption unconsumed
+-- The chain-bridge's facts that have had no effect on the ledger yet.
+SELECT event_id::TEXT AS event_id, type, key, data ->> 'tx_hash' AS tx_hash
+FROM unconsumed
+WHERE consumer_group = 'ledger'
+    AND type IN ('rialto.settlement.confirmed.v1', 'rialto.settlement.reorged.v1', 'rialto.deposit.confirmed.v1')
+
+-- facts: mints
+-- What the chain-bridge has sent to fill the treasury.
+SELECT tx_hash, state FROM chain_bridge.transactions WHERE kind = 'mint'
