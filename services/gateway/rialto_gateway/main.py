@@ -7,6 +7,7 @@ from rialto_common.events.envelope import Event
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
 
+from rialto_gateway.documentation import document
 from rialto_gateway.idempotency import IdempotentRequests, Vault
 from rialto_gateway.merchants.api import merchant_router
 from rialto_gateway.merchants.keys import ApiKeys
@@ -63,6 +64,7 @@ async def build(service: Service[GatewaySettings]) -> None:
     service.add_router(
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)
     )
+    document(service.app)
 
     async def handle(transaction: PostgresTransaction, events: Sequence[Event]) -> None:
         occurrences = [occurrence for event in events if (occurrence := handlers.read_fact(event)) is not None]

@@ -1,5 +1,6 @@
 """Reading requests: the body straight into a strict model in one pass, the caller from the Authorization header."""
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar, cast
 
@@ -43,13 +44,20 @@ def read_body(model: type[Model], raw: bytes) -> Model:
         raise RequestValidationError(error.errors()) from error
 
 
-def documented_body(model: type[BaseModel]) -> dict[str, Any]:
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def traceparent_of(header: str | None) -> str | None:
+    """Return a W3C traceparent that can be gone on with; anything else is as good as none."""
+    return header if header is not None and _TRACEPARENT.fullmatch(header) else None
+
+
+def documented_body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
     """Return the OpenAPI part for a body that is read by `read_body`."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    return {
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _inlined(schema, definitions)}}}
-    }
+    content = {"schema": _inlined(schema, definitions), "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:

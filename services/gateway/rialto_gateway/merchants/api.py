@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, StringConstraints
 from rialto_common import ids
 from rialto_common.database import Connection, Pool
-from rialto_common.errors import Forbidden, NotFound
+from rialto_common.errors import NotFound
 from rialto_common.runtime import Runtime
 
 from rialto_gateway.idempotency import IdempotentRequests, check_key
-from rialto_gateway.merchants.keys import QUERIES, ApiKeys, Principal
+from rialto_gateway.merchants.keys import QUERIES, ApiKeys, Mode, Principal
 from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.bodies import Country, Text
 from rialto_gateway.payments.view import time_text
@@ -43,7 +43,7 @@ def merchant_router(*, pool: Pool, once: IdempotentRequests, keys: ApiKeys, runt
     router = APIRouter(prefix="/v1/merchants", tags=["merchants"])
     Caller = Annotated[Principal, Depends(caller_of(keys))]
 
-    @router.post("", status_code=201, openapi_extra=documented_body(CreateMerchant))
+    @router.post("", status_code=201, openapi_extra=documented_body(CreateMerchant, {"name": "Harbour Books"}))
     async def create_merchant(request: Request, caller: Caller) -> Response:
         """Open a merchant with a test and a live key. The keys are shown here only (and to a retry of this request)."""
         caller.require_operator()
@@ -92,16 +92,14 @@ def merchant_router(*, pool: Pool, once: IdempotentRequests, keys: ApiKeys, runt
         )
 
     @router.post("/{merchant_id}/keys", status_code=201)
-    async def add_key(merchant_id: str, caller: Caller, mode: str = "test") -> Response:
+    async def add_key(merchant_id: str, caller: Caller, mode: Mode = "test") -> Response:
         """Issue one more key for a merchant; the operator only."""
         caller.require_operator()
         wanted = ids.from_text("mer", merchant_id)
-        if mode not in ("test", "live"):
-            raise Forbidden("mode is test or live")
         async with pool.acquire() as connection:
             if await connection.fetchrow(QUERIES["get_merchant"], wanted) is None:
                 raise MerchantNotFound(f"there is no merchant {merchant_id} for this key")
-            key = await keys.issue(connection, wanted, "test" if mode == "test" else "live")
+            key = await keys.issue(connection, wanted, mode)
         return json_answer({"object": "api_key", "merchant_id": merchant_id, "mode": mode, "key": key}, 201)
 
     return router

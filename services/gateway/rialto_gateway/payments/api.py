@@ -17,8 +17,16 @@ from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
 from rialto_gateway.payments.states import State
 from rialto_gateway.payments.wait import wait_of
-from rialto_gateway.requests import DirectRoute, caller_of, documented_body, read_body
+from rialto_gateway.requests import DirectRoute, caller_of, documented_body, read_body, traceparent_of
 
+PAYMENT_EXAMPLE = {
+    "amount_minor": "1250",
+    "currency": "USD",
+    "payment_method": {"type": "wallet", "wallet_id": "wal_01kb6w1m8xf0gbb7n5d8jq2c4r"},
+    "payer": {"name": "Ada Example", "country": "GB"},
+    "capture_method": "automatic",
+    "description": "Order 1001",
+}
 IDEMPOTENCY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -72,7 +80,7 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
             body,
             key=key,
             request_hash=keys.request_hash(body.model_dump_json().encode()),
-            traceparent=headers.get("traceparent"),
+            traceparent=traceparent_of(headers.get("traceparent")),
             wait_seconds=wait_of(headers.get("prefer")),
         )
         return json_answer(answer.payment, 200 if answer.decided else 202, replay_header(answer.replayed))
@@ -82,7 +90,8 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
         create_payment,
         methods=["POST"],
         status_code=202,
-        openapi_extra=documented_body(CreatePayment) | {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]},
+        openapi_extra=documented_body(CreatePayment, PAYMENT_EXAMPLE)
+        | {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]},
         responses={200: {"description": "decided within the time of Prefer: wait"}},
         route_class_override=DirectRoute,
     )
@@ -106,7 +115,9 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
         if cursor is not None:
             at, _, last = cursor.partition("/")
             since, after = _cursor_time(at), _cursor_id(last)
-        data, place, has_more = await payments.changed_since(caller, mode, since=since, after=after, limit=limit)
+        data, place, has_more = await payments.changed_since(
+            caller, mode, since=since, after=after, status=status, limit=limit
+        )
         return json_answer({"object": "list", "data": data, "has_more": has_more, "next_cursor": place})
 
     @router.get("/{payment_id}")
@@ -114,23 +125,24 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
         """Return a payment with its timeline and captures."""
         return json_answer(await payments.get(caller, ids.from_text("pay", payment_id)))
 
-    @router.post("/{payment_id}/capture", openapi_extra=documented_body(CapturePayment))
+    @router.post(
+        "/{payment_id}/capture", openapi_extra=documented_body(CapturePayment, {"amount_minor": "500", "final": False})
+    )
     async def capture_payment(payment_id: str, request: Request, caller: Caller) -> Response:
         """Capture all or part of an authorised payment."""
         caller.merchant()
         body = read_body(CapturePayment, await request.body())
-        fact = CaptureAsked(body.amount_minor, body.final)
-        return json_answer(
-            await payments.capture(
-                caller,
-                ids.from_text("pay", payment_id),
-                fact,
-                key=check_key(request.headers.get("idempotency-key")),
-                wait_seconds=wait_of(request.headers.get("prefer")),
-            )
+        payment, replayed = await payments.capture(
+            caller,
+            ids.from_text("pay", payment_id),
+            CaptureAsked(body.amount_minor, body.final),
+            key=check_key(request.headers.get("idempotency-key")),
+            request_hash=keys.request_hash(body.model_dump_json().encode()),
+            wait_seconds=wait_of(request.headers.get("prefer")),
         )
+        return json_answer(payment, headers=replay_header(replayed))
 
-    @router.post("/{payment_id}/void", openapi_extra=documented_body(VoidPayment))
+    @router.post("/{payment_id}/void", openapi_extra=documented_body(VoidPayment, {}))
     async def void_payment(payment_id: str, request: Request, caller: Caller) -> Response:
         """Give back what is not captured."""
         caller.merchant()
@@ -145,7 +157,7 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
             )
         )
 
-    @router.post("/{payment_id}/review", openapi_extra=documented_body(ReviewPayment))
+    @router.post("/{payment_id}/review", openapi_extra=documented_body(ReviewPayment, {"decision": "approve"}))
     async def decide_review(payment_id: str, request: Request, caller: Caller) -> Response:
         """Decide a payment in review; the operator's key only."""
         caller.require_operator()

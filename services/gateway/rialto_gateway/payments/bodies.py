@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, Field, StringConstraints, field_validator
 from rialto_common.errors import InvalidField, UnknownCurrency
 from rialto_common.events.common import WalletId
 from rialto_common.events.envelope import MinorUnits
@@ -54,21 +54,6 @@ def known_currency(value: str) -> str:
 
 class CreatePayment(Body):
     """A payment to accept."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "amount_minor": "1250",
-                    "currency": "USD",
-                    "payment_method": {"type": "wallet", "wallet_id": "wal_01kb6w1m8xf0gbb7n5d8jq2c4r"},
-                    "payer": {"name": "Ada Example", "country": "GB"},
-                    "capture_method": "automatic",
-                    "description": "Order 1001",
-                }
-            ]
-        }
-    )
 
     amount_minor: Annotated[MinorUnits, Field(description="whole minor units: '1250' is 12.50 USD")]
     currency: Annotated[str, Field(max_length=12, description="ISO 4217 code")]

@@ -96,11 +96,11 @@ WHERE g.capture_id = c.capture_id
 
 -- name: capture_by_key
 -- The capture made before under an idempotency key.
-SELECT amount_minor, final FROM gateway.captures WHERE payment_id = $1 AND idempotency_key = $2
+SELECT request_hash FROM gateway.captures WHERE payment_id = $1 AND idempotency_key = $2
 
 -- name: name_capture
 -- Remember under which idempotency key a payment's newest capture was asked for.
-UPDATE gateway.captures SET idempotency_key = $2
+UPDATE gateway.captures SET idempotency_key = $2, request_hash = $3
 WHERE payment_id = $1 AND ordinal = (SELECT max(ordinal) FROM gateway.captures WHERE payment_id = $1)
 
 -- name: due

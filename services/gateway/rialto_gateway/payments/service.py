@@ -151,7 +151,7 @@ class PaymentService:
         return [payment_view(row) for row in page], more
 
     async def changed_since(
-        self, principal: Principal, mode: str, *, since: datetime, after: UUID, limit: int
+        self, principal: Principal, mode: str, *, since: datetime, after: UUID, status: str | None, limit: int
     ) -> tuple[list[dict[str, Any]], str, bool]:
         """Return payments that changed, oldest change first, the cursor to go on from, and whether there are more."""
         rows = await self._pool.fetch(QUERIES["changed_since"], since, after, mode, principal.merchant_id, limit + 1)
@@ -162,12 +162,24 @@ class PaymentService:
         last_at, last_id = (page[-1]["at"], page[-1]["payment_id"]) if page else (since, after)
         cursor = f"{time_text(last_at)}/{ids.to_text('pay', last_id)}"
         unique = dict.fromkeys(row["payment_id"] for row in page)
-        return [payment_view(by_id[payment_id]) for payment_id in unique], cursor, len(page) == limit < len(rows)
+        changed = [by_id[payment_id] for payment_id in unique]
+        return (
+            [payment_view(row) for row in changed if status in (None, row["state"])],
+            cursor,
+            len(page) == limit < len(rows),
+        )
 
     async def capture(
-        self, principal: Principal, payment_id: UUID, fact: CaptureAsked, *, key: str | None, wait_seconds: float
-    ) -> dict[str, Any]:
-        """Capture; with an idempotency key, once however often it is sent.
+        self,
+        principal: Principal,
+        payment_id: UUID,
+        fact: CaptureAsked,
+        *,
+        key: str | None,
+        request_hash: bytes,
+        wait_seconds: float,
+    ) -> tuple[dict[str, Any], bool]:
+        """Capture, with an idempotency key once however often it is sent; return the payment, and whether it was.
 
         Raises: PaymentNotFound, PaymentNotCapturable, CaptureAboveAuthorised, IdempotencyKeyReused.
         """
@@ -175,13 +187,14 @@ class PaymentService:
         async with self._unit_of_work.begin() as transaction:
             payments = PostgresPayments(transaction.connection)
             await payments.lock([payment_id])
-            if key is None or not await payments.captured_under(payment_id, key, fact):
+            replayed = key is not None and await payments.captured_under(payment_id, key, request_hash)
+            if not replayed:
                 await self._apply(transaction, Occurrence(payment_id, fact))
                 if key is not None:
-                    await payments.name_capture(payment_id, key)
+                    await payments.name_capture(payment_id, key, request_hash)
         if wait_seconds > 0:
             await self._answers.wait(payment_id, wait_seconds)
-        return await self.get(principal, payment_id)
+        return await self.get(principal, payment_id), replayed
 
     async def command(
         self, principal: Principal, payment_id: UUID, fact: Fact, *, actor: str, wait_seconds: float = 0.0

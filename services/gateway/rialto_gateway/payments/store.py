@@ -11,7 +11,6 @@ import orjson
 from rialto_common.database import Connection, load_queries
 from rialto_common.errors import IdempotencyKeyReused
 
-from rialto_gateway.payments.facts import CaptureAsked
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.states import Payment, Settlement
 
@@ -175,21 +174,19 @@ class PostgresPayments:
                 [change.failure_code for change in resolved],
             )
 
-    async def captured_under(self, payment_id: UUID, key: str, asked: CaptureAsked) -> bool:
+    async def captured_under(self, payment_id: UUID, key: str, request_hash: bytes) -> bool:
         """Say whether this capture was asked for before under the key.
 
         Raises: IdempotencyKeyReused: another capture was.
         """
         row = await self._connection.fetchrow(QUERIES["capture_by_key"], payment_id, key)
-        if row is None:
-            return False
-        if asked.amount_minor not in (None, int(row["amount_minor"])):
-            raise IdempotencyKeyReused("this Idempotency-Key was used for a capture of another amount; use a new key")
-        return True
+        if row is not None and row["request_hash"] != request_hash:
+            raise IdempotencyKeyReused("this Idempotency-Key was used for another capture; use a new key")
+        return row is not None
 
-    async def name_capture(self, payment_id: UUID, key: str) -> None:
-        """Remember the key of the capture just recorded."""
-        await self._connection.execute(QUERIES["name_capture"], payment_id, key)
+    async def name_capture(self, payment_id: UUID, key: str, request_hash: bytes) -> None:
+        """Remember the key of the capture just recorded, and what it stands for."""
+        await self._connection.execute(QUERIES["name_capture"], payment_id, key, request_hash)
 
 
 def _payment(row: Any) -> Payment:

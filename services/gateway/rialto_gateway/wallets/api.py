@@ -51,7 +51,7 @@ def wallet_router(
     router = APIRouter(prefix="/v1/wallets", tags=["wallets"])
     Caller = Annotated[Principal, Depends(caller_of(keys))]
 
-    @router.post("", status_code=201, openapi_extra=documented_body(CreateWallet))
+    @router.post("", status_code=201, openapi_extra=documented_body(CreateWallet, {"currency": "USD"}))
     async def create_wallet(request: Request, caller: Caller) -> Response:
         """Open a wallet. A retry with the same Idempotency-Key opens no second one."""
         body = read_body(CreateWallet, await request.body())
@@ -103,7 +103,9 @@ def wallet_router(
             }
         )
 
-    @router.post("/{wallet_id}/top_ups", status_code=201, openapi_extra=documented_body(TopUp))
+    @router.post(
+        "/{wallet_id}/top_ups", status_code=201, openapi_extra=documented_body(TopUp, {"amount_minor": "100000"})
+    )
     async def top_up(wallet_id: str, request: Request, caller: Caller) -> Response:
         """Put test money into a wallet; needs an Idempotency-Key, as money moves."""
         body = read_body(TopUp, await request.body())

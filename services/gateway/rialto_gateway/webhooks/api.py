@@ -52,7 +52,9 @@ def webhook_router(
     router = APIRouter(prefix="/v1/webhook_endpoints", tags=["webhooks"])
     Caller = Annotated[Principal, Depends(caller_of(keys))]
 
-    @router.post("", status_code=201, openapi_extra=documented_body(CreateWebhookEndpoint))
+    example = {"url": "https://shop.example/webhooks/rialto", "events": ["payment.settled", "payment.declined"]}
+
+    @router.post("", status_code=201, openapi_extra=documented_body(CreateWebhookEndpoint, example))
     async def create_endpoint(request: Request, caller: Caller) -> Response:
         """Add an endpoint. Its signing secret is shown here only."""
         merchant_id, mode, _ = caller.merchant()
