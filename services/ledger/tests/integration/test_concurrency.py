@@ -72,7 +72,7 @@ async def test_writers_that_touch_the_same_accounts_in_any_order_all_finish(
         [Payment(20 * b + n, amount_minor=10, wallet_number=(n * (b + 1)) % wallets).place() for n in range(20)]
         for b in range(8)
     ]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(post_until_committed(unit_of_work, batch) for batch in batches))
         captures = [
             [Payment(20 * b + n, amount_minor=10, wallet_number=(n * (b + 1)) % wallets).capture() for n in range(20)]

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from rialto_cli.testing import Database
+from rialto_cli.testing import Database, PostgresServer
 from rialto_common import ids
 from rialto_common.http import RequestFrame
 from rialto_common.runtime import SystemRuntime
@@ -45,8 +45,9 @@ class World:
             yield client
 
 
-@pytest.fixture
-async def world(database: Database) -> AsyncIterator[World]:
+@asynccontextmanager
+async def running(database: Database) -> AsyncIterator[World]:
+    """Run the service on a database."""
     settings = LedgerSettings(
         database_url=database.dsn("ledger"), service_token_secret="a secret of thirty-two characters"
     )
@@ -56,6 +57,12 @@ async def world(database: Database) -> AsyncIterator[World]:
     yield World(service)
     for closer in reversed(service._closers):
         await closer()
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    async with running(database) as world:
+        yield world
 
 
 def wallet_body(number: int = 0, **changes: Any) -> dict[str, Any]:
@@ -284,3 +291,24 @@ async def test_a_payments_entries_are_listed_for_its_merchant_only(world: World)
     async with world.client(STRANGER) as client:
         assert (await client.get(path)).json() == {"data": []}
         assert (await client.get("/v1/payments/pay_nonsense/entries")).json()["code"] == "id_invalid"
+
+
+async def test_without_postgresql_it_says_503_and_recovers_without_a_restart(
+    postgres_factory: Callable[..., PostgresServer],
+) -> None:
+    server = postgres_factory(durable=True)
+    async with running(server.create_database()) as world, world.client() as client:
+        assert (await client.post("/v1/accounts", json=wallet_body())).status_code == 201
+        await asyncio.to_thread(server.kill)
+        for answer in (
+            await client.post("/v1/journal_entries", json=top_up_body()),
+            await client.get(f"/v1/accounts/{wallet().id}"),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (503, "service_unavailable")
+            assert answer.headers["retry-after"]
+        await asyncio.to_thread(server.start)
+        async with asyncio.timeout(60):
+            while (answer := await client.post("/v1/journal_entries", json=top_up_body())).status_code == 503:
+                await world.service.runtime.sleep(0.05)
+        assert answer.status_code == 201
+        assert answer.json()["ledger_balance_minor"] == "1500"

@@ -56,7 +56,7 @@ async def outside(database: Database) -> AsyncIterator[PostgresUnitOfWork]:
 async def until(pool: Pool, query: str, wanted: int) -> None:
     """Wait until a count is reached."""
     runtime = SystemRuntime()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await pool.fetchval(query) < wanted:
             await runtime.sleep(0.05)
 
@@ -78,7 +78,7 @@ async def test_a_worker_killed_around_its_commit_leaves_each_effect_once(
     async with outside.begin() as transaction:
         transaction.publish(*(event for p in payments for event in (sender.approved(p), sender.capture(p))))
     doomed = start(crash_point)
-    assert await asyncio.to_thread(doomed.wait, 30) == -signal.SIGKILL
+    assert await asyncio.to_thread(doomed.wait, 60) == -signal.SIGKILL
     # Instead of waiting out the dead member's lease.
     await expire_leases(pool)
     start(None)
@@ -99,5 +99,5 @@ async def test_sigterm_ends_the_worker_cleanly(start: Start, pool: Pool) -> None
     worker = start(None)
     await until(pool, "SELECT count(*) FROM bus.members WHERE consumer_group = 'ledger'", 1)
     worker.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(worker.wait, 15) == 0
+    assert await asyncio.to_thread(worker.wait, 60) == 0
     assert await pool.fetchval("SELECT count(*) FROM bus.members WHERE consumer_group = 'ledger'") == 0
