@@ -123,24 +123,22 @@ class Node:
         logs = await self.ask("eth_getLogs", {"fromBlock": "0x0", "address": contract, "topics": [topic]})
         return [UUID(bytes=bytes.fromhex(entry["topics"][1][2:34])) for entry in logs]
 
-    async def send(self, to: str, data: bytes, *, nonce: int | None = None, key: str = OPERATOR_KEY) -> str:
-        """Sign and send a transaction past the bridge; return its hash."""
-        sender = Account.from_key(key)
-        if nonce is None:
-            nonce = int(await self.ask("eth_getTransactionCount", sender.address, "pending"), 16)
-        signed = sender.sign_transaction(
-            {
-                "type": 2,
-                "chainId": 31337,
-                "nonce": nonce,
-                "gas": 3_000_000,
-                "maxFeePerGas": 600 * 10**9,
-                "maxPriorityFeePerGas": 5 * 10**9,
-                "value": 0,
-                "to": bytes.fromhex(to[2:]),
-                "data": data,
-            }
-        )
+    async def send(self, to: str | None, data: bytes) -> str:
+        """Send a transaction of the operator's past the bridge, at his next nonce; return its hash."""
+        sender = Account.from_key(OPERATOR_KEY)
+        content: dict[str, Any] = {
+            "type": 2,
+            "chainId": 31337,
+            "nonce": int(await self.ask("eth_getTransactionCount", sender.address, "pending"), 16),
+            "gas": 3_000_000,
+            "maxFeePerGas": 600 * 10**9,
+            "maxPriorityFeePerGas": 5 * 10**9,
+            "value": 0,
+            "data": data,
+        }
+        if to is not None:
+            content["to"] = bytes.fromhex(to[2:])
+        signed = sender.sign_transaction(content)
         return str(await self.ask("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
 
 

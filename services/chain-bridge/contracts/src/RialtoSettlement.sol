@@ -37,6 +37,9 @@ contract RialtoSettlement is AccessControl, Pausable {
     /// @notice `payee` was paid `amount` token units for `paymentId`. Emitted once per payment, ever.
     event Settled(bytes32 indexed paymentId, address indexed payee, uint256 amount, bytes32 indexed batchId);
 
+    /// @notice The payment was found paid already, with the same payee and amount, and was skipped.
+    event AlreadySettled(bytes32 indexed paymentId, address indexed payee, uint256 amount, bytes32 indexed batchId);
+
     /// @notice The payment was already settled with another payee or amount.
     error SettlementConflict(bytes32 paymentId, address paidPayee, uint256 paidAmount);
 
@@ -102,6 +105,7 @@ contract RialtoSettlement is AccessControl, Pausable {
             if (paidPayee != payee || payout.amount != amount) {
                 revert SettlementConflict(paymentId, paidPayee, payout.amount);
             }
+            emit AlreadySettled(paymentId, payee, amount, batchId);
             return 0;
         }
         // A payment to this contract would move nothing and yet look settled; one to the token would be lost in it.

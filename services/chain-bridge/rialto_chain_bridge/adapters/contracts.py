@@ -77,6 +77,14 @@ class Contracts:
         items = [(payment_bytes(item.payment_id), item.payee_address, item.token_amount) for item in settlements]
         return _SETTLE + encode(["bytes32", "(bytes32,address,uint256)[]"], [payment_bytes(batch_id), items])
 
+    def token_supply(self) -> bytes:
+        """Return the question for how much of the token there is."""
+        return _TOTAL_SUPPLY
+
+    def settled(self, payment_id: UUID) -> bytes:
+        """Return the question for what was paid for a payment; it is answered with a payee of zero when nothing was."""
+        return _SETTLED + payment_bytes(payment_id)
+
     def created_address(self, sender: str, nonce: int) -> str:
         """Return the address, in lower case, of the contract that a sender creates at a nonce."""
         return "0x" + keccak(rlp.encode([bytes.fromhex(sender[2:]), nonce]))[12:].hex()
@@ -91,5 +99,7 @@ def _selector(signature: str) -> bytes:
     return keccak(text=signature)[:4]
 
 
+_TOTAL_SUPPLY = _selector("totalSupply()")
+_SETTLED = _selector("settled(bytes32)")
 _MINT = _selector("mint(address,uint256)")
 _SETTLE = _selector("settleBatch(bytes32,(bytes32,address,uint256)[])")

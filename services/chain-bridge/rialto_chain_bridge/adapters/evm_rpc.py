@@ -76,6 +76,16 @@ class JsonRpcChain:
         receipts = [_result(answer, may_be_null=True) for answer in answers]
         return [None if receipt is None else _inclusion(receipt) for receipt in receipts]
 
+    async def has_code(self, address: str) -> bool:
+        """Say whether there is a contract at this address."""
+        [answer] = await self._ask([("eth_getCode", [address, "latest"])])
+        return len(str(_result(answer))) > len("0x")
+
+    async def views(self, to: str, calls: Sequence[bytes]) -> list[bytes]:
+        """Return what a contract's views answer on the newest block."""
+        answers = await self._ask([("eth_call", [{"to": to, "data": "0x" + call.hex()}, "latest"]) for call in calls])
+        return [bytes.fromhex(str(_result(answer)).removeprefix("0x")) for answer in answers]
+
     async def refusals(self, sender: str, to: str, calls: Sequence[bytes]) -> list[str | None]:
         """Try calls, each alone, on the newest block."""
         answers = await self._ask(

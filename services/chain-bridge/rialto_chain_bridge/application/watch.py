@@ -16,6 +16,7 @@ from rialto_chain_bridge.domain.batch import Waiting
 from rialto_chain_bridge.domain.confirmation import (
     FINAL,
     Block,
+    Inclusion,
     Standing,
     TransactionState,
     is_reorged,
@@ -55,7 +56,7 @@ class Watcher:
         self._confirmations = confirmations
         self._seen: Block | None = None
         # By transaction: the block at which its nonce was first found used while it was in no block itself.
-        self._nonce_gone_at: dict[UUID, int] = {}
+        self._left_out_since: dict[UUID, int] = {}
 
     async def look(self, deployment: Deployment) -> bool:
         """Bring the tables up to the chain's newest block; say whether anything moved.
@@ -75,7 +76,7 @@ class Watcher:
         self._metrics.head.set(head.block.number)
         if any(transaction.standing.state in FINAL and _displaced(transaction, head) for transaction in watched):
             watched, head = await self._widen(watched)
-        changes = await self._judge(watched, head)
+        changes = await self._judge(watched, head, deployment)
         moved = bool(changes) and await self._apply(changes, deployment, head)
         self._seen = None if moved else head.block
         return moved
@@ -87,7 +88,7 @@ class Watcher:
         wider = [*finals, *(transaction for transaction in watched if transaction.standing.state not in FINAL)]
         return wider, await self._chain.head(self._sender, _block_numbers(wider))
 
-    async def _judge(self, watched: Sequence[Tracked], head: Head) -> list[Change]:
+    async def _judge(self, watched: Sequence[Tracked], head: Head, deployment: Deployment) -> list[Change]:
         """Return what stands differently now; only transactions that may have moved are asked about."""
         asked = [transaction for transaction in watched if _may_have_moved(transaction, head)]
         found = dict(
@@ -101,28 +102,43 @@ class Watcher:
         for transaction in watched:
             inclusion = found[transaction.id] if transaction.id in found else transaction.standing.inclusion
             standing = judge(transaction.standing, inclusion, head.block, self._confirmations)
-            if self._nonce_is_gone(transaction, standing, head):
-                standing = Standing(TransactionState.REPLACED)
+            if standing.state is TransactionState.PENDING:
+                standing = await self._left_out(transaction, head, deployment) or standing
             if standing != transaction.standing:
                 reorged = is_reorged(transaction.standing, standing)
                 changes.append((transaction, standing, transaction.reorgs + reorged))
         return changes
 
-    def _nonce_is_gone(self, transaction: Tracked, standing: Standing, head: Head) -> bool:
-        """Say whether another transaction has used up the nonce, and so deep that this one can never be mined.
+    async def _left_out(self, transaction: Tracked, head: Head, deployment: Deployment) -> Standing | None:
+        """Return the standing of a transaction whose nonce is used although no block holds it; None while unsure.
 
-        Raises: InvariantViolated: it was one that makes the contracts.
+        Another program may have used the nonce, or the node kept a block's effects and lost its receipts (a killed
+        anvil does). A settlement may then go into another transaction: the contract skips it if it is paid. A
+        contract's creation and the mint may not, so their effect is asked for.
+        Raises: InvariantViolated: the nonce of one of those was used by another program.
         """
-        if standing.state is not TransactionState.PENDING or transaction.nonce >= head.mined_nonces:
-            self._nonce_gone_at.pop(transaction.id, None)
-            return False
-        first = self._nonce_gone_at.setdefault(transaction.id, head.block.number)
-        if head.block.number - first < self._confirmations:
-            return False
-        log.error("transaction.nonce_taken", nonce=transaction.nonce, tx_hash=transaction.tx_hash)
-        if transaction.kind != "settle":
+        if transaction.nonce >= head.mined_nonces:
+            self._left_out_since.pop(transaction.id, None)
+            return None
+        # Not at first sight: the node may have changed its mind between two questions.
+        first = self._left_out_since.setdefault(transaction.id, head.block.number)
+        if head.block.number <= first:
+            return None
+        log.warning("transaction.left_out", kind=transaction.kind, nonce=transaction.nonce, tx_hash=transaction.tx_hash)
+        if transaction.kind == "settle":
+            return Standing(TransactionState.REPLACED)
+        if not await self._has_effect(transaction, deployment):
             raise InvariantViolated(f"nonce {transaction.nonce} of a {transaction.kind} was used outside this bridge")
-        return True
+        return Standing(TransactionState.MINED, Inclusion(head.block, succeeded=True, gas_used=0))
+
+    async def _has_effect(self, transaction: Tracked, deployment: Deployment) -> bool:
+        """Say whether the chain shows what this deployment step was for."""
+        if transaction.kind == "deploy_token":
+            return await self._chain.has_code(deployment.token_address)
+        if transaction.kind == "deploy_settlement":
+            return await self._chain.has_code(deployment.settlement_address)
+        [supply] = await self._chain.views(deployment.token_address, [self._calls.token_supply()])
+        return int.from_bytes(supply, "big") == deployment.treasury_amount
 
     async def _apply(self, changes: Sequence[Change], deployment: Deployment, head: Head) -> bool:
         """Record the changes and tell of them, in one commit; say whether any was recorded."""
@@ -134,12 +150,8 @@ class Watcher:
             assigned = await unit.store.assigned([transaction for transaction, _ in recorded])
             for settlement in assigned:
                 self._tell(unit, settlement, *by_id[settlement.transaction_id], now)
-            void = [
-                (item, by_id[item.transaction_id][0].reorgs)
-                for item in assigned
-                if _is_void(by_id[item.transaction_id][1])
-            ]
-            await self._release(unit, void, refusals, now)
+            void = [(item, *by_id[item.transaction_id]) for item in assigned]
+            await self._release(unit, [entry for entry in void if _is_void(entry[2])], refusals, now)
             if any(standing.state is TransactionState.REPLACED for _, standing in recorded):
                 await unit.store.skip_nonces(head.mined_nonces)
             if any(is_reorged(transaction.standing, standing) for transaction, standing in recorded):
@@ -183,27 +195,42 @@ class Watcher:
         async with self._units.begin() as unit:
             settlements_in_them = await unit.store.assigned(void)
         calls = [self._calls.settle_batch(item.transaction_id, [_alone(item)]) for item in settlements_in_them]
-        reasons = await self._chain.refusals(self._sender, deployment.settlement_address, calls)
-        return {item.payment_id: reason for item, reason in zip(settlements_in_them, reasons, strict=True)}
+        contract = deployment.settlement_address
+        reasons = await self._chain.refusals(self._sender, contract, calls)
+        paid = await self._chain.views(contract, [self._calls.settled(item.payment_id) for item in settlements_in_them])
+        return {
+            # What an earlier transaction has paid is not refused, even where the contract takes no calls at all.
+            item.payment_id: None if any(answer[:32]) and not settlements.is_permanent(reason) else reason
+            for item, reason, answer in zip(settlements_in_them, reasons, paid, strict=True)
+        }
 
     async def _release(
-        self, unit: Unit, void: Sequence[tuple[Assigned, int]], refusals: dict[UUID, str | None], now: datetime
+        self,
+        unit: Unit,
+        void: Sequence[tuple[Assigned, Tracked, Standing]],
+        refusals: dict[UUID, str | None],
+        now: datetime,
     ) -> None:
-        """Take settlements out of transactions that had no effect (with its reorgs): sent again, or given up."""
+        """Take settlements out of transactions that had no effect: each is sent again, or given up."""
         again: list[tuple[UUID, datetime]] = []
         given_up: list[tuple[UUID, str, str]] = []
-        culprits = {item.transaction_id for item, _ in void if settlements.is_permanent(refusals.get(item.payment_id))}
-        for item, reorgs in void:
+        # Where one settlement is known to be at fault, or none is as the transaction never ran, the rest go on at once.
+        explained = {
+            transaction.id
+            for item, transaction, standing in void
+            if standing.state is TransactionState.REPLACED or settlements.is_permanent(refusals.get(item.payment_id))
+        }
+        for item, transaction, _ in void:
             outcome = settlements.after_refusal(
                 refusals.get(item.payment_id),
                 submissions=item.submissions,
-                culprit_found=item.transaction_id in culprits,
+                explained=transaction.id in explained,
                 now=now,
                 deadline_at=item.deadline_at,
             )
             if isinstance(outcome, settlements.Fail):
                 given_up.append((item.payment_id, outcome.code, outcome.detail))
-                unit.publish(self._facts.failed(item, reorgs, outcome.code, outcome.detail, now))
+                unit.publish(self._facts.failed(item, transaction.reorgs, outcome.code, outcome.detail, now))
                 log.error("settlement.failed", payment_id=str(item.payment_id), code=outcome.code)
             else:
                 again.append((item.payment_id, outcome.due_at))

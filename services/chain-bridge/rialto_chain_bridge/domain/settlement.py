@@ -60,19 +60,19 @@ class Fail:
 
 
 def after_refusal(
-    reason: str | None, *, submissions: int, culprit_found: bool, now: datetime, deadline_at: datetime
+    reason: str | None, *, submissions: int, explained: bool, now: datetime, deadline_at: datetime
 ) -> SendAgain | Fail:
     """Decide what becomes of a settlement whose transaction had no effect.
 
-    Args: reason: the contract's error when the settlement is tried alone, None when it would pass alone. culprit_found:
-    whether another settlement of the batch is known to be at fault, so that the rest may go on at once.
+    Args: reason: the contract's error when the settlement is tried alone; None when it would pass alone, or is paid
+    already: such a one is never given up. explained: whether the reason lies elsewhere and is known (another settlement
+    of the batch, or the transaction never ran), so that this one may go on at once.
     """
     if reason in _PERMANENT:
         return Fail(_PERMANENT[reason], f"the settlement contract refuses it: {reason}")
-    if now >= deadline_at:
-        why = reason or "no reason given"
-        return Fail("settlement_not_possible", f"the chain refused it until its deadline: {why}")
-    if reason is None and culprit_found:
+    if reason is not None and now >= deadline_at:
+        return Fail("settlement_not_possible", f"the chain refused it until its deadline: {reason}")
+    if reason is None and explained:
         return SendAgain(now)
     delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS << min(submissions, 10))
     return SendAgain(now + timedelta(seconds=delay))

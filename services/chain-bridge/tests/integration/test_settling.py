@@ -5,11 +5,16 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from importlib import resources
+from uuid import UUID
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from rialto_chain_bridge.testing import Bench, Request, bench
+from eth_utils.crypto import keccak
+from rialto_chain_bridge.adapters.contracts import Contracts
+from rialto_chain_bridge.domain.batch import Waiting
+from rialto_chain_bridge.testing import OPERATOR, Bench, Request, bench
 from rialto_cli.testing import AnvilNode, Database
+from rialto_common.errors import InvariantViolated
 from rialto_common.events.payments import SettlementRequested
 from rialto_common.events.settlements import (
     DepositConfirmed,
@@ -17,6 +22,9 @@ from rialto_common.events.settlements import (
     SettlementFailed,
     SettlementSubmitted,
 )
+from rialto_common.simulation import Crashed
+
+ALREADY_SETTLED = "0x" + keccak(text="AlreadySettled(bytes32,address,uint256,bytes32)").hex()
 
 
 @pytest.fixture
@@ -252,16 +260,64 @@ async def test_a_nonce_used_outside_the_bridge_does_not_lose_the_payments(bridge
     await bridge.node.send(f"0x{0xEE:040x}", b"")
     await bridge.node.mine()
     await bridge.turn()
-    assert await bridge.states(requests) == {"submitted"}
-    bridge.runtime.advance(60)
-    for _ in range(5):
-        await bridge.node.mine()
-        await bridge.turn()
-    bridge.runtime.advance(60)
     await bridge.until_confirmed(requests)
     await assert_paid_once(bridge, first + requests)
-    states = await bridge.owner.fetch("SELECT state FROM chain_bridge.transactions ORDER BY nonce")
-    assert "replaced" in {row["state"] for row in states}
+    states = await bridge.owner.fetch("SELECT state FROM chain_bridge.transactions")
+    assert Counter(row["state"] for row in states)["replaced"] == 1
+
+
+async def test_effects_without_a_receipt_are_not_paid_again(bridge: Bench) -> None:
+    """What a killed node can leave behind: the payments are made and the nonce is used, but no block holds the hash.
+
+    Here the same call with another fee stands in for it: another hash, and the same effects.
+    """
+    first = await bridge.ask_for(1)
+    await bridge.until_confirmed(first)
+    requests = await bridge.ask_for(5)
+    _, contract = await bridge.contracts()
+    paid = [Waiting(r.payment_id, r.payee_address, r.amount_minor * 10_000, 0, bridge.runtime.now()) for r in requests]
+    await bridge.node.send(contract, Contracts().settle_batch(UUID(int=7), paid))
+    await bridge.node.mine()
+    await bridge.turn()
+    await bridge.until_confirmed(requests)
+    await assert_paid_once(bridge, first + requests)
+    last = (await bridge.events_of(requests[0]))[-1]
+    assert isinstance(last, SettlementConfirmed)
+    receipt = await bridge.node.ask("eth_getTransactionReceipt", last.tx_hash)
+    assert int(receipt["status"], 16) == 1
+    assert {entry["topics"][0] for entry in receipt["logs"]} == {ALREADY_SETTLED}
+
+
+async def test_contracts_that_are_there_without_a_receipt_are_used(bridge: Bench) -> None:
+    bridge.runtime.crash_in = "chain_bridge.after_deployment_recorded"
+    with pytest.raises(Crashed):
+        await bridge.turn()
+    token, contract = await bridge.contracts()
+    calls = Contracts()
+    owner = OPERATOR.lower()
+    await bridge.node.send(None, calls.create_token("RUSD", owner))
+    await bridge.node.send(None, calls.create_settlement(token, owner))
+    await bridge.node.send(token, calls.mint(contract, bridge.settings.treasury_amount))
+    await bridge.node.mine()
+    await bridge.restart()
+    requests = await bridge.ask_for(3)
+    await bridge.until_confirmed(requests)
+    await assert_paid_once(bridge, requests)
+    assert Counter(type(data) for _, data in await bridge.events())[DepositConfirmed] == 1
+
+
+async def test_contracts_whose_nonce_was_used_for_something_else_stop_the_bridge(bridge: Bench) -> None:
+    bridge.runtime.crash_in = "chain_bridge.after_deployment_recorded"
+    with pytest.raises(Crashed):
+        await bridge.turn()
+    await bridge.node.send(f"0x{0xEE:040x}", b"")
+    await bridge.restart()
+
+    async def never() -> bool:
+        return False
+
+    with pytest.raises(InvariantViolated, match="was used outside this bridge"):
+        await bridge.until(never)
 
 
 async def test_two_workers_pay_each_settlement_once(bridge: Bench) -> None:

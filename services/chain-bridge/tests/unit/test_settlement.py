@@ -16,21 +16,21 @@ LATER = NOW + timedelta(hours=1)
     [("SettlementConflict", "settlement_conflict"), ("InvalidSettlement", "settlement_invalid")],
 )
 def test_what_the_contract_refuses_for_ever_fails(reason: str, code: str) -> None:
-    outcome = after_refusal(reason, submissions=1, culprit_found=True, now=NOW, deadline_at=LATER)
+    outcome = after_refusal(reason, submissions=1, explained=True, now=NOW, deadline_at=LATER)
     assert isinstance(outcome, Fail)
     assert outcome.code == code
     assert is_permanent(reason)
 
 
 def test_the_innocent_of_a_refused_batch_go_on_at_once() -> None:
-    assert after_refusal(None, submissions=1, culprit_found=True, now=NOW, deadline_at=LATER) == SendAgain(NOW)
+    assert after_refusal(None, submissions=1, explained=True, now=NOW, deadline_at=LATER) == SendAgain(NOW)
 
 
 @pytest.mark.parametrize("reason", [None, "EnforcedPause", "ERC20InsufficientBalance", "out of gas"])
 def test_what_may_pass_later_waits_longer_each_time(reason: str | None) -> None:
     delays = []
     for submissions in range(1, 12):
-        outcome = after_refusal(reason, submissions=submissions, culprit_found=False, now=NOW, deadline_at=LATER)
+        outcome = after_refusal(reason, submissions=submissions, explained=False, now=NOW, deadline_at=LATER)
         assert isinstance(outcome, SendAgain)
         delays.append((outcome.due_at - NOW).total_seconds())
     assert delays == sorted(delays)
@@ -39,9 +39,14 @@ def test_what_may_pass_later_waits_longer_each_time(reason: str | None) -> None:
 
 
 def test_what_is_refused_until_the_deadline_fails_with_its_reason() -> None:
-    outcome = after_refusal("EnforcedPause", submissions=9, culprit_found=False, now=LATER, deadline_at=LATER)
+    outcome = after_refusal("EnforcedPause", submissions=9, explained=False, now=LATER, deadline_at=LATER)
     assert isinstance(outcome, Fail)
     assert "EnforcedPause" in outcome.detail
+
+
+def test_what_would_pass_or_is_paid_is_never_given_up() -> None:
+    outcome = after_refusal(None, submissions=9, explained=False, now=LATER, deadline_at=NOW)
+    assert isinstance(outcome, SendAgain)
 
 
 @given(st.integers(1, 10_000), st.integers(0, 9_000))
