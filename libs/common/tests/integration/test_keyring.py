@@ -50,10 +50,13 @@ class Office:
 
 
 @pytest.fixture
-async def pools(database: Database) -> AsyncIterator[dict[str, Pool]]:
+async def pools(module_database: Database) -> AsyncIterator[dict[str, Pool]]:
+    owner = await asyncpg.connect(module_database.dsn("owner"))
+    await owner.execute("TRUNCATE keyring.keys")
+    await owner.close()
     async with AsyncExitStack() as stack:
         yield {
-            role: await stack.enter_async_context(await open_pool(database.dsn(role), application="keyring"))
+            role: await stack.enter_async_context(await open_pool(module_database.dsn(role), application="keyring"))
             for role in ("gateway", "compliance", "ledger", "fraud", "chain_bridge", "auditor")
         }
 
