@@ -8,7 +8,7 @@ import psycopg
 
 from rialto_cli.audit import consumers
 from rialto_cli.audit.book import INVARIANTS, Books
-from rialto_cli.audit.chain import ChainUnreadable, Node
+from rialto_cli.audit.chain import Block, ChainUnreadable, Node
 from rialto_cli.audit.snapshot import Snapshot, questions
 from rialto_cli.audit.treasury import Treasury
 
@@ -58,19 +58,27 @@ def look(auditor_dsn: str, chain_rpc: str, say: Say = lambda _: None) -> Books:
 
     Raises: ChainUnreadable. psycopg.Error.
     """
-    books = Books()
     node = Node(chain_rpc)
     head = node.newest_block()  # before the snapshot: see treasury.py
     with Snapshot(auditor_dsn) as snapshot:
-        _set_parameters(snapshot, datetime.now(UTC))
-        for name, says in INVARIANTS.items():
-            say(f"{name}: {says}")
-            _check(books, name, snapshot)
-        say("the chain")
-        Treasury(node, head, books).compare(snapshot)
-        [on_the_way] = snapshot.facts("captures_on_the_way")
-        books["I7"].details["on_the_way_to_gateway"] = on_the_way
-        books["I8"].details["groups"] = _standings(snapshot)
+        return compare(snapshot, node, head, say)
+
+
+def compare(snapshot: Snapshot, node: Node, head: Block, say: Say = lambda _: None) -> Books:
+    """Return the books that a snapshot and the chain make; `head` is the chain's from before the snapshot.
+
+    Raises: ChainUnreadable. psycopg.Error.
+    """
+    books = Books()
+    _set_parameters(snapshot, datetime.now(UTC))
+    for name, says in INVARIANTS.items():
+        say(f"{name}: {says}")
+        _check(books, name, snapshot)
+    say("the chain")
+    Treasury(node, head, books).compare(snapshot)
+    [on_the_way] = snapshot.facts("captures_on_the_way")
+    books["I7"].details["on_the_way_to_gateway"] = on_the_way
+    books["I8"].details["groups"] = _standings(snapshot)
     return books
 
 

@@ -262,15 +262,18 @@ WHERE p.payment_id IS NULL
 SELECT
     jsonb_build_object('payment_id', text_id('pay', p.payment_id)) AS ids,
     p.state || ', from created on' AS expected,
-    coalesce(t.last || ', from ' || t.first || ' on, up to line ' || t.newest || ' of ' || p.sequence, 'no timeline') AS found
+    CASE
+        WHEN t.last IS NULL THEN 'no timeline'
+        ELSE format('%%s, from %%s on, lines %%s to %%s of %%s', t.last, t.first, t.oldest, t.newest, p.sequence)
+    END AS found
 FROM gateway.payments AS p
 LEFT JOIN (
     SELECT
-        payment_id, max(nth) AS newest, (array_agg(state ORDER BY nth DESC))[1] AS last,
+        payment_id, min(nth) AS oldest, max(nth) AS newest, (array_agg(state ORDER BY nth DESC))[1] AS last,
         (array_agg(state ORDER BY nth))[1] AS first
     FROM gateway.timeline GROUP BY payment_id
 ) AS t ON t.payment_id = p.payment_id
-WHERE t.last IS DISTINCT FROM p.state OR t.first <> 'created' OR t.newest > p.sequence
+WHERE t.last IS DISTINCT FROM p.state OR t.first <> 'created' OR t.oldest <> 1 OR t.newest > p.sequence
 
 -- count: I4
 SELECT

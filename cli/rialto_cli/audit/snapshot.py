@@ -76,15 +76,19 @@ class Snapshot:
         self._parameters: dict[str, Any] = {}
 
     def __enter__(self) -> "Snapshot":
-        self._connection = psycopg.connect(self._dsn, row_factory=dict_row, connect_timeout=10, options=_SESSION)
-        self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        self._connection.read_only = True
+        self._connection = self._open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
+
+    def _open(self) -> psycopg.Connection[dict[str, Any]]:
+        connection = psycopg.connect(self._dsn, row_factory=dict_row, connect_timeout=10, options=_SESSION)
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        return connection
 
     def use(self, parameters: Mapping[str, Any]) -> None:
         """Set the parameters of all questions."""

@@ -1,0 +1,71 @@
+"""One consistent world, made by the real services, and copies of it for tests to spoil."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rialto_cli.embedded import postgres
+from rialto_cli.testing import AnvilNode, Database, PostgresServer
+
+from .world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A finished world: its database, its chain, and its payments by what became of them."""
+
+    database: Database
+    anvil: AnvilNode
+    payments: dict[str, str]
+
+
+async def play(world: World) -> dict[str, str]:
+    """Send payments of every kind through the services; return their ids by what became of them."""
+    await world.start()
+    async with world.running():
+        books, bikes = await world.merchant("Books"), await world.merchant("Bikes")
+        rich, poor = await world.wallet("rich", 1_000_000), await world.wallet("poor", 500)
+        settled = {f"settled {n}": await world.pay(books, rich, f"settled {n}", 1_000 + n) for n in range(4)}
+        settled |= {"settled 4": await world.pay(bikes, rich, "settled 4", 700)}
+        manual = {
+            name: await world.pay(bikes, rich, name, 2_000, capture_method="manual")
+            for name in ("in parts", "voided", "held")
+        }
+        declined = {"declined": await world.pay(books, poor, "declined", 600)}
+        await world.until((payment, "authorised") for payment in manual.values())
+        parts = manual.pop("in parts")
+        for nth, amount in enumerate((300, 500)):
+            body = {"amount_minor": amount, "final": nth == 1}
+            await world.post(f"/v1/payments/{parts}/capture", body, key=bikes, name=f"capture {nth}")
+        await world.post(f"/v1/payments/{manual['voided']}/void", {}, key=bikes, name="void")
+        settled |= {"in parts": parts}
+        await world.until((payment, "settled") for payment in settled.values())
+        await world.until([(manual["voided"], "voided"), (declined["declined"], "declined")])
+        await world.ask_chain("anvil_mine", "0x5")
+        await asyncio.sleep(1)
+    await world.close()
+    return settled | manual | declined
+
+
+@pytest.fixture(scope="session")
+def scene(postgres_server: PostgresServer, server_directory: Path) -> Iterator[Scene]:
+    """The world, and its chain which stays up. Do not change either: take `spoilt` and `chain`."""
+    anvil = AnvilNode(server_directory)
+    database = postgres_server.create_database()
+    try:
+        anvil.start()
+        payments = asyncio.run(play(World(database, anvil)))
+        yield Scene(database, anvil, payments)
+    finally:
+        anvil.stop()
+
+
+@pytest.fixture
+def spoilt(scene: Scene, postgres_server: PostgresServer) -> Iterator[Database]:
+    """A copy of the world's database, to do wrong in."""
+    copy = Database(postgres_server, f"{scene.database.name}_spoilt")
+    postgres.ensure_database(postgres_server.access, copy.name, template=scene.database.name)
+    yield copy
+    postgres_server.drop_database(copy)
