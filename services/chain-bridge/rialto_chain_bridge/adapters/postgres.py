@@ -285,4 +285,5 @@ def _tracked(row: Any) -> Tracked:
         payment_ids=tuple(row["payment_ids"]),
         reorgs=row["reorgs"],
         submitted=row["submitted"],
+        confirmed_before=row["confirmed_before"],
     )

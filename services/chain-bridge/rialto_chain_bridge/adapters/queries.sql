@@ -112,12 +112,13 @@ FROM outcomes AS o
 JOIN before AS b ON b.id = o.id
 WHERE t.id = o.id
 RETURNING t.id, t.nonce, t.kind, t.tx_hash, t.state, t.succeeded, t.block_number, t.block_hash, t.gas_used,
-    t.payment_ids, t.reorgs, b.submitted_at IS NOT NULL AS submitted, o.attempt = 'succeeded' AS accepted;
+    t.payment_ids, t.reorgs, b.submitted_at IS NOT NULL AS submitted, t.confirmed_at IS NOT NULL AS confirmed_before,
+    o.attempt = 'succeeded' AS accepted;
 
 -- name: tracked
 -- Transactions under way, in nonce order.
 SELECT id, nonce, kind, tx_hash, state, succeeded, block_number, block_hash, gas_used, payment_ids, reorgs,
-    submitted_at IS NOT NULL AS submitted
+    submitted_at IS NOT NULL AS submitted, confirmed_at IS NOT NULL AS confirmed_before
 FROM chain_bridge.transactions
 WHERE chain_id = $1 AND sender = $2 AND state IN ('pending', 'mined')
 ORDER BY nonce
@@ -126,7 +127,7 @@ LIMIT $3;
 -- name: newest_final
 -- The newest final transactions, the newest first.
 SELECT id, nonce, kind, tx_hash, state, succeeded, block_number, block_hash, gas_used, payment_ids, reorgs,
-    submitted_at IS NOT NULL AS submitted
+    submitted_at IS NOT NULL AS submitted, confirmed_at IS NOT NULL AS confirmed_before
 FROM chain_bridge.transactions
 WHERE chain_id = $1 AND sender = $2 AND state IN ('confirmed', 'reverted')
 ORDER BY nonce DESC
@@ -139,7 +140,7 @@ SET state = s.state, succeeded = s.succeeded, block_number = s.block_number, blo
     gas_used = s.gas_used, reorgs = s.reorgs,
     next_attempt_at = CASE WHEN s.state = 'pending' THEN $11::TIMESTAMPTZ END,
     submitted_at = coalesce(t.submitted_at, CASE WHEN s.state NOT IN ('pending', 'replaced') THEN $11::TIMESTAMPTZ END),
-    confirmed_at = CASE WHEN s.state IN ('confirmed', 'reverted') THEN coalesce(t.confirmed_at, $11::TIMESTAMPTZ) END
+    confirmed_at = CASE WHEN s.state IN ('confirmed', 'reverted') THEN $11::TIMESTAMPTZ ELSE t.confirmed_at END
 FROM unnest(
     $1::UUID[], $2::TEXT[], $3::TEXT[], $4::INT[], $5::TEXT[], $6::BOOLEAN[], $7::BIGINT[], $8::TEXT[], $9::BIGINT[],
     $10::INT[]

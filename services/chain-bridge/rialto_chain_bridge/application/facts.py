@@ -133,7 +133,6 @@ class Facts:
             key=ids.to_text("dep", deployment.deposit_id),
             shard=ids.shard_of(deployment.deposit_id),
             time=now,
-            # The chain may take a deposit back and confirm it again: it is the same deposit, and the same event.
             sequence=1,
         )
 

@@ -80,7 +80,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A transaction whose place in the chain is being watched."""
+    """A transaction whose place in the chain is being watched. `confirmed_before`: now, or before a reorganisation."""
 
     id: UUID
     nonce: int
@@ -90,6 +90,7 @@ class Tracked:
     payment_ids: tuple[UUID, ...]
     reorgs: int
     submitted: bool
+    confirmed_before: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,9 @@ class Watcher:
         self, unit: Unit, recorded: Sequence[tuple[Tracked, Standing]], deployment: Deployment, now: datetime
     ) -> None:
         for transaction, standing in recorded:
-            if transaction.kind == "mint" and standing.state is TransactionState.CONFIRMED and standing.inclusion:
+            if transaction.kind != "mint" or transaction.confirmed_before:
+                continue  # the chain may take a deposit back and confirm it again: it is the same one, told once
+            if standing.state is TransactionState.CONFIRMED and standing.inclusion is not None:
                 event = self._facts.deposit_confirmed(deployment, transaction, standing.inclusion.block, now)
                 if event is not None:
                     unit.publish(event)

@@ -121,6 +121,7 @@ def _body(settlement: SettlementView) -> SettlementBody:
     texts = {
         "amount_minor": str(settlement.amount_minor),
         "token_amount": None if amount is None else str(amount),
-        "payee_address": settlement.payee_address,
+        # Kept from before a reorganisation until the next confirmation.
+        "confirmed_at": settlement.confirmed_at if settlement.state == "confirmed" else None,
     }
     return SettlementBody(**{**fields, **texts})

@@ -52,6 +52,7 @@ def start(database: Database, anvil: AnvilNode, tmp_path: Path) -> Iterator[Star
 
 async def test_a_killed_process_goes_on_where_it_was(start: Start, database: Database, anvil: AnvilNode) -> None:
     async with bench(database.dsn, anvil.url) as observer:
+        await observer.turn()  # deploys, so that the process dies after the batch was sent
         requests = [observer.request(number) for number in range(60)]
         await observer.publish([request.event for request in requests])
         dies = start(RIALTO_CRASH_POINT="chain_bridge.after_send")
