@@ -1,6 +1,6 @@
 """`/v1/payments`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from rialto_common.errors import InvalidRequest
 
 from rialto_gateway.idempotency import check_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
-from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
+from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, plausible
 from rialto_gateway.payments.errors import IdempotencyKeyMissing
 from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
@@ -111,7 +111,7 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
             before = None if cursor is None else _cursor_id(cursor)
             data, more = await payments.newest(caller, mode, limit=limit, before=before, status=status)
             return json_answer({"object": "list", "data": data, "has_more": more is not None, "next_cursor": more})
-        since, after = _aware(updated_since), FIRST_ID
+        since, after = _since(updated_since), FIRST_ID
         if cursor is not None:
             at, _, last = cursor.partition("/")
             since, after = _cursor_time(at), _cursor_id(last)
@@ -171,8 +171,11 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
     return router
 
 
-def _aware(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+def _since(at: datetime) -> datetime:
+    try:
+        return plausible(at)
+    except ValueError as error:
+        raise InvalidRequest(f"updated_since {error}", param="updated_since") from error
 
 
 def _cursor_id(text: str) -> UUID:
@@ -186,7 +189,7 @@ def _cursor_id(text: str) -> UUID:
 
 def _cursor_time(text: str) -> datetime:
     try:
-        return _aware(datetime.fromisoformat(text))
+        return plausible(datetime.fromisoformat(text))
     except ValueError as error:
         raise CursorInvalid(
             "the cursor is not one of ours; use next_cursor of the page before", param="cursor"

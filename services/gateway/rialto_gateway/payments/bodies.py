@@ -52,6 +52,16 @@ def known_currency(value: str) -> str:
     return value
 
 
+def plausible(at: datetime) -> datetime:
+    """Return an instant in UTC (where it says no zone, it is UTC).
+
+    Raises: ValueError: one so far away that neither PostgreSQL nor arithmetic on it can be relied on.
+    """
+    if not 1970 <= at.year <= 2200:
+        raise ValueError("must lie between 1970 and 2200")
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
 class CreatePayment(Body):
     """A payment to accept."""
 
@@ -71,11 +81,7 @@ class CreatePayment(Body):
     @field_validator("occurred_at")
     @classmethod
     def _plausible_in_utc(cls, value: datetime | None) -> datetime | None:
-        if value is None:
-            return None
-        if not 1970 <= value.year <= 2200:
-            raise ValueError("must lie between 1970 and 2200")
-        return value.astimezone(UTC)
+        return None if value is None else plausible(value)
 
 
 class CapturePayment(Body):

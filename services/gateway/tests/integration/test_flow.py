@@ -3,14 +3,13 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 from rialto_common.events import settlements
 
 from .platform_in_process import Merchant, Platform, facts_of, settlement_of
-
-Connection = asyncpg.Connection  # type: ignore[type-arg]
 
 
 async def test_a_payment_goes_all_the_way(platform: Platform, merchant: Merchant) -> None:
@@ -26,11 +25,8 @@ async def test_a_payment_goes_all_the_way(platform: Platform, merchant: Merchant
     assert (captured["status"], captured["amount_captured_minor"]) == ("captured", "1250")
     await platform.hear(platform.confirmed(payment))
     settled = await platform.get(merchant, payment["id"])
-    assert (settled["status"], settled["deadline_at"], settled["captures"][0]["status"]) == (
-        "settled",
-        None,
-        "succeeded",
-    )
+    assert (settled["status"], settled["deadline_at"]) == ("settled", None)
+    assert settled["captures"][0]["status"] == "succeeded"
     assert settled["settlement"]["id"] == settlement_of(payment)
     assert [line["status"] for line in settled["timeline"]] == [
         "created", "created", "approved", "authorised", "captured", "settled"
@@ -53,7 +49,7 @@ async def test_every_event_twice_and_the_other_services_in_other_orders_end_the_
     for _ in range(2):
         await platform.ask_ledger()
         await platform.gateway.bus.rewind("gateway", ["rialto.fraud.v1", "rialto.compliance.v1", "rialto.ledger.v1"])
-        platform.gateway.steps["consumer-gateway"].__self__._subscription._claim_due = 0.0  # type: ignore[attr-defined]
+        platform.runtime.ahead += timedelta(seconds=3)  # when a member claims its partitions again
         await platform.gateway.steps["consumer-gateway"]()
     ends = [await platform.get(merchant, payment["id"]) for payment in (one, other)]
     assert [(end["status"], end["amount_captured_minor"]) for end in ends] == [("captured", "1250")] * 2
@@ -138,13 +134,12 @@ async def test_an_authorisation_nobody_captures_expires_and_its_money_is_free(
     await platform.ask_ledger()
     expired = await platform.get(merchant, payment["id"])
     assert (expired["status"], expired["amount_capturable_minor"]) == ("expired", "0")
-    assert (
-        await platform.call("POST", f"/v1/payments/{payment['id']}/capture", key=merchant.test_key)
-    ).status_code == 409
+    late = await platform.call("POST", f"/v1/payments/{payment['id']}/capture", key=merchant.test_key)
+    assert (late.status_code, late.json()["code"]) == (409, "payment_not_capturable")
 
 
 async def test_a_settlement_that_is_overdue_is_asked_for_again_and_then_settles(
-    platform: Platform, merchant: Merchant, superuser: Connection
+    platform: Platform, merchant: Merchant, superuser: "asyncpg.Connection[Any]"
 ) -> None:
     payment = await platform.pay(merchant)
     await platform.decide(payment)
@@ -163,7 +158,7 @@ async def test_a_settlement_that_is_overdue_is_asked_for_again_and_then_settles(
 
 
 async def test_deadlines_and_verdicts_at_the_same_moment_make_one_decision(
-    platform: Platform, merchant: Merchant, superuser: Connection
+    platform: Platform, merchant: Merchant, superuser: "asyncpg.Connection[Any]"
 ) -> None:
     payments = [await platform.pay(merchant, amount_minor=100 + n) for n in range(20)]
     platform.runtime.ahead = timedelta(seconds=31)
@@ -177,11 +172,12 @@ async def test_deadlines_and_verdicts_at_the_same_moment_make_one_decision(
 
 
 async def test_a_poison_event_parks_its_payment_and_no_other(
-    platform: Platform, merchant: Merchant, superuser: Connection
+    platform: Platform, merchant: Merchant, superuser: "asyncpg.Connection[Any]"
 ) -> None:
     one, other = [await platform.pay(merchant) for _ in range(2)]
     poison = replace(platform.assessed(one), data=b'{"payment_id":"nonsense"}')
-    await platform.hear(poison, platform.screened(one), platform.assessed(other), platform.screened(other))
+    await platform.hear(poison, platform.assessed(other), platform.screened(other))
+    await platform.hear(platform.screened(one))
     assert (await platform.get(merchant, one["id"]))["status"] == "created"
     assert (await platform.get(merchant, other["id"]))["status"] == "approved"
     parked = await superuser.fetch("SELECT key, error FROM gateway.dead_letters ORDER BY sequence")
@@ -190,7 +186,7 @@ async def test_a_poison_event_parks_its_payment_and_no_other(
 
 
 async def test_an_event_about_no_payment_of_ours_is_set_aside(
-    platform: Platform, merchant: Merchant, superuser: Connection
+    platform: Platform, merchant: Merchant, superuser: "asyncpg.Connection[Any]"
 ) -> None:
     payment = await platform.pay(merchant)
     nobody = payment | {"id": "pay_" + payment["id"][4:-4] + "0000"}
@@ -206,6 +202,5 @@ async def test_the_other_verdicts_are_told_to_the_merchant(
     await platform.hear(platform.screened(payment, outcome), platform.assessed(payment))
     end = await platform.get(merchant, payment["id"])
     told = (end["status"], end["decline_code"], end["status_reason"])
-    assert (
-        told == {"block": ("declined", "sanctions_hit", None), "review": ("review", None, "compliance_review")}[outcome]
-    )
+    blocked, held = ("declined", "sanctions_hit", None), ("review", None, "compliance_review")
+    assert told == (blocked if outcome == "block" else held)
