@@ -17,12 +17,13 @@ Request = Callable[[int], bytes]
 
 @dataclass
 class Result:
-    """What came of a run: HTTP statuses, and each answered request's number, due time and answer time (seconds)."""
+    """What came of a run: HTTP statuses, latencies in seconds, requests that found no free connection."""
 
     seconds: float = 0.0
     statuses: dict[int, int] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
     late: int = 0
+    started: float = 0.0
 
     @property
     def per_second(self) -> float:
@@ -143,7 +144,7 @@ async def open_loop(
     for _ in range(connections):
         free.append((await loop.create_connection(lambda: Connection(done), "127.0.0.1", port))[1])
     opened = list(free)
-    started = perf_counter()
+    started = result.started = perf_counter()
     sent = 0
     while sent < total:
         now = perf_counter()
