@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -62,6 +62,22 @@ class TestRuntime(SystemRuntime):
         return super().http_client(**options)
 
 
+class Line:
+    """The way to a service of this process, which can be cut: before a request arrives, or before its answer does."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.cuts: list[Literal["request", "answer"]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        cut = self.cuts.pop(0) if self.cuts else None
+        if cut == "request":
+            raise httpx.ConnectError("nobody listens")
+        await self._app(scope, receive, send)
+        if cut == "answer":
+            raise httpx.ReadError("the connection broke")
+
+
 class Stepped(Service[Any]):
     """A service whose loops a test turns by hand."""
 
@@ -94,6 +110,7 @@ class Platform:
     runtime: TestRuntime
     gateway: Stepped
     ledger: Stepped
+    line_to_ledger: Line
     http: httpx.AsyncClient
     pool: Pool
     _sequence: dict[tuple[str, UUID], int] = field(default_factory=dict)
@@ -267,14 +284,14 @@ async def started(dsn_of: Callable[[str], str], **changes: Any) -> AsyncIterator
     )
     await ledger.open()
     await build_ledger(ledger)
-    runtime.apps[LEDGER_URL] = ledger.app
+    line = runtime.apps[LEDGER_URL] = Line(ledger.app)
     gateway = Stepped("gateway", gateway_settings(dsn_of("gateway"), **changes), runtime)
     await gateway.open()
     await build_gateway(gateway)
     frame = RequestFrame(gateway.app, runtime=runtime, metrics=HttpMetrics(CollectorRegistry()))
     pool = await open_pool(dsn_of("gateway"), application="test")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(frame), base_url="http://gateway") as http:
-        yield Platform(runtime, gateway, ledger, http, pool)
+        yield Platform(runtime, gateway, ledger, line, http, pool)
     await gateway.close()
     await ledger.close()
     pool.terminate()

@@ -1,0 +1,170 @@
+"""Whose is whose, on every endpoint: another merchant's, the other mode's, and keys of the wrong kind.
+
+The endpoints are taken from the OpenAPI document: one without a case here fails.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from rialto_cli.testing import Database
+
+from .platform_in_process import ADMIN_KEY, Merchant, Platform, payment_body, started
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NOT_FOUND = 404
+FORBIDDEN = 403
+OWN_ONLY = 200
+"""Answered, with the caller's own things only."""
+
+CASES: dict[tuple[str, str], tuple[int, int, int]] = {
+    # What another merchant, the same merchant in the other mode, and the operator meet.
+    ("POST", "/v1/payments"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("GET", "/v1/payments"): (OWN_ONLY, OWN_ONLY, 200),
+    ("GET", "/v1/payments/{payment_id}"): (NOT_FOUND, NOT_FOUND, 200),
+    ("POST", "/v1/payments/{payment_id}/capture"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/payments/{payment_id}/void"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/payments/{payment_id}/review"): (FORBIDDEN, FORBIDDEN, 409),
+    ("POST", "/v1/wallets"): (201, 201, 201),
+    ("GET", "/v1/wallets/{wallet_id}"): (NOT_FOUND, NOT_FOUND, 200),
+    ("POST", "/v1/wallets/{wallet_id}/top_ups"): (NOT_FOUND, NOT_FOUND, 201),
+    ("POST", "/v1/merchants"): (FORBIDDEN, FORBIDDEN, 201),
+    ("GET", "/v1/merchants/{merchant_id}"): (NOT_FOUND, 200, 200),
+    ("POST", "/v1/merchants/{merchant_id}/keys"): (FORBIDDEN, FORBIDDEN, 201),
+    ("POST", "/v1/webhook_endpoints"): (201, 201, FORBIDDEN),
+    ("GET", "/v1/webhook_endpoints"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/webhook_endpoints/{endpoint_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("DELETE", "/v1/webhook_endpoints/{endpoint_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("GET", "/v1/webhook_endpoints/{endpoint_id}/deliveries"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+}
+
+
+class Estate:
+    """What one merchant has in one mode."""
+
+    def __init__(self, platform: Platform, merchant: Merchant, mode: str) -> None:
+        self.platform = platform
+        self.merchant = merchant
+        self.mode = mode
+        self.key = merchant.test_key if mode == "test" else merchant.live_key
+        self.other_key = merchant.live_key if mode == "test" else merchant.test_key
+        self.names: dict[str, str] = {"merchant_id": merchant.id}
+
+    async def fill(self) -> None:
+        """Make one of everything."""
+        wallet_id = self.merchant.wallet_id if self.mode == "test" else await self.platform.wallet(self.key)
+        endpoint = await self.platform.call(
+            "POST", "/v1/webhook_endpoints", {"url": "https://shop.example/"}, key=self.key
+        )
+        payment = await self.platform.call(
+            "POST", "/v1/payments", payment_body(wallet_id), key=self.key, Idempotency_Key=f"estate-{self.mode}"
+        )
+        assert (endpoint.status_code, payment.status_code) == (201, 202), (endpoint.text, payment.text)
+        self.names |= {"wallet_id": wallet_id, "payment_id": payment.json()["id"], "endpoint_id": endpoint.json()["id"]}
+
+    async def ask(self, method: str, path: str, key: str, names: dict[str, str]) -> Any:
+        """Send the endpoint's request about these names with a key."""
+        bodies: dict[tuple[str, str], Any] = {
+            ("POST", "/v1/payments"): payment_body(names["wallet_id"]),
+            ("POST", "/v1/payments/{payment_id}/review"): {"decision": "approve"},
+            ("POST", "/v1/wallets"): {"currency": "USD"},
+            ("POST", "/v1/wallets/{wallet_id}/top_ups"): {"amount_minor": "1"},
+            ("POST", "/v1/merchants"): {"name": "Other"},
+            ("POST", "/v1/webhook_endpoints"): {"url": "https://stranger.example/"},
+        }
+        url = path.format(**names)
+        if method == "GET" and path == "/v1/payments":
+            url += f"?mode={self.mode}&limit=1000"
+        return await self.platform.call(
+            method, url, bodies.get((method, path)), key=key, Idempotency_Key=self.platform.new_key()
+        )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def platform_of_two(module_database: Database) -> AsyncIterator[tuple[Platform, Merchant, Merchant]]:
+    """A platform with two merchants."""
+    async with started(module_database.dsn) as platform:
+        yield platform, await platform.merchant("One"), await platform.merchant("Other")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["test", "live"])
+async def estate(
+    platform_of_two: tuple[Platform, Merchant, Merchant], request: pytest.FixtureRequest
+) -> AsyncIterator[Estate]:
+    """What the first merchant has, in either mode."""
+    platform, merchant, _ = platform_of_two
+    filled = Estate(platform, merchant, request.param)
+    await filled.fill()
+    yield filled
+
+
+async def test_every_endpoint_has_a_case(platform_of_two: tuple[Platform, Merchant, Merchant]) -> None:
+    document = platform_of_two[0].gateway.app.openapi()
+    served = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert served == set(CASES)
+
+
+@pytest.mark.parametrize(("method", "path"), CASES, ids=" ".join)
+async def test_what_belongs_to_another_does_not_exist(
+    estate: Estate, platform_of_two: tuple[Platform, Merchant, Merchant], method: str, path: str
+) -> None:
+    other = platform_of_two[2]
+    other_keys = {"test": other.test_key, "live": other.live_key}
+    expected_other, expected_mode, expected_operator = CASES[method, path]
+    if path.endswith("/top_ups") and estate.mode == "live":
+        expected_operator = FORBIDDEN
+    callers = [
+        (other_keys[estate.mode], expected_other),
+        (estate.other_key, expected_mode),
+        (ADMIN_KEY, expected_operator),
+    ]
+    nobody = {name: text[:-6] + "000000" for name, text in estate.names.items()}
+    for key, expected in callers:
+        answer = await estate.ask(method, path, key, estate.names)
+        assert answer.status_code == expected, answer.text
+        if expected == OWN_ONLY and key != ADMIN_KEY and "{" not in path:
+            ids = {item["id"] for item in answer.json()["data"]}
+            assert not ids & set(estate.names.values())
+        if expected == NOT_FOUND:
+            missing = await estate.ask(method, path, key, nobody)
+            theirs, none = answer.json(), missing.json()
+            for text in estate.names.values():
+                theirs["detail"] = theirs["detail"].replace(text, "")
+            for text in nobody.values():
+                none["detail"] = none["detail"].replace(text, "")
+            assert theirs == none, "whether another's object exists can be told apart"
+
+
+async def test_the_owner_reaches_all_of_it(estate: Estate) -> None:
+    for method, path in CASES:
+        if method == "GET":
+            assert (await estate.ask(method, path, estate.key, estate.names)).status_code == 200, path
+
+
+async def test_a_wallet_of_the_platform_is_for_every_merchants_test_payments_only(
+    platform_of_two: tuple[Platform, Merchant, Merchant],
+) -> None:
+    platform, one, other = platform_of_two
+    shared = await platform.wallet(ADMIN_KEY)
+    method = {"type": "wallet", "wallet_id": shared}
+    for merchant in (one, other):
+        answer = await platform.send_payment(merchant, "shared", payment_method=method)
+        assert answer.status_code == 202, answer.text
+        live = await platform.send_payment(merchant, "live", key=merchant.live_key, payment_method=method)
+        assert (live.status_code, live.json()["code"]) == (404, "wallet_not_found")
+        balance = await platform.call("GET", f"/v1/wallets/{shared}", key=merchant.test_key)
+        assert balance.status_code == 404
+    live_made = await platform.call("POST", "/v1/wallets", {"currency": "USD", "mode": "live"})
+    method = {"type": "wallet", "wallet_id": live_made.json()["id"]}
+    answer = await platform.send_payment(one, "live-2", key=one.live_key, payment_method=method)
+    assert (answer.status_code, answer.json()["code"]) == (404, "wallet_not_found")
+
+
+async def test_the_other_services_dead_letters_are_not_for_merchants(
+    platform_of_two: tuple[Platform, Merchant, Merchant],
+) -> None:
+    platform, one, _ = platform_of_two
+    for key in (one.test_key, ADMIN_KEY):
+        assert (await platform.call("GET", "/internal/dead_letters", key=key)).status_code == 401
