@@ -17,7 +17,9 @@ MAX_EXAMPLES = 20
 
 Kind = Literal["check", "count", "facts", "fragment"]
 _HEADER = re.compile(r"^-- (check|count|facts|fragment): (.+)$", re.MULTILINE)
-_SESSION = "-c timezone=UTC -c jit=off -c work_mem=64MB -c application_name=rialto-audit"
+# Without nested loops: the planner expects one row of the parameters' join with the log, and then reads the journal
+# and the log once for each of a day's 50,000 (more than 9 minutes against 7 seconds for 9,502 payments).
+_SESSION = "-c timezone=UTC -c jit=off -c work_mem=64MB -c enable_nestloop=off -c application_name=rialto-audit"
 
 
 @dataclass(frozen=True, slots=True)
