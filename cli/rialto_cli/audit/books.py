@@ -48,7 +48,7 @@ def run(
             if time.monotonic() - began > max(settle_seconds, CHAIN_PATIENCE_SECONDS):
                 raise AuditFailed(f"the chain cannot be read: {error}") from error
         except psycopg.Error as error:
-            raise AuditFailed(f"the database cannot be read: {error}") from error
+            raise AuditFailed(f"the database cannot be read: {' '.join(str(error).split())}") from error
         say("looking again")
         time.sleep(PAUSE_SECONDS)
 

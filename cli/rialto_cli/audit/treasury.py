@@ -102,13 +102,12 @@ class Treasury:
         paid = {payout.payment_id: payout for payout in chain.paid}
         at = chain.at.number
         early = [payout for payout in known if payout.block_number <= at and payout.payment_id not in standing]
-        self._booked(early, facts)
+        unbooked = self._booked(early, facts)
         late = self._on_chain(standing, paid, facts, at)
         self._settled_is_paid(facts, paid)
         deposited = self._deposits(facts, chain, at)
         self._left_only_as_paid(chain, at)
         booked = sum(int(entry["amount"]) for entry in facts.entries)
-        unbooked = sum(payout.amount for payout in early)
         expected = booked - unbooked + late + deposited
         if chain.balance != expected:
             self._i6.add(
@@ -149,8 +148,9 @@ class Treasury:
                 says = "a payment was paid on chain otherwise than it was captured"
                 self._i4.add("paid_otherwise", says, ids, f"{int(asked['amount'])} to {asked['payee']}", found)
 
-    def _booked(self, early: Iterable[Payout], facts: Facts) -> None:
-        """Every payment on chain is in the ledger, or a row says that it is on its way there."""
+    def _booked(self, early: Iterable[Payout], facts: Facts) -> int:
+        """Every payment on chain is in the ledger, or a row says that it is on its way; return the sum of those."""
+        unbooked = 0
         for payout in early:
             asked = facts.payouts.get(payout.payment_id)
             on_its_way = _has(facts, payout.payment_id, _CONFIRMED) or (
@@ -159,7 +159,9 @@ class Treasury:
                 and asked["failure_code"] is None
                 and asked["transaction_state"] in (UNDER_WAY | {None})
             )
-            if not on_its_way:
+            if on_its_way:
+                unbooked += payout.amount
+            else:
                 self._i6.add(
                     "paid_not_booked",
                     "the chain has paid a payment and the ledger has no settlement of it that stands",
@@ -167,18 +169,23 @@ class Treasury:
                     f"an entry of {payout.amount}",
                     "no entry, and nothing on its way",
                 )
+        return unbooked
 
     def _on_chain(
         self, standing: Mapping[str, dict[str, Any]], paid: Mapping[str, Payout], facts: Facts, at: int
     ) -> int:
-        """Every settlement in the ledger is on chain; return the sum of those that are not at the block compared."""
+        """Every settlement in the ledger is on chain, or is being taken back.
+
+        Return the sum of those that the chain does not have at the block of the comparison.
+        """
         late = 0
         for payment_id, entry in standing.items():
             payout, booked = paid.get(payment_id), -int(entry["amount"])
             ids = {"entry_id": entry["entry_id"], "payment_id": payment_id, "tx_hash": entry["tx_hash"]}
             if payout is None:
-                late += booked
-                if not _has(facts, payment_id, _REORGED):
+                if _has(facts, payment_id, _REORGED):
+                    late += booked
+                else:
                     self._not_paid(ids, booked, entry)
                 continue
             if payout.block_number > at:
@@ -213,7 +220,7 @@ class Treasury:
                 )
 
     def _deposits(self, facts: Facts, chain: Chain, at: int) -> int:
-        """Match deposits by transaction and amount; return what the chain has at the block and the ledger has not."""
+        """Match deposits by transaction and amount; return by how much those on their way raise the chain's balance."""
         booked = {
             (entry["tx_hash"], int(entry["amount"])): entry for entry in facts.entries if entry["kind"] == "deposit"
         }
@@ -223,24 +230,28 @@ class Treasury:
             if moved.block_number > at:
                 difference -= moved.amount if key in booked else 0
             elif key not in booked:
-                difference += moved.amount
                 on_its_way = facts.mints.get(moved.tx_hash) in UNDER_WAY or any(
                     event["type"] == _DEPOSITED and event["tx_hash"] == moved.tx_hash
                     for events in facts.unread.values()
                     for event in events
                 )
-                if not on_its_way:
+                if on_its_way:
+                    difference += moved.amount
+                else:
                     says = "tokens came into the treasury and the ledger has no deposit of them"
                     ids = {"tx_hash": moved.tx_hash, "from": moved.other, "block_number": moved.block_number}
                     self._i6.add("deposit_not_booked", says, ids, f"an entry of {moved.amount}", "none")
         for key, entry in booked.items():
             if key not in came:
-                difference -= int(entry["amount"])
                 # Told once and for all: after a reorganisation the bridge sends the same mint again.
-                if facts.mints.get(entry["tx_hash"]) not in UNDER_WAY:
-                    says = "the ledger has booked a deposit that is not on chain"
-                    ids = {"entry_id": entry["entry_id"], "tx_hash": entry["tx_hash"]}
-                    self._i6.add("deposit_not_on_chain", says, ids, f"a transfer of {entry['amount']}", "none")
+                if facts.mints.get(entry["tx_hash"]) in UNDER_WAY:
+                    difference -= int(entry["amount"])
+                    continue
+                says = "the ledger has booked a deposit that is not on chain"
+                ids = {"entry_id": entry["entry_id"], "tx_hash": entry["tx_hash"]}
+                ours = entry["tx_hash"] in facts.mints  # then the chain has taken it back, and the bridge will notice
+                found = "taken back by the chain" if ours else "none"
+                self._i6.add("deposit_not_on_chain", says, ids, f"a transfer of {entry['amount']}", found, heals=ours)
         return difference
 
     def _left_only_as_paid(self, chain: Chain, at: int) -> None:

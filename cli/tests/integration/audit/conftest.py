@@ -1,4 +1,4 @@
-"""One consistent world, made by the real services, and copies of it for tests to spoil."""
+"""One consistent world, made by the real services."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rialto_cli.embedded import postgres
 from rialto_cli.testing import AnvilNode, Database, PostgresServer
 
 from .world import World
@@ -19,6 +18,7 @@ class Scene:
     database: Database
     anvil: AnvilNode
     payments: dict[str, str]
+    subscriptions: set[tuple[str, str, str]]
 
 
 async def play(world: World) -> dict[str, str]:
@@ -51,21 +51,14 @@ async def play(world: World) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def scene(postgres_server: PostgresServer, server_directory: Path) -> Iterator[Scene]:
-    """The world, and its chain which stays up. Do not change either: take `spoilt` and `chain`."""
+    """The world, and its chain which stays up. Leave both as they are."""
     anvil = AnvilNode(server_directory)
     database = postgres_server.create_database()
     try:
         anvil.start()
-        payments = asyncio.run(play(World(database, anvil)))
-        yield Scene(database, anvil, payments)
+        world = World(database, anvil)
+        payments = asyncio.run(play(world))
+        subscriptions = set().union(*(service.subscriptions for service in world.services.values()))
+        yield Scene(database, anvil, payments, subscriptions)
     finally:
         anvil.stop()
-
-
-@pytest.fixture
-def spoilt(scene: Scene, postgres_server: PostgresServer) -> Iterator[Database]:
-    """A copy of the world's database, to do wrong in."""
-    copy = Database(postgres_server, f"{scene.database.name}_spoilt")
-    postgres.ensure_database(postgres_server.access, copy.name, template=scene.database.name)
-    yield copy
-    postgres_server.drop_database(copy)

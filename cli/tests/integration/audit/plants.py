@@ -484,8 +484,9 @@ I8 = (
         "an event parked that was not taken in",
         "INSERT INTO fraud.parked_keys VALUES ('fraud', 'pay_x', '2026-01-01')",
         "INSERT INTO fraud.dead_letters (consumer_group, key, parked_at, event_id, source, type, topic, shard, time,"
-        " event_sequence, correlation_id, data) SELECT 'fraud', 'pay_x', '2026-01-01', "
-        f"'{NEW}', 'rialto.gateway', 'rialto.payment.created.v1', 'rialto.payments.v1', 0, '2026-01-01', 1, 'x', '{{}}'",
+        " event_sequence, correlation_id, data) SELECT 'fraud', 'pay_x', '2026-01-01',"
+        f" '{NEW}', 'rialto.gateway', 'rialto.payment.created.v1', 'rialto.payments.v1', 0, '2026-01-01', 1,"
+        " 'x', '{}'",
     ),
     plant(
         "I8",

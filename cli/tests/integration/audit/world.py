@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import httpx
 from rialto_chain_bridge.main import build as build_chain_bridge
 from rialto_chain_bridge.settings import ChainBridgeSettings
 from rialto_cli.testing import AnvilNode, Database
+from rialto_common.events import MODELS
 from rialto_common.http import RequestFrame
 from rialto_common.runtime import Step, SystemRuntime
 from rialto_common.service import Service
@@ -59,11 +60,19 @@ class Kept(Service[Any]):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.loops: dict[str, Step] = {}
+        self.subscriptions: set[tuple[str, str, str]] = set()
         self.front = RequestFrame(self.app, runtime=self.runtime, metrics=self._http_metrics)
 
     def add_loop(self, name: str, step: Step) -> None:
         """Keep the loop."""
         self.loops[name] = step
+
+    async def consume(self, group: str, topics: Sequence[str], types: frozenset[str], handler: Any) -> None:
+        """Subscribe, and keep (group, topic, type) of what is handled."""
+        handled = [model for model in MODELS if model.type in types and model.topic in topics]
+        assert {model.type for model in handled} == types
+        self.subscriptions |= {(group, model.topic, model.type) for model in handled}
+        await super().consume(group, topics, types, handler)
 
     async def close(self) -> None:
         """End it as SIGTERM would."""

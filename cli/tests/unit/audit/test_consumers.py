@@ -1,0 +1,21 @@
+"""What the audit has written down once more is what the platform does."""
+
+from eth_utils.crypto import keccak
+from rialto_cli.audit import books, chain, consumers
+from rialto_common import money
+from rialto_common.bus import postgres
+
+
+def test_topics_and_selectors_are_hashes_of_signatures() -> None:
+    assert chain.SETTLED == "0x" + keccak(text="Settled(bytes32,address,uint256,bytes32)").hex()
+    assert chain.TRANSFER == "0x" + keccak(text="Transfer(address,address,uint256)").hex()
+    assert chain.BALANCE_OF == "0x" + keccak(text="balanceOf(address)").hex()[:8]
+
+
+def test_every_currency_has_the_decimals_that_the_platform_gives_it() -> None:
+    platform = {code: money.currency_exponent(code) for code in (*money._iso_exponents(), *money.TOKENS)}
+    assert {code: consumers.EXPONENTS.get(code, 2) for code in platform} == platform
+
+
+def test_the_log_is_kept_as_long_as_the_audit_believes() -> None:
+    assert postgres.LOG_DAYS == books.LOG_DAYS
