@@ -19,7 +19,7 @@ from rialto_ledger.application.ports import Ledger
 from rialto_ledger.application.posting import Posted, post
 from rialto_ledger.application.telling import Teller
 from rialto_ledger.domain.commands import Command
-from rialto_ledger.domain.outcomes import Outcome
+from rialto_ledger.domain.outcomes import Outcome, OutcomeStatus
 
 Tx = TypeVar("Tx", bound=Transaction)
 
@@ -119,5 +119,7 @@ class CoalescingPoster(Generic[Tx]):
             posted = await post(self._ledger_of(transaction), commands, now)
             teller = Teller(posted, now)
             for outcome in posted.decision.outcomes:
-                transaction.publish(*teller.events_of(outcome))
+                # Told with the commit that wrote it; here the one who asks again has the HTTP answer, not the event.
+                if outcome.status is OutcomeStatus.APPLIED:
+                    transaction.publish(*teller.events_of(outcome))
         return posted
