@@ -211,14 +211,19 @@ BEGIN
 END $$;
 
 -- Create the coming days' partitions of a table and drop those past their retention. Rows that lie in the default
--- partition because their day had none yet stay there, and go when they are too old.
+-- partition because their day had none yet, or has none any more, stay there, and go when they were written too long ago.
+--
+-- The inbox is cut by event id, whose first bits are the time of what the event is about: an event about an old account
+-- is handled today and may be delivered again today. So a partition stays while anything in it was handled recently.
 CREATE FUNCTION bus.maintain_table(p_schema TEXT, p_table TEXT, p_now TIMESTAMPTZ, p_days INT) RETURNS VOID
 LANGUAGE plpgsql SET search_path = pg_catalog SET timezone = 'UTC' AS $$
 DECLARE
-    v_by_id BOOLEAN := p_table = 'inbox'; -- cut by event id, whose first bits are a time
+    v_by_id BOOLEAN := p_table = 'inbox';
+    v_written_at TEXT := CASE WHEN v_by_id THEN 'handled_at' ELSE 'recorded_at' END;
     v_oldest TIMESTAMPTZ := (p_now::DATE - p_days)::TIMESTAMP AT TIME ZONE 'UTC';
     v_day TIMESTAMPTZ;
     v_old TEXT;
+    v_in_use BOOLEAN;
 BEGIN
     FOR v_day IN SELECT generate_series(p_now::DATE, p_now::DATE + 3, '1 day')::TIMESTAMP AT TIME ZONE 'UTC' LOOP
         BEGIN
@@ -236,13 +241,13 @@ BEGIN
             AND c.relname ~ ('^' || p_table || '_[0-9]{8}$')
             AND to_date(right(c.relname, 8), 'YYYYMMDD') < v_oldest::DATE
     LOOP
-        EXECUTE format('DROP TABLE %I.%I', p_schema, v_old);
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I WHERE %I >= $1)', p_schema, v_old, v_written_at)
+        INTO v_in_use USING v_oldest;
+        IF NOT v_in_use THEN
+            EXECUTE format('DROP TABLE %I.%I', p_schema, v_old);
+        END IF;
     END LOOP;
-    IF v_by_id THEN
-        EXECUTE format('DELETE FROM %I.inbox_default WHERE event_id < $1', p_schema) USING bus.uuid_floor(v_oldest);
-    ELSE
-        EXECUTE format('DELETE FROM %I.%I WHERE recorded_at < $1', p_schema, p_table || '_default') USING v_oldest;
-    END IF;
+    EXECUTE format('DELETE FROM %I.%I WHERE %I < $1', p_schema, p_table || '_default', v_written_at) USING v_oldest;
 END $$;
 
 -- Maintain the inboxes and the log. Owned by the migrating role and run with its rights, so that services need none on

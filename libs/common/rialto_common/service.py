@@ -186,7 +186,13 @@ class Service(Generic[SettingsT]):
         try:
             async with asyncio.timeout(READY_SECONDS):  # also over the wait for a connection
                 await self.pool.fetchval("SELECT 1")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
             raise ServiceUnavailable(f"PostgreSQL does not answer: {type(error).__name__}") from error
 
     async def _close_pool(self) -> None:

@@ -19,12 +19,12 @@ from rialto_common.events.envelope import Event
 from rialto_common.runtime import Runtime
 
 CHANNEL = "rialto_bus"
-LEASE = timedelta(seconds=10)
+LEASE = timedelta(seconds=5)
 ROLLBACK_SECONDS = 2.0
 """A server that is frozen shall not hold the caller for another statement's timeout after the one that failed."""
 LOG_DAYS = 14
 INBOX_DAYS = 120
-"""How long handled event ids are kept: longer than any payment lives, as a late event carries its payment's time."""
+"""How long handled event ids are kept, at least from their handling: longer than any bus may deliver an event again."""
 
 _QUERIES = load_queries(__package__)
 
@@ -101,7 +101,7 @@ class PostgresUnitOfWork:
         try:
             for topic in {event.topic for event in events}:
                 await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, topic)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return
 
 
@@ -115,7 +115,7 @@ async def _rollback(connection: Connection, transaction: Any) -> None:
     try:
         async with asyncio.timeout(ROLLBACK_SECONDS):
             await transaction.rollback()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         connection.terminate()
 
 
@@ -210,7 +210,7 @@ class PostgresSubscription:
         try:
             await self._connection.execute(_QUERIES["leave"], self._group, self._member)
             await self._connection.close(timeout=2)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             self._connection.terminate()
 
     async def _read(self, max_events: int) -> list[Delivery]:

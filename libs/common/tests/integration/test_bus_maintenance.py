@@ -86,12 +86,21 @@ async def test_rows_in_the_default_partition_stay_readable_and_go_when_they_are_
     assert await bench.pool.fetchval("SELECT count(*) FROM bus.log") == 0
 
 
-async def test_handled_ids_are_kept_longer_than_any_payment_lives_and_then_go(bench: Bench) -> None:
+@pytest.mark.parametrize("has_partition", [True, False], ids=["in-its-days-partition", "in-the-default-partition"])
+async def test_a_handled_id_is_kept_120_days_from_its_handling_however_old_what_it_is_about(
+    bench: Bench, has_partition: bool
+) -> None:
     # The made-up events carry the first of January in their ids, wherever and whenever they are handled.
-    await bench.publish(NOON, 1)
-    await bench.maintain(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=120))
-    assert await bench.pool.fetchval("SELECT count(*) FROM bench.inbox") == 1
-    await bench.maintain(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=121))
+    if has_partition:
+        await bench.maintain(datetime(2026, 1, 1, tzinfo=UTC))
+    handled_at = datetime(2026, 12, 1, tzinfo=UTC)
+    await bench.publish(handled_at, 1)
+    place = await bench.pool.fetchval("SELECT tableoid::REGCLASS::TEXT FROM bench.inbox")
+    assert place == ("bench.inbox_20260101" if has_partition else "bench.inbox_default")
+    for days in (0, 1, 120):
+        await bench.maintain(handled_at + timedelta(days=days))
+        assert await bench.pool.fetchval("SELECT count(*) FROM bench.inbox") == 1
+    await bench.maintain(handled_at + timedelta(days=121))
     assert await bench.pool.fetchval("SELECT count(*) FROM bench.inbox") == 0
 
 
