@@ -1,12 +1,14 @@
 """The consumer on the in-memory bus: order, poison, back-off, and exactly one effect whatever the bus does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
 from rialto_common.bus.consumer import LONGEST_BACKOFF_SECONDS, Consumer
 from rialto_common.bus.memory import Faults, MemoryBus, MemorySubscription, MemoryTransaction, MemoryUnitOfWork
 from rialto_common.bus.port import Delivery
@@ -75,6 +77,13 @@ class World:
         return sum(
             sample.value for family in self.registry.collect() for sample in family.samples if sample.name == metric
         )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep the many parked events of this module out of the report; drawing a traceback takes seconds."""
+    with capture_logs():
+        yield
 
 
 async def steps(consumer: Consumer[Any], count: int) -> None:
