@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
+
 from rialto_chain_bridge.adapters.contracts import Contracts
 from rialto_chain_bridge.adapters.evm_rpc import JsonRpcChain
 from rialto_chain_bridge.adapters.evm_signer import LocalSigner
