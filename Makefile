@@ -52,7 +52,9 @@ test: install-dev ## every test
 check: install-dev ## lint, types, architecture
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@for part in $(PACKAGES) tests "bench conftest.py"; do \
+		echo "· mypy --strict $$part"; $(BIN)/mypy $$part || exit 1; \
+	done
 	@$(BIN)/lint-imports
 
 format: install-dev ## rewrite the code in the house format

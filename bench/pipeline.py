@@ -1,8 +1,8 @@
 """`make bench-pipeline`: open-loop load through the whole platform, accepted → authorised.
 
 `rialto up` runs everything as a user would, PostgreSQL durable. A latency runs from when a request was *due* to the
-commit of the decision (authorised, declined or review), read from the commit timestamps that PostgreSQL keeps; a payment that
-was not decided counts as infinite. CPU and WAL are per payment, over its whole way to settlement.
+commit of the decision (authorised, declined or review), read from the commit timestamps that PostgreSQL keeps; a
+payment that was not decided counts as infinite. CPU and WAL are per payment, over its whole way to settlement.
 """
 
 import asyncio
@@ -151,7 +151,7 @@ def cpu_seconds(pids: dict[str, int]) -> dict[str, float]:
 def query(rialto: Rialto, sql: str, *parameters: Any) -> list[Any]:
     """Ask the database as the auditor."""
     with psycopg.connect(rialto.dsn) as connection:
-        return connection.execute(sql, parameters).fetchall()  # type: ignore[arg-type]
+        return connection.execute(sql, parameters).fetchall()
 
 
 def wait_until_settled(rialto: Rialto) -> None:
