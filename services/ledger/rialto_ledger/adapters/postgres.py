@@ -35,14 +35,13 @@ class PostgresLedger:
     async def load(self, keys: Keys, now: datetime) -> LedgerState:
         """Lock and read what a batch needs, opening the accounts that it opens.
 
-        Raises: ConcurrentPosting: another transaction added a hold or an entry between the locks and the reads.
+        Raises: ConcurrentPosting: another transaction added a hold or an entry between the locks and the reads, or the
+        two were waiting for each other's accounts.
         """
-        accounts = await self._lock(keys.accounts.union(spec.id for spec in keys.opens), keys)
-        missing = [spec for spec in keys.opens if spec.id not in accounts]
-        opened: frozenset[UUID] = frozenset()
-        if missing:
-            opened = await self._open(missing, now)
-            accounts |= await self._lock((spec.id for spec in missing), None)
+        try:
+            accounts, opened = await self._lock_and_open(keys, now)
+        except asyncpg.DeadlockDetectedError as error:
+            raise ConcurrentPosting("two transactions were opening accounts for each other") from error
         holds = await self._holds(keys.holds)
         settlements = await self._settlements(keys.settled_payments)
         standing = {settlement.entry_id for settlement in settlements.values()}
@@ -76,6 +75,14 @@ class PostgresLedger:
         """Return holds past their deadline on accounts nobody is posting on, and lock those accounts."""
         due = await self._connection.fetch(_QUERIES["due_holds"], now, limit)
         return [ExpireHold(row["payment_id"], row["merchant_id"], row["mode"], row["shard"], row["id"]) for row in due]
+
+    async def _lock_and_open(self, keys: Keys, now: datetime) -> tuple[dict[UUID, Account], frozenset[UUID]]:
+        accounts = await self._lock(keys.accounts.union(spec.id for spec in keys.opens), keys)
+        missing = [spec for spec in keys.opens if spec.id not in accounts]
+        if not missing:
+            return accounts, frozenset()
+        opened = await self._open(missing, now)
+        return accounts | await self._lock((spec.id for spec in missing), None), opened
 
     async def _lock(self, account_ids: Iterable[UUID], keys: Keys | None) -> dict[UUID, Account]:
         holds = [] if keys is None else list(keys.holds)

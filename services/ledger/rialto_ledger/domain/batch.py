@@ -288,6 +288,8 @@ def _hold_of(book: Book, command: CaptureHold | VoidHold) -> Hold | None:
 def _confirm_settlement(book: Book, command: ConfirmSettlement) -> Answer:
     known = book.settlement(command.payment_id)
     ordinal = 0 if known is None else known.ordinal
+    if known is not None and command.sequence < known.sequence:
+        return OutcomeStatus.DUPLICATE, NothingToDo()
     if known is not None and command.sequence > known.sequence and known.status is SettlementStatus.REVERSED:
         ordinal += 1
     entry = JournalEntry(

@@ -12,7 +12,7 @@ from rialto_common.runtime import SystemRuntime
 from rialto_ledger.adapters.postgres import PostgresLedger
 from rialto_ledger.application.poster import CoalescingPoster
 from rialto_ledger.application.posting import post
-from rialto_ledger.domain.commands import Command
+from rialto_ledger.domain.commands import Command, OpenAccount
 from rialto_ledger.domain.outcomes import Outcome, OutcomeStatus
 from rialto_ledger.testing import NOW, Payment, open_wallet, top_up, wallet
 
@@ -101,6 +101,32 @@ async def test_one_bad_command_among_many_callers_fails_alone(
     assert failed == [5]
     assert isinstance(answers[5], asyncpg.CheckViolationError)
     assert await check_books() == 11
+
+
+async def test_posters_that_open_accounts_crosswise_answer_every_caller(
+    pool: Pool, check_books: Callable[[], Any]
+) -> None:
+    """Opening cannot keep to the order of ids, as it comes after the locks: whoever loses a deadlock tries again."""
+    runtime = SystemRuntime()
+    posters = [
+        CoalescingPoster(
+            PostgresUnitOfWork(pool, schema="ledger", runtime=runtime).begin,
+            lambda transaction: PostgresLedger(transaction.connection),
+            runtime,
+        )
+        for _ in range(4)
+    ]
+    commands: list[Command] = [command for n in range(40) for command in (open_wallet(n), top_up(n, 7, entry=n))]
+    answers = await asyncio.gather(
+        *(posters[n % 4].post(command) for n, command in enumerate(commands)),
+        *(posters[(n + 1) % 4].post(command) for n, command in enumerate(reversed(commands))),
+    )
+    opened = [a for a in answers if a.outcome.error is None and isinstance(a.outcome.command, OpenAccount)]
+    assert len(opened) == 80
+    for command in commands:
+        answer = await posters[0].post(command)
+        assert answer.outcome.error is None
+    assert await check_books() == 40
 
 
 async def test_killing_postgresql_during_posting_loses_and_doubles_nothing(
