@@ -8,6 +8,9 @@ PORT ?= 8080
 DATA_DIR ?= .rialto
 
 PACKAGES := libs/common services/gateway services/ledger services/fraud services/compliance services/chain-bridge cli
+# uv brings its own certificates; behind a proxy with one of its own, the system's are the right ones.
+UV_INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"; }; \
+	retry() { install "$$@" 2>/dev/null || install --system-certs "$$@"; }; retry
 NODE_FOLDERS := cli/rialto_cli/embedded/node
 
 .PHONY: help install install-dev demo up test check format contracts lock clean
@@ -25,16 +28,16 @@ $(BIN)/uv: requirements-install.lock
 
 $(VENV)/.installed: $(BIN)/uv requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES)) $(addsuffix /package-lock.json,$(NODE_FOLDERS))
 	@echo "· installing the libraries"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV_INSTALL) --require-hashes -r requirements.lock
 	@echo "· installing Rialto"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
+	@$(UV_INSTALL) --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
 	@echo "· installing the EVM node"
 	@$(BIN)/python -m rialto_cli.embedded.node_tools
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@echo "· installing the test tools"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(UV_INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
 install: $(VENV)/.installed ## everything Rialto needs, into .venv
