@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
+
 from rialto_cli.testing import Database
 from rialto_common.bus.consumer import Consumer
 from rialto_common.bus.memory import Faults, MemoryBus, MemoryUnitOfWork

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common.bus.postgres import PostgresBus, PostgresUnitOfWork
 from rialto_common.database import open_pool

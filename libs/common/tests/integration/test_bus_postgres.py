@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
+
 from rialto_cli.testing import Database, PostgresServer
 from rialto_common.bus.consumer import Consumer
 from rialto_common.bus.port import Delivery

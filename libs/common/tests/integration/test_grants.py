@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common.bus.postgres import PostgresBus, PostgresUnitOfWork
 from rialto_common.database import open_pool

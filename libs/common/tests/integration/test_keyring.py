@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common.database import Pool, open_pool
 from rialto_common.errors import PaymentError

@@ -15,6 +15,7 @@ import httpx
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
 from rialto_cli.embedded.processes import free_ports
 from rialto_cli.testing import Database, PostgresServer
 from rialto_common.bus.postgres import PostgresUnitOfWork

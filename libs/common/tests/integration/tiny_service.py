@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
+
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.errors import Conflict, MalformedEvent
 from rialto_common.events.common import FRAUD

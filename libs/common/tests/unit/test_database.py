@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 from asyncpg.exceptions import InterfaceError, InternalClientError
 from asyncpg.exceptions._base import DataError as ArgumentError
+
 from rialto_common.bus.consumer import describe
 from rialto_common.database import commit, is_retryable, is_unavailable, load_queries
 from rialto_common.errors import CommitUnknown, InvariantViolated, MalformedEvent, NotFound, ServiceUnavailable

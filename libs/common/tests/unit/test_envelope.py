@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
 from rialto_common import ids
 from rialto_common.errors import InvalidField, MalformedEvent
 from rialto_common.events import Event, EventData, compose

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
 from pydantic import AwareDatetime, BaseModel, ValidationError
+
 from rialto_common import ids
 from rialto_common.events import MODELS, EventData, compose
 from rialto_common.events.common import TOPICS

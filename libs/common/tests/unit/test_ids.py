@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_common import ids
 from rialto_common.errors import InvalidId
 

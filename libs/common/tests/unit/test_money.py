@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_common.errors import InvalidAmount, UnknownCurrency
 from rialto_common.money import MAX_MINOR, Money, currency_exponent, parse_minor, to_major
 

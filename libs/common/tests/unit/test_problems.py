@@ -8,6 +8,7 @@ from pkgutil import walk_packages
 
 import orjson
 import pytest
+
 from rialto_common import keyring
 from rialto_common.errors import InvariantViolated, PaymentError
 from rialto_common.problems import STATUSES, problem, problem_of, status_of

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
+
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events import Event
 from rialto_common.events.common import FRAUD

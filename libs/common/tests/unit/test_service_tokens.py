@@ -9,6 +9,7 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_common.errors import Unauthenticated
 from rialto_common.service_tokens import LIFETIME, Caller, ServiceTokens
 from rialto_common.simulation import SimulatedRuntime

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from rialto_common.telemetry import redact
 
 SCRIPT = """
