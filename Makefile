@@ -32,12 +32,14 @@ $(VENV)/.installed: $(BIN)/uv requirements.lock $(addsuffix /pyproject.toml,$(PA
 	@echo "· installing Rialto"
 	@$(UV_INSTALL) --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
 	@echo "· installing the EVM node"
-	@$(BIN)/python -m rialto_cli.embedded.node_tools
+	@$(BIN)/python -m rialto_cli.embedded.node_tools install
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock services/chain-bridge/contracts/package-lock.json
 	@echo "· installing the test tools"
 	@$(UV_INSTALL) --require-hashes -r requirements-dev.lock
+	@echo "· installing the Solidity compiler"
+	@$(BIN)/python -m rialto_cli.embedded.node_tools install services/chain-bridge/contracts
 	@touch $@
 
 install: $(VENV)/.installed ## everything Rialto needs, into .venv
