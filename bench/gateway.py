@@ -23,13 +23,13 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
-from rialto_cli.embedded.processes import free_ports
-from rialto_cli.testing import PostgresServer
-from rialto_common import ids
 from rich.console import Console
 from rich.table import Table
 
 from bench import load, machine
+from rialto_cli.embedded.processes import free_ports
+from rialto_cli.testing import PostgresServer
+from rialto_common import ids
 
 CONNECTIONS = 64
 ROUNDS = 5

@@ -22,11 +22,11 @@ import aiohttp
 import psutil
 import psycopg
 import uvloop
-from rialto_cli.embedded.processes import free_ports
 from rich.console import Console
 from rich.table import Table
 
 from bench import load, machine
+from rialto_cli.embedded.processes import free_ports
 
 RATES = (100, 200, 300)
 SECONDS = 20.0

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import httpx
-from rialto_common.runtime import SystemRuntime
-from rialto_common.service_tokens import Caller, ServiceTokens
 
 from rialto_cli.embedded.services import SERVICES, Installation
 from rialto_cli.errors import OperatorError
+from rialto_common.runtime import SystemRuntime
+from rialto_common.service_tokens import Caller, ServiceTokens
 
 CALLER = Caller(service="cli", merchant_id=None, mode="test")
 TIMEOUT_SECONDS = 10.0

@@ -9,7 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-from rialto_common.money import currency_exponent
 from rich.console import Console
 
 from rialto_cli.console import Progress
@@ -27,6 +26,7 @@ from rialto_cli.replay.run import Options, replay
 from rialto_cli.replay.sample.generate import PATH as SAMPLE
 from rialto_cli.replay.sender import Pace
 from rialto_cli.replay.source import Choice
+from rialto_common.money import currency_exponent
 
 _RUNS_FILE = "demo-runs.json"
 _RATE = 100.0

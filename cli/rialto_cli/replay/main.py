@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rialto_common.money import currency_exponent
 from rich.console import Console
 
 from rialto_cli.embedded import postgres
@@ -22,6 +21,7 @@ from rialto_cli.replay.run import Options, Platform
 from rialto_cli.replay.run import replay as pay
 from rialto_cli.replay.scene import CURRENCY
 from rialto_cli.replay.source import Choice
+from rialto_common.money import currency_exponent
 
 INTERRUPTED = 130
 _FILE_WIDTH = 110

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+
 from rialto_cli.embedded.status import find_running
 from rialto_common import ids
 from rialto_common.runtime import SystemRuntime

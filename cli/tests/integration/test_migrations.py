@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import psycopg
 import pytest
+
 from rialto_cli.embedded import postgres as embedded
 from rialto_cli.embedded.migrations import Migration, available, migrate
 from rialto_cli.errors import OperatorError

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+
 from rialto_cli.embedded import anvil as evm
 from rialto_cli.embedded import postgres as embedded
 from rialto_cli.testing import AnvilNode, Database, PostgresServer

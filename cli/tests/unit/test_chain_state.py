@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from rialto_cli.embedded.chain_state import FIRST_BYTES, LAST_BYTES, Keeper, good_copy, is_complete
 
 WHOLE = FIRST_BYTES + b'{"number":7},"accounts":{},' + LAST_BYTES

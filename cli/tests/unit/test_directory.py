@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from rialto_cli.embedded import directory
 from rialto_cli.embedded.processes import free_ports
 from rialto_cli.embedded.services import PROGRAMS

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from rialto_cli.embedded import postgres, services, welcome
 from rialto_cli.embedded.node_tools import find_node
 from rialto_cli.embedded.secrets import Secrets

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from rialto_cli.embedded import secrets
 from rialto_cli.embedded.processes import Identity
 from rialto_cli.embedded.state import STATE_FILE, RunLock, State, is_running

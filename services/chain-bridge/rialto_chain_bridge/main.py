@@ -4,13 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from rialto_common.bus.postgres import PostgresTransaction
-from rialto_common.events import Event
-from rialto_common.events.common import PAYMENTS
-from rialto_common.events.payments import SettlementRequested
-from rialto_common.money import currency_exponent
-from rialto_common.service import Service, run
-
 from rialto_chain_bridge.adapters.contracts import Contracts, checksummed
 from rialto_chain_bridge.adapters.evm_rpc import JsonRpcChain
 from rialto_chain_bridge.adapters.evm_signer import LocalSigner
@@ -26,6 +19,12 @@ from rialto_chain_bridge.domain.errors import NotDeployed
 from rialto_chain_bridge.entrypoints.http import router
 from rialto_chain_bridge.metrics import BridgeMetrics
 from rialto_chain_bridge.settings import ChainBridgeSettings
+from rialto_common.bus.postgres import PostgresTransaction
+from rialto_common.events import Event
+from rialto_common.events.common import PAYMENTS
+from rialto_common.events.payments import SettlementRequested
+from rialto_common.money import currency_exponent
+from rialto_common.service import Service, run
 
 NAME = "chain_bridge"
 METRICS_SECONDS = 5.0

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
+
 from rialto_common.money import TOKENS
 from rialto_common.settings import ServiceSettings
 

@@ -12,6 +12,10 @@ import httpx
 from eth_abi.abi import decode, encode
 from eth_account import Account
 from eth_utils.crypto import keccak
+
+from rialto_chain_bridge.domain.token import payment_bytes
+from rialto_chain_bridge.main import build
+from rialto_chain_bridge.settings import ChainBridgeSettings
 from rialto_common import ids
 from rialto_common.bus.postgres import PostgresUnitOfWork
 from rialto_common.database import open_pool
@@ -20,10 +24,6 @@ from rialto_common.events.payments import SettlementRequested
 from rialto_common.runtime import Step, SystemRuntime
 from rialto_common.service import Service
 from rialto_common.simulation import Crashed
-
-from rialto_chain_bridge.domain.token import payment_bytes
-from rialto_chain_bridge.main import build
-from rialto_chain_bridge.settings import ChainBridgeSettings
 
 # Account 0 of the mnemonic "test test test test test test test test test test test junk", which anvil funds by default.
 OPERATOR_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"

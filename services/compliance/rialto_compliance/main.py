@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
+
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events import Event
 from rialto_common.events.common import PAYMENTS
 from rialto_common.events.payments import PaymentCreated
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
-
 from rialto_compliance.adapters.list_files import read_lists
 from rialto_compliance.adapters.postgres import PostgresLists, PostgresScreenings, PostgresUnit
 from rialto_compliance.application.handlers import ScreenPayments

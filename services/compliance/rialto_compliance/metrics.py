@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from rialto_common.runtime import Runtime
 
+from rialto_common.runtime import Runtime
 from rialto_compliance.domain.rules import Outcome
 from rialto_compliance.domain.sanctions import SanctionsList
 

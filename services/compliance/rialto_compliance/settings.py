@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
-from rialto_common.settings import KeyringSettings, ServiceSettings
 
+from rialto_common.settings import KeyringSettings, ServiceSettings
 from rialto_compliance.adapters.list_files import FIXTURE
 
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
+
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.errors import ServiceUnavailable
 from rialto_common.events import Event
 from rialto_common.events.common import PAYMENTS
 from rialto_common.events.payments import PaymentCreated
 from rialto_common.service import Service, run
-
 from rialto_fraud.adapters.onnx_scorer import OnnxScorer, load
 from rialto_fraud.adapters.postgres import PostgresAssessments, PostgresUnit
 from rialto_fraud.application.handlers import AssessPayments

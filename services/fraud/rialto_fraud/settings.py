@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic_settings import SettingsConfigDict
-from rialto_common.settings import ServiceSettings
 
+from rialto_common.settings import ServiceSettings
 from rialto_fraud.adapters.onnx_scorer import MODELS
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from rialto_fraud.domain.features import FloatArray, Observation, extract_in_order
 
+from rialto_fraud.domain.features import FloatArray, Observation, extract_in_order
 from training.simulator import World
 
 

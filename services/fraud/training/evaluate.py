@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow.parquet
+
 from rialto_fraud.adapters.onnx_scorer import load
 from rialto_fraud.domain.policy import CURRENT
-
 from training.card import write_card
 from training.dataset import features_of
 from training.metrics import confusion, ranking

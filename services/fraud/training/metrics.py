@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rialto_fraud.domain.policy import Policy
 from sklearn.metrics import average_precision_score, roc_auc_score
+
+from rialto_fraud.domain.policy import Policy
 
 
 def ranking(scores: npt.NDArray[Any], fraud: npt.NDArray[np.bool_]) -> dict[str, float]:

@@ -18,10 +18,10 @@ from typing import Any, Final
 import lightgbm
 import numpy as np
 import numpy.typing as npt
+
 from rialto_fraud.adapters.onnx_scorer import OnnxScorer
 from rialto_fraud.domain.features import FEATURE_NAMES, FEATURE_VERSION, FloatArray
 from rialto_fraud.domain.policy import CURRENT
-
 from training.card import write_card
 from training.dataset import world_features
 from training.export import to_onnx

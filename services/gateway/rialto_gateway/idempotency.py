@@ -13,12 +13,12 @@ from uuid import UUID
 
 import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from rialto_common.bus.port import UnitOfWork
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.database import Connection
 from rialto_common.errors import IdempotencyKeyReused, InvalidRequest
 from rialto_common.runtime import Runtime
-
 from rialto_gateway.merchants.keys import QUERIES, Principal
 
 MAX_KEY_LENGTH = 255

@@ -6,7 +6,6 @@ from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events.envelope import Event
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
-
 from rialto_gateway.documentation import document
 from rialto_gateway.idempotency import IdempotentRequests, Vault
 from rialto_gateway.merchants.api import merchant_router

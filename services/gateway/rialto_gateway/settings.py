@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
-from rialto_common.settings import KeyringSettings, ServiceSettings
 
+from rialto_common.settings import KeyringSettings, ServiceSettings
 from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.states import Deadline
 

@@ -3,7 +3,6 @@
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events.common import PAYMENTS, SETTLEMENTS
 from rialto_common.service import Service, run
-
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
 from rialto_ledger.application.poster import CoalescingPoster
 from rialto_ledger.application.sweeper import Sweeper

@@ -1,6 +1,7 @@
 """The ledger's own variables: prefix RIALTO_LEDGER_, beside the shared ones."""
 
 from pydantic_settings import SettingsConfigDict
+
 from rialto_common.settings import ServiceSettings
 
 

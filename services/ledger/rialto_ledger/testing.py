@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.events import Event, EventData, compose, payments, settlements
-
 from rialto_ledger.domain import chart, commands, posting_rules
 from rialto_ledger.domain.account import AccountSpec, Mode
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from rialto_cli.testing import AnvilNode, Database, PostgresServer
 
 from .world import World

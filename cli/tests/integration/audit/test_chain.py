@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from rialto_cli.audit import books
 from rialto_cli.audit.book import Books
 from rialto_cli.audit.chain import ChainUnreadable, Node, Payout

@@ -6,6 +6,7 @@ import sys
 
 import psycopg
 import pytest
+
 from rialto_cli.audit import books, consumers
 from rialto_cli.testing import AnvilNode, Database
 

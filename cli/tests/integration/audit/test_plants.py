@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+
 from rialto_cli.audit import books, snapshot
 from rialto_cli.audit.chain import Node
 from rialto_cli.testing import Database

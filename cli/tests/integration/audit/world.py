@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import Any
 
 import httpx
+
 from rialto_chain_bridge.main import build as build_chain_bridge
 from rialto_chain_bridge.settings import ChainBridgeSettings
 from rialto_cli.testing import AnvilNode, Database

@@ -1,6 +1,7 @@
 """What the audit has written down once more is what the platform does."""
 
 from eth_utils.crypto import keccak
+
 from rialto_cli.audit import books, chain, consumers
 from rialto_common import money
 from rialto_common.bus import postgres

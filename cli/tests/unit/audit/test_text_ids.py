@@ -4,6 +4,7 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_cli.audit import text_ids
 from rialto_common import ids
 

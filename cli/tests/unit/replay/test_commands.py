@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from rialto_cli.errors import OperatorError
 from rialto_cli.replay import commands
 from rialto_cli.replay.demo import Runs
 from rialto_cli.replay.sender import Pace, payment_key, run_token
-from typer.testing import CliRunner
 
 
 @pytest.fixture

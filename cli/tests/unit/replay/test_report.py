@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+
 from rialto_cli.audit.book import INVARIANTS
 from rialto_cli.replay import report
 from rialto_cli.replay.render import render
 from rialto_cli.replay.report import Report
 from rialto_cli.replay.source import Choice, Selection, read
 from rialto_cli.replay.tally import Tally
-from rich.console import Console
 
 CLEAN = {name: {"checked": 5, "violations": 0} for name in INVARIANTS}
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_cli.errors import OperatorError
 from rialto_cli.replay import columns, source
 from rialto_cli.replay.source import Choice, Selection

@@ -12,10 +12,10 @@ import rlp  # type: ignore[import-untyped]
 from eth_abi.abi import encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
-from rialto_common.errors import InvariantViolated
 
 from rialto_chain_bridge.domain.batch import Waiting
 from rialto_chain_bridge.domain.token import payment_bytes
+from rialto_common.errors import InvariantViolated
 
 TOKEN_NAME = "Rialto Test Dollar"  # noqa: S105 - a currency, not a secret
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 import orjson
-from rialto_common.runtime import Runtime
 
 from rialto_chain_bridge.application.ports import Attempt, Head, Sent
 from rialto_chain_bridge.domain.confirmation import Block, Inclusion
 from rialto_chain_bridge.domain.errors import ChainUnavailable
+from rialto_common.runtime import Runtime
 
 # JSON-RPC has no codes for these; nodes (geth, reth, erigon, anvil) tell them by their text only.
 _ALREADY_THERE = ("already imported", "already known", "known transaction")

@@ -6,10 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from rialto_common.bus.postgres import PostgresTransaction, PostgresUnitOfWork
-from rialto_common.database import Connection, load_queries
-from rialto_common.events import Event
-
 from rialto_chain_bridge.application.ports import Sent
 from rialto_chain_bridge.application.records import (
     Assigned,
@@ -22,6 +18,9 @@ from rialto_chain_bridge.application.records import (
 )
 from rialto_chain_bridge.domain.batch import Waiting
 from rialto_chain_bridge.domain.confirmation import Block, Inclusion, Standing, TransactionState
+from rialto_common.bus.postgres import PostgresTransaction, PostgresUnitOfWork
+from rialto_common.database import Connection, load_queries
+from rialto_common.events import Event
 
 _QUERIES = load_queries(__package__)
 

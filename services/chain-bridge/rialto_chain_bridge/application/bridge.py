@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
-from rialto_common.database import is_retryable
-from rialto_common.runtime import Runtime
 
 from rialto_chain_bridge.application.deployment import Deployer
 from rialto_chain_bridge.application.facts import Facts
@@ -21,6 +19,8 @@ from rialto_chain_bridge.domain import gas
 from rialto_chain_bridge.domain.batch import BatchPolicy, Waiting, cut_batches
 from rialto_chain_bridge.domain.errors import ChainMismatch, ChainUnavailable
 from rialto_chain_bridge.metrics import BridgeMetrics
+from rialto_common.database import is_retryable
+from rialto_common.runtime import Runtime
 
 log = structlog.get_logger()
 

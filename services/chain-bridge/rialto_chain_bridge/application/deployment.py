@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from rialto_common.runtime import Runtime
-
 from rialto_chain_bridge.application.facts import deposit_id
 from rialto_chain_bridge.application.ports import Calls, Chain, Signer, Units
 from rialto_chain_bridge.application.records import Deployment, NewTransaction
 from rialto_chain_bridge.domain import gas
+from rialto_common.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)

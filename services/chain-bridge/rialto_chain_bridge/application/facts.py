@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from rialto_chain_bridge.application.records import Assigned, Deployment, Intent, Tracked
+from rialto_chain_bridge.domain.confirmation import Block
+from rialto_chain_bridge.domain.settlement import Fact, event_sequence
 from rialto_common import ids
 from rialto_common.events import Event, EventData, compose
 from rialto_common.events.common import Mode
@@ -14,10 +17,6 @@ from rialto_common.events.settlements import (
     SettlementReorged,
     SettlementSubmitted,
 )
-
-from rialto_chain_bridge.application.records import Assigned, Deployment, Intent, Tracked
-from rialto_chain_bridge.domain.confirmation import Block
-from rialto_chain_bridge.domain.settlement import Fact, event_sequence
 
 SOURCE = "rialto.chain_bridge"
 

@@ -8,11 +8,10 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from rialto_common.events import Event
-
 from rialto_chain_bridge.application.records import Assigned, Deployment, Due, Intent, NewTransaction, Tracked
 from rialto_chain_bridge.domain.batch import Waiting
 from rialto_chain_bridge.domain.confirmation import Block, Inclusion, Standing
+from rialto_common.events import Event
 
 
 class Attempt(StrEnum):

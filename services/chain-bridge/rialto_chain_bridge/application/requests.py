@@ -4,16 +4,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rialto_common.errors import InvalidRequest
-from rialto_common.events import Event
-from rialto_common.events.payments import SettlementRequested
-from rialto_common.runtime import Runtime
-
 from rialto_chain_bridge.application.facts import Facts
 from rialto_chain_bridge.application.ports import Unit
 from rialto_chain_bridge.application.records import Intent
 from rialto_chain_bridge.domain import token
 from rialto_chain_bridge.domain.errors import ModeNotServed, SettlementContentChanged
+from rialto_common.errors import InvalidRequest
+from rialto_common.events import Event
+from rialto_common.events.payments import SettlementRequested
+from rialto_common.runtime import Runtime
 
 LONGEST_KEPT_ADDRESS = 100
 

@@ -5,8 +5,6 @@ from datetime import datetime
 from uuid import UUID
 
 import structlog
-from rialto_common.errors import InvariantViolated
-from rialto_common.runtime import Runtime
 
 from rialto_chain_bridge.application.facts import Facts
 from rialto_chain_bridge.application.ports import Calls, Chain, Head, Signer, Unit, Units
@@ -23,6 +21,8 @@ from rialto_chain_bridge.domain.confirmation import (
     judge,
 )
 from rialto_chain_bridge.metrics import BridgeMetrics
+from rialto_common.errors import InvariantViolated
+from rialto_common.runtime import Runtime
 
 log = structlog.get_logger()
 

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable
 from uuid import UUID
 
-from rialto_common.money import currency_exponent
-
 from rialto_chain_bridge.domain.errors import AmountNotPayable, PayeeInvalid
+from rialto_common.money import currency_exponent
 
 MAX_TOKEN_AMOUNT = 2**96 - 1
 """The contract keeps an amount in 96 bits, beside the payee in one storage slot."""

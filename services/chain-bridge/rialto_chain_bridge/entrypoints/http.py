@@ -8,15 +8,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel
-from rialto_common import ids
-from rialto_common.errors import Unauthenticated
-from rialto_common.events.common import BatchId, MerchantId, PaymentId, SettlementId
-from rialto_common.service_tokens import Caller, ServiceTokens
 
 from rialto_chain_bridge.adapters.contracts import checksummed
 from rialto_chain_bridge.adapters.postgres import PostgresStore
 from rialto_chain_bridge.application.records import SettlementView
 from rialto_chain_bridge.domain.errors import NotDeployed, SettlementNotFound
+from rialto_common import ids
+from rialto_common.errors import Unauthenticated
+from rialto_common.events.common import BatchId, MerchantId, PaymentId, SettlementId
+from rialto_common.service_tokens import Caller, ServiceTokens
 
 AUDIENCE = "chain-bridge"
 

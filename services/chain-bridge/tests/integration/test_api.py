@@ -5,6 +5,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+
 from rialto_chain_bridge.testing import Bench, Request, bench
 from rialto_cli.testing import AnvilNode, Database
 from rialto_common import ids

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+
 from rialto_chain_bridge.testing import Bench, Request, bench
 from rialto_cli.testing import AnvilNode, Database, PostgresServer
 from rialto_common.events.settlements import (

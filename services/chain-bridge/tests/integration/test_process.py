@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from rialto_chain_bridge.testing import OPERATOR_KEY, SECRET, bench
 from rialto_cli.testing import AnvilNode, Database
 from rialto_common.events.settlements import SettlementConfirmed

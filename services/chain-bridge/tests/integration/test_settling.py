@@ -10,6 +10,7 @@ from uuid import UUID
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from eth_utils.crypto import keccak
+
 from rialto_chain_bridge.adapters.contracts import Contracts
 from rialto_chain_bridge.domain.batch import Waiting
 from rialto_chain_bridge.testing import OPERATOR, Bench, Request, bench

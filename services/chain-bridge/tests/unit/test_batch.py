@@ -5,6 +5,7 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_chain_bridge.domain.batch import BatchPolicy, Waiting, cut_batches
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_chain_bridge.domain.confirmation import (
     FINAL,
     Block,

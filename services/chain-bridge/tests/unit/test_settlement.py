@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_chain_bridge.domain.settlement import Fact, Fail, SendAgain, after_refusal, event_sequence, is_permanent
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_chain_bridge.adapters.contracts import checksummed
 from rialto_chain_bridge.domain.errors import AmountNotPayable, PayeeInvalid
 from rialto_chain_bridge.domain.token import MAX_TOKEN_AMOUNT, payee_address, payment_bytes, token_amount

@@ -10,7 +10,6 @@ from uuid import UUID
 from rialto_common.bus.memory import MemoryTransaction
 from rialto_common.events import Event
 from rialto_common.events.common import Sealed
-
 from rialto_compliance.application.handlers import published_hits
 from rialto_compliance.application.ports import KeptScreening, LoadedList, Screening
 from rialto_compliance.domain.sanctions import SanctionsList

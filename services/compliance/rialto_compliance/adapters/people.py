@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
+
 from rialto_common.database import Connection
 from rialto_common.events.common import Sealed
 from rialto_common.keyring import Keyring, PersonErased

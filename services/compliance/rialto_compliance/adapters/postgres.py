@@ -8,11 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 import orjson
+
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.database import Connection, load_queries
 from rialto_common.events import Event
 from rialto_common.keyring import Keyring
-
 from rialto_compliance.adapters.people import KeyringPeople
 from rialto_compliance.application.handlers import published_hits
 from rialto_compliance.application.ports import KeptScreening, LoadedList, Screening

@@ -15,7 +15,6 @@ from rialto_common.events.compliance import RuleOutcome as PublishedRule
 from rialto_common.events.payments import PaymentCreated
 from rialto_common.money import Money
 from rialto_common.runtime import Runtime
-
 from rialto_compliance.application.ports import People, Screening, Unit
 from rialto_compliance.application.screener import Screener
 from rialto_compliance.domain.policy import Policy

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from rialto_common.events import Event
 from rialto_common.events.common import Mode, Sealed
-
 from rialto_compliance.domain.rules import Outcome
 from rialto_compliance.domain.sanctions import SanctionsList
 from rialto_compliance.domain.screening import Verdict

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rialto_common.runtime import Runtime
-
 from rialto_compliance.domain.index import Index
 from rialto_compliance.domain.matching import Hit
 from rialto_compliance.metrics import ScreeningMetrics

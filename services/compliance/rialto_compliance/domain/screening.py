@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rialto_common.money import Money
-
 from rialto_compliance.domain.matching import Hit
 from rialto_compliance.domain.policy import Policy
 from rialto_compliance.domain.rules import Outcome, Party, RuleOutcome, amount_over_limit, unreadable

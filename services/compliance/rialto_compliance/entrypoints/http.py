@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel
+
 from rialto_common import ids
 from rialto_common.dead_letter_api import bearer
 from rialto_common.events.common import MerchantId, Mode, PaymentId
 from rialto_common.events.compliance import Hit, RuleOutcome
 from rialto_common.service_tokens import Caller, ServiceTokens
-
 from rialto_compliance.application.ports import KeptScreening, Lists, Screenings
 from rialto_compliance.domain.errors import ScreeningNotFound
 from rialto_compliance.domain.rules import Outcome

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import asyncpg
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common.bus.memory import MemoryStore, MemoryTransaction
 from rialto_common.simulation import SimulatedRuntime

@@ -7,6 +7,7 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_compliance.adapters.list_files import FIXTURE
 from rialto_compliance.settings import ComplianceSettings

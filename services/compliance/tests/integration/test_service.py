@@ -12,6 +12,7 @@ import asyncpg.connection
 import httpx
 import orjson
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common import ids
 from rialto_common.bus.postgres import PostgresBus, PostgresUnitOfWork

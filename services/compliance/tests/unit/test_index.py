@@ -6,6 +6,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rialto_compliance.adapters.list_files import FIXTURE, read_lists
 from rialto_compliance.domain.index import MAXIMUM_HITS, Index
 from rialto_compliance.domain.matching import Hit

@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
+
 from rialto_compliance.adapters.list_files import FIXTURE, read_lists
 from rialto_compliance.domain.errors import ListUnreadable
 

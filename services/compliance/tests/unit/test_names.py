@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_compliance.domain.names import MAXIMUM_TOKENS, base_weight, normalise, skeleton, tokens
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_common.errors import UnknownCurrency
 from rialto_common.money import Money
 from rialto_compliance.domain.matching import Features, Hit

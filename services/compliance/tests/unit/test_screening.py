@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
+
 from rialto_common import ids
 from rialto_common.bus.memory import MemoryStore, MemoryTransaction
 from rialto_common.errors import MalformedEvent, UnknownCurrency

@@ -12,7 +12,6 @@ import struct
 from typing import Final
 
 from rialto_common.errors import InvariantViolated
-
 from rialto_fraud.domain.history import SECONDS_PER_DAY, SECONDS_PER_HOUR, History
 
 VERSION: Final = 1

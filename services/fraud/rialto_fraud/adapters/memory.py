@@ -8,7 +8,6 @@ from uuid import UUID
 
 from rialto_common.bus.memory import MemoryTransaction
 from rialto_common.events import Event
-
 from rialto_fraud.adapters.history_codec import pack, unpack
 from rialto_fraud.domain.assessment import Assessment
 from rialto_fraud.domain.history import History

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import orjson
+
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.database import Connection, load_queries
 from rialto_common.events import Event
-
 from rialto_fraud.adapters.history_codec import pack, unpack
 from rialto_fraud.domain.assessment import Assessment, Versions
 from rialto_fraud.domain.features import FEATURE_NAMES

@@ -15,7 +15,6 @@ from rialto_common.events.fraud import FraudAssessed
 from rialto_common.events.fraud import Reason as PublishedReason
 from rialto_common.events.payments import PaymentCreated
 from rialto_common.runtime import Runtime
-
 from rialto_fraud.application.ports import Scorer, Unit
 from rialto_fraud.domain.assessment import Assessment, Versions
 from rialto_fraud.domain.features import FEATURE_VERSION, FloatArray, Observation, Row, extract_in_order

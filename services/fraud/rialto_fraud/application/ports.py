@@ -8,7 +8,6 @@ from typing import Protocol
 from uuid import UUID
 
 from rialto_common.events import Event
-
 from rialto_fraud.domain.assessment import Assessment
 from rialto_fraud.domain.features import FloatArray
 from rialto_fraud.domain.history import History

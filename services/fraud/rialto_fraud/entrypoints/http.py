@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel
+
 from rialto_common import ids
 from rialto_common.dead_letter_api import bearer
 from rialto_common.events.common import MerchantId, Mode, PaymentId
 from rialto_common.events.fraud import Reason
 from rialto_common.service_tokens import Caller, ServiceTokens
-
 from rialto_fraud.application.ports import Assessments
 from rialto_fraud.domain.assessment import Assessment
 from rialto_fraud.domain.errors import AssessmentNotFound

@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
+
 from rialto_cli.testing import Database
 from rialto_common import ids
 from rialto_common.bus.memory import Faults, MemoryBus, MemoryUnitOfWork

@@ -8,6 +8,7 @@ import sys
 
 import httpx
 import pytest
+
 from rialto_cli.testing import Database
 
 

@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+
 from rialto_cli.testing import Database
 from rialto_common import ids
 from rialto_common.bus.postgres import PostgresBus, PostgresUnitOfWork

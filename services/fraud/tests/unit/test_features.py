@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rialto_fraud.adapters.history_codec import pack, unpack
 from rialto_fraud.domain.features import FEATURE_NAMES, Observation, extract, extract_in_order
 from rialto_fraud.domain.history import COUNTERPARTIES_KEPT, SECONDS_PER_DAY, SECONDS_PER_HOUR, History

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_common.errors import InvariantViolated
 from rialto_fraud.adapters.history_codec import pack, unpack
 from rialto_fraud.domain.history import (

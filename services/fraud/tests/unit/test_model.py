@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from rialto_fraud.adapters.onnx_scorer import INLINE_ROWS, MODELS, OnnxScorer, load, read_manifest
 from rialto_fraud.domain.errors import ModelInputInvalid, ModelUnusable
 from rialto_fraud.domain.features import FEATURE_NAMES, FloatArray, Observation, extract_in_order

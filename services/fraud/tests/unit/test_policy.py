@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_fraud.domain.features import FEATURE_NAMES
 from rialto_fraud.domain.policy import CURRENT, Outcome, Policy
 from rialto_fraud.domain.reasons import REFERENCE, reference_row

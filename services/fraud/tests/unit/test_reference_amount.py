@@ -1,6 +1,7 @@
 """Amounts of every currency on one scale."""
 
 import pytest
+
 from rialto_common.errors import UnknownCurrency
 from rialto_common.money import currency_exponent
 from rialto_fraud.domain.reference_amount import LARGEST_CENTS, MICROS_PER_UNIT, reference_cents

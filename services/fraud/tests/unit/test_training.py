@@ -6,14 +6,15 @@ from typing import Any
 import lightgbm
 import numpy as np
 import pytest
-from rialto_fraud.adapters.onnx_scorer import OnnxScorer, load
-from rialto_fraud.domain.features import FEATURE_NAMES
-from rialto_fraud.domain.policy import CURRENT
 from training.dataset import world_features
 from training.export import to_onnx
 from training.metrics import confusion
 from training.simulator import PATTERNS, WorldConfig, simulate
 from training.train import Recipe, train
+
+from rialto_fraud.adapters.onnx_scorer import OnnxScorer, load
+from rialto_fraud.domain.features import FEATURE_NAMES
+from rialto_fraud.domain.policy import CURRENT
 
 TINY = Recipe(
     world=WorldConfig(seed=11, wallets=150, terminals=80, days=12, newcomers_per_day=20, crowds_per_day=0.3),

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, StringConstraints
+
 from rialto_common import ids
 from rialto_common.database import Connection, Pool
 from rialto_common.errors import NotFound
 from rialto_common.runtime import Runtime
-
 from rialto_gateway.idempotency import IdempotentRequests, check_key
 from rialto_gateway.merchants.keys import QUERIES, ApiKeys, Mode, Principal
 from rialto_gateway.payments.api import json_answer, replay_header

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
+
 from rialto_common import ids
 from rialto_common.bus.port import UnitOfWork
 from rialto_common.bus.postgres import PostgresTransaction
@@ -23,7 +24,6 @@ from rialto_common.events.envelope import Event, compose
 from rialto_common.events.payments import PaymentCreated, WalletMethod
 from rialto_common.keyring import Keyring, PersonErased
 from rialto_common.runtime import Runtime
-
 from rialto_gateway.payments.handlers import SOURCE
 from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.store import NewPayment, PostgresPayments

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator
+
 from rialto_common.errors import InvalidField, UnknownCurrency
 from rialto_common.events.common import WalletId
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.money import currency_exponent
-
 from rialto_gateway.requests import Body
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]

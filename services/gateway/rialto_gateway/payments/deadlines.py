@@ -6,7 +6,6 @@ from rialto_common.bus.port import UnitOfWork
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.database import Pool
 from rialto_common.runtime import Runtime
-
 from rialto_gateway.payments.facts import DeadlinePassed
 from rialto_gateway.payments.handlers import Occurrence, apply_all
 from rialto_gateway.payments.machine import Deadlines

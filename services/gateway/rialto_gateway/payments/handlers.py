@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+
 from rialto_common import ids
 from rialto_common.bus.port import Transaction
 from rialto_common.errors import InvariantViolated
 from rialto_common.events import compliance, fraud, ledger, settlements
 from rialto_common.events.common import COMPLIANCE, FRAUD, LEDGER, SETTLEMENTS
 from rialto_common.events.envelope import Event, EventData, compose
-
 from rialto_gateway.payments import machine
 from rialto_gateway.payments.facts import (
     AuthorisationRefused,

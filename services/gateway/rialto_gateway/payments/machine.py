@@ -13,7 +13,6 @@ from uuid import UUID
 from rialto_common import ids
 from rialto_common.events import payments as events
 from rialto_common.events.envelope import EventData
-
 from rialto_gateway.payments.errors import (
     CaptureAboveAuthorised,
     PaymentNotCapturable,

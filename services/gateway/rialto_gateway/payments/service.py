@@ -11,7 +11,6 @@ from rialto_common.bus.port import UnitOfWork
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.database import Pool
 from rialto_common.runtime import Runtime
-
 from rialto_gateway.merchants.keys import Principal
 from rialto_gateway.payments.accept import Acceptor, AcceptRequest
 from rialto_gateway.payments.bodies import CreatePayment

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
+
 from rialto_common.database import Connection, load_queries
 from rialto_common.errors import IdempotencyKeyReused
-
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.states import Payment, Settlement
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+
 from rialto_common import ids
 
 

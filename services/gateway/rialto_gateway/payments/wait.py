@@ -6,6 +6,7 @@ from collections import defaultdict
 from uuid import UUID
 
 import asyncpg
+
 from rialto_common.database import Pool
 from rialto_common.runtime import Runtime
 

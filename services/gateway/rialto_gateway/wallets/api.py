@@ -6,12 +6,12 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field, field_validator
+
 from rialto_common import ids
 from rialto_common.database import Connection
 from rialto_common.errors import Forbidden
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.runtime import Runtime
-
 from rialto_gateway.idempotency import IdempotentRequests, check_key
 from rialto_gateway.merchants.keys import ApiKeys, Mode, Principal
 from rialto_gateway.payments.api import json_answer, replay_header

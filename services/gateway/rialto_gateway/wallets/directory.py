@@ -6,7 +6,6 @@ from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.database import Pool, load_queries
-
 from rialto_gateway.merchants.keys import Mode, Principal
 from rialto_gateway.payments.errors import WalletNotFound
 

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+
 from rialto_common import ids
 from rialto_common.errors import IdempotencyKeyReused, InvalidRequest, ServiceUnavailable
 from rialto_common.service_tokens import Caller, ServiceTokens
-
 from rialto_gateway.payments.errors import WalletNotFound
 from rialto_gateway.wallets.directory import Wallet
 

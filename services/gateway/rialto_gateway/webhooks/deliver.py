@@ -9,11 +9,11 @@ from typing import Any, Literal
 import httpx
 import structlog
 from prometheus_client import CollectorRegistry, Counter
+from standardwebhooks import Webhook
+
 from rialto_common import ids
 from rialto_common.database import Pool
 from rialto_common.runtime import Runtime
-from standardwebhooks import Webhook
-
 from rialto_gateway.idempotency import Vault
 from rialto_gateway.webhooks.messages import QUERIES
 from rialto_gateway.webhooks.outgoing import OutgoingCalls, UrlRefused

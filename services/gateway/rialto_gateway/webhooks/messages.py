@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Protocol
 
 import orjson
+
 from rialto_common import ids
 from rialto_common.database import Connection, load_queries
 from rialto_common.events import payments as events
 from rialto_common.events.envelope import Event
-
 from rialto_gateway.payments.states import Payment
 
 QUERIES = load_queries(__package__)

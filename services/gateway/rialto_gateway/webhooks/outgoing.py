@@ -5,6 +5,7 @@ import ipaddress
 import socket
 
 import httpx
+
 from rialto_common.errors import InvalidRequest
 from rialto_common.runtime import Runtime
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+
 from rialto_cli.testing import Database
 
 from .platform_in_process import Merchant, Platform, started

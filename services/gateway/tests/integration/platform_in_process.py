@@ -15,6 +15,7 @@ import asyncpg
 import httpx
 import orjson
 from prometheus_client import CollectorRegistry
+
 from rialto_common import ids
 from rialto_common.bus.postgres import PostgresUnitOfWork
 from rialto_common.database import Pool, open_pool

@@ -7,6 +7,7 @@ import asyncpg
 import orjson
 import pytest
 import pytest_asyncio
+
 from rialto_cli.testing import Database
 from rialto_common.http import MAX_BODY_BYTES
 

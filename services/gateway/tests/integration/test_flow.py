@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+
 from rialto_common.events import settlements
 
 from .platform_in_process import Merchant, Platform, facts_of, settlement_of

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+
 from rialto_cli.testing import PostgresServer
 from rialto_common.keyring import Keyring
 

@@ -6,6 +6,7 @@ import asyncpg
 import httpx
 import pytest
 import structlog
+
 from rialto_common.telemetry import configure_logs
 
 from .platform_in_process import ADMIN_KEY, Merchant, Platform

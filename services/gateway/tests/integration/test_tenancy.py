@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from rialto_cli.testing import Database
 
 from .platform_in_process import ADMIN_KEY, Merchant, Platform, payment_body, started

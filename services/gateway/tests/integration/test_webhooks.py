@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
+
 from rialto_cli.testing import Database
 from rialto_common.runtime import SystemRuntime
 from rialto_gateway.webhooks import outgoing
 from rialto_gateway.webhooks.deliver import RETRY_AFTER
 from rialto_gateway.webhooks.outgoing import MAX_ANSWER_BYTES, OutgoingCalls, UrlRefused
-from standardwebhooks import Webhook
 
 from .platform_in_process import Merchant, Platform, started
 

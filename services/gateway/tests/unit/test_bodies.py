@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from rialto_gateway.payments.bodies import CreatePayment
 
 GOOD: dict[str, Any] = {

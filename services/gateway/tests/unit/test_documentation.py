@@ -7,6 +7,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import BaseModel
+
 from rialto_common import problems
 from rialto_common.service import Service
 from rialto_gateway.documentation import MEANINGS, WHAT_TO_DO, known_codes

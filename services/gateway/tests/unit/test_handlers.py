@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import pytest
+
 from rialto_common import ids
 from rialto_common.bus.memory import MemoryStore, MemoryTransaction
 from rialto_common.errors import InvariantViolated, MalformedEvent

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+
 from rialto_common.events import payments as events
 from rialto_common.events.envelope import EventData
 from rialto_gateway.payments import machine

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from rialto_common import ids
 from rialto_common.errors import Conflict, InvalidRequest
 from rialto_common.events import payments as events

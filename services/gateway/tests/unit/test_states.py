@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+
 from rialto_common.errors import Conflict, InvalidRequest
 from rialto_gateway.payments import facts, machine, states
 from rialto_gateway.payments.states import DEADLINES as DEADLINE_OF

@@ -1,6 +1,7 @@
 """The Prefer header (RFC 7240)."""
 
 import pytest
+
 from rialto_gateway.payments.wait import MAX_WAIT_SECONDS, wait_of
 
 

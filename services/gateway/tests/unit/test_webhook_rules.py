@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from rialto_gateway.webhooks.deliver import LEASE, RETRY_AFTER, next_attempt
 from rialto_gateway.webhooks.outgoing import TIMEOUT_SECONDS, UrlRefused, check_url, is_public
 

@@ -9,7 +9,6 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from rialto_common.errors import InvariantViolated
-
 from rialto_ledger.application.ports import Keys
 from rialto_ledger.domain.account import Account, Mode
 from rialto_ledger.domain.balance import available_balance

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+
 from rialto_common.database import Connection, Pool, load_queries
 from rialto_common.errors import InvariantViolated
-
 from rialto_ledger.adapters import rows
 from rialto_ledger.application.ports import ConcurrentPosting, Keys
 from rialto_ledger.domain.account import Account, AccountDelta, AccountSpec, Mode

@@ -7,7 +7,6 @@ from typing import Protocol
 from uuid import UUID
 
 from rialto_common.errors import ServiceUnavailable
-
 from rialto_ledger.domain.account import Account, AccountSpec, Mode
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import LedgerState

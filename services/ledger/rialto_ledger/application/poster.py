@@ -14,7 +14,6 @@ from rialto_common.bus.port import Transaction
 from rialto_common.database import is_retryable, is_unavailable
 from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import Runtime
-
 from rialto_ledger.application.ports import Ledger
 from rialto_ledger.application.posting import Posted, post
 from rialto_ledger.application.telling import Teller

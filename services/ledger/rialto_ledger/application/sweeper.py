@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 from rialto_common.bus.port import Transaction
 from rialto_common.database import is_retryable
 from rialto_common.runtime import Runtime
-
 from rialto_ledger.application.ports import Ledger
 from rialto_ledger.application.posting import post
 from rialto_ledger.application.telling import Teller

@@ -12,7 +12,6 @@ from uuid import UUID
 from rialto_common import ids
 from rialto_common.events import Event, EventData, compose
 from rialto_common.events import ledger as events
-
 from rialto_ledger.application.posting import Posted
 from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.commands import (

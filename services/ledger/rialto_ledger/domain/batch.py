@@ -12,7 +12,6 @@ from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.errors import InvariantViolated
-
 from rialto_ledger.domain import posting_rules
 from rialto_ledger.domain.account import AccountDelta
 from rialto_ledger.domain.book import Book, LedgerState

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rialto_common.errors import InvariantViolated
 from rialto_common.money import MAX_MINOR
-
 from rialto_ledger.domain.account import Account, AccountDelta, AccountStatus, Mode, Side
 from rialto_ledger.domain.balance import available_balance
 from rialto_ledger.domain.errors import (

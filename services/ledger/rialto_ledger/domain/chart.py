@@ -10,7 +10,6 @@ from uuid import UUID
 from rialto_common import ids
 from rialto_common.errors import UnknownCurrency
 from rialto_common.money import currency_exponent
-
 from rialto_ledger.domain.account import AccountSpec, AccountType, Mode
 
 NAMESPACE = ids.uuid7(0, 0)

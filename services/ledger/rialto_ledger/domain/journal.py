@@ -10,7 +10,6 @@ from datetime import datetime
 from uuid import UUID
 
 from rialto_common.money import MAX_MINOR
-
 from rialto_ledger.domain.account import Mode, Side
 from rialto_ledger.domain.errors import EntryUnbalanced, PostingInvalid
 

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
 from rialto_common import ids
 from rialto_common.errors import InvalidField, InvalidId
 from rialto_common.events.common import MerchantId, Mode
 from rialto_common.events.envelope import MinorUnits, TextId
-
 from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.balance import available_balance, ledger_balance
 from rialto_ledger.domain.journal import JournalEntry

@@ -10,7 +10,6 @@ from rialto_common.events import Event
 from rialto_common.events.payments import CaptureRequested, PaymentApproved, VoidRequested
 from rialto_common.events.settlements import DepositConfirmed, SettlementConfirmed, SettlementReorged
 from rialto_common.runtime import Runtime
-
 from rialto_ledger.application.ports import Ledger
 from rialto_ledger.application.posting import post
 from rialto_ledger.application.telling import Teller

@@ -9,13 +9,13 @@ from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
+
 from rialto_common import ids
 from rialto_common.dead_letter_api import bearer
 from rialto_common.errors import InvariantViolated, NotFound
 from rialto_common.money import currency_exponent
 from rialto_common.runtime import Runtime
 from rialto_common.service_tokens import Caller, ServiceTokens
-
 from rialto_ledger.application.ports import Reader
 from rialto_ledger.application.poster import Answer
 from rialto_ledger.domain import chart, posting_rules

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common.bus.memory import Faults, MemoryBus, MemoryUnitOfWork
 from rialto_common.bus.postgres import PostgresUnitOfWork

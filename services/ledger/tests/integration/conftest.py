@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common.bus.postgres import PostgresTransaction, PostgresUnitOfWork
 from rialto_common.database import Pool, open_pool

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
+
 from rialto_cli.testing import PostgresServer
 from rialto_common.bus.postgres import PostgresUnitOfWork
 from rialto_common.database import Pool, is_retryable, open_pool

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+
 from rialto_cli.testing import Database
 from rialto_common import ids
 from rialto_common.bus.consumer import Consumer

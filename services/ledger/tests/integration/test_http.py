@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+
 from rialto_cli.testing import Database, PostgresServer
 from rialto_common import ids
 from rialto_common.http import RequestFrame

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common.database import Pool, load_queries
 

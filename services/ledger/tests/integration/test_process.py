@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+
 from rialto_cli.testing import Database
 from rialto_common.bus.postgres import PostgresUnitOfWork
 from rialto_common.database import Pool, open_pool

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+
 from rialto_common.money import MAX_MINOR
 from rialto_ledger.adapters.memory import Books, MemoryLedger
 from rialto_ledger.application.posting import post

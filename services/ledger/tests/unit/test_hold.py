@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_ledger.domain.errors import (
     CaptureAboveHold,
     HoldAlreadyCaptured,

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rialto_common.money import MAX_MINOR
 from rialto_ledger.domain import posting_rules
 from rialto_ledger.domain.errors import EntryUnbalanced, PostingInvalid

@@ -8,6 +8,7 @@ from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rialto_ledger.adapters.memory import Books, MemoryLedger
 from rialto_ledger.application.posting import post
 from rialto_ledger.domain.account import Side
