@@ -107,6 +107,18 @@ def test_a_text_that_is_no_id_of_the_kind_is_refused(text: str) -> None:
     assert len(caught.value.detail) < 150
 
 
+@given(ROOTS, st.integers(0, 25), st.characters())
+def test_one_other_character_makes_another_id_or_none(value: UUID, place: int, character: str) -> None:
+    # What Python's int() would take as well: underscores, signs, blanks, digits of other scripts, capitals.
+    text = ids.to_text("pay", value)
+    for other in {character, *"_+- \t\n\0AZiloU٣\uff11"}:
+        changed = text[: 4 + place] + other + text[5 + place :]
+        try:
+            assert ids.to_text("pay", ids.from_text("pay", changed)) == changed
+        except InvalidId:
+            continue
+
+
 @given(st.text(max_size=40))
 def test_whatever_text_is_read_is_written_back_the_same(text: str) -> None:
     try:
