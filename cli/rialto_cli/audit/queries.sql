@@ -3,9 +3,10 @@
 -- `-- check: I1 name` begins a question whose every row is a violation: its ids, what was expected, what was found. The
 -- comment below says what a row means. `-- count: I1` says how much that invariant had to check. `-- facts: name` is
 -- read by the Python beside this file. `-- fragment: name` is a CTE for those that say `-- uses: name`.
--- text_id('pay', column) is replaced by the text form of an id, `pay_…`. Parameters: now, grace_seconds, log_from (the
--- time from which on the log is complete: -infinity until retention first drops a day), groups, topics, types (what
--- each consumer group handles), currencies, exponents (those whose minor unit is not a hundredth).
+-- text_id('pay', column) is replaced by the text form of an id, `pay_…`, and number_in(json, 'field') by the number that
+-- a field of an event holds, 0 where it holds none, as an event may be anything. Parameters: now, grace_seconds,
+-- log_from (the time from which on the log is complete: -infinity until retention first drops a day), groups, topics,
+-- types (what each consumer group handles), currencies, exponents (those whose minor unit is not a hundredth).
 
 -- fragment: handles
 -- What each consumer group handles.
@@ -482,7 +483,7 @@ FROM (
         ON c.payment_id = p.payment_id
 ) AS x
 LEFT JOIN (
-    SELECT key, sum((data ->> 'amount_minor')::NUMERIC) AS amount
+    SELECT key, sum(number_in(data, 'amount_minor')) AS amount
     FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.captured.v1' GROUP BY key
 ) AS u ON u.key = text_id('pay', x.payment_id)
 WHERE x.captured <> x.booked - coalesce(u.amount, 0)
@@ -550,7 +551,7 @@ FROM (
 LEFT JOIN (
     SELECT
         data ->> 'merchant_id' AS merchant_id, data ->> 'mode' AS mode, data ->> 'currency' AS currency,
-        sum((data ->> 'amount_minor')::NUMERIC) AS amount
+        sum(number_in(data, 'amount_minor')) AS amount
     FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.captured.v1' GROUP BY 1, 2, 3
 ) AS u ON u.merchant_id = text_id('mer', x.merchant_id) AND u.mode = x.mode AND u.currency = x.currency
 WHERE x.captured <> x.booked - coalesce(u.amount, 0)
@@ -558,7 +559,7 @@ WHERE x.captured <> x.booked - coalesce(u.amount, 0)
 -- facts: captures_on_the_way
 -- uses: handles inboxes letters consumption unconsumed
 -- Captures that the ledger has booked and the gateway has not heard of.
-SELECT count(*) AS events, coalesce(sum((data ->> 'amount_minor')::NUMERIC), 0)::TEXT AS amount_minor
+SELECT count(*) AS events, coalesce(sum(number_in(data, 'amount_minor')), 0)::TEXT AS amount_minor
 FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.captured.v1'
 
 -- count: I8
@@ -620,8 +621,10 @@ SELECT
     format('%%s times, %%s contents, %%s causes', count(*), count(DISTINCT (l.type, l.key, l.data::TEXT)),
         count(DISTINCT l.causation_id)) AS found
 FROM bus.log AS l
+JOIN (SELECT source, event_id FROM bus.log GROUP BY source, event_id HAVING count(*) > 1) AS again
+    ON again.source = l.source AND again.event_id = l.event_id
 GROUP BY l.source, l.event_id
-HAVING count(*) > 1 AND NOT (
+HAVING NOT (
     count(DISTINCT (l.topic, l.type, l.key, l.data::TEXT)) = 1
     AND CASE
         WHEN min(l.type) IN ('rialto.hold.voided.v1', 'rialto.posting.refused.v1')
@@ -713,10 +716,15 @@ FROM (
     ) AS e
     FULL JOIN (
         SELECT
-            data ->> 'entry_id' AS entry_id, count(DISTINCT event_id) AS events, max(json_array_length(data -> 'postings')) AS told,
-            max((SELECT sum((p ->> 'amount_minor')::NUMERIC) FROM json_array_elements(data -> 'postings') AS p))
-            AS told_amount
+            data ->> 'entry_id' AS entry_id, count(DISTINCT event_id) AS events, max(p.told) AS told,
+            max(p.amount) AS told_amount
         FROM bus.log
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS told, sum(number_in(line, 'amount_minor')) AS amount
+            FROM json_array_elements(
+                CASE json_typeof(data -> 'postings') WHEN 'array' THEN data -> 'postings' ELSE '[]' END
+            ) AS line
+        ) AS p
         WHERE topic = 'rialto.ledger.v1' AND type = 'rialto.journal_entry.posted.v1'
         GROUP BY 1
     ) AS l ON l.entry_id = e.entry_id
@@ -737,7 +745,7 @@ FROM (
 FULL JOIN (
     SELECT
         data ->> 'hold_id' AS hold_id, key, count(DISTINCT event_id) AS events,
-        max((data ->> 'amount_minor')::NUMERIC) AS amount
+        max(number_in(data, 'amount_minor')) AS amount
     FROM bus.log WHERE topic = 'rialto.ledger.v1' AND type = 'rialto.hold.placed.v1' GROUP BY 1, 2
 ) AS l ON l.hold_id = h.hold_id AND l.key = h.key
 WHERE (h.placed_at IS NULL OR h.placed_at >= %(log_from)s::TIMESTAMPTZ)
@@ -754,7 +762,7 @@ FROM (SELECT text_id('je', entry_id) AS entry_id, capture_id, amount, recorded_a
 FULL JOIN (
     SELECT
         data ->> 'entry_id' AS entry_id, data ->> 'capture_id' AS capture_id, count(DISTINCT event_id) AS events,
-        max((data ->> 'amount_minor')::NUMERIC) AS amount
+        max(number_in(data, 'amount_minor')) AS amount
     FROM bus.log WHERE topic = 'rialto.ledger.v1' AND type = 'rialto.hold.captured.v1' GROUP BY 1, 2
 ) AS l ON l.entry_id = c.entry_id AND l.capture_id = c.capture_id
 WHERE (c.recorded_at IS NULL OR c.recorded_at >= %(log_from)s::TIMESTAMPTZ)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+
 from rialto_cli.audit import books
 from rialto_cli.audit.book import Books
 from rialto_cli.testing import AnvilNode, Database, PostgresServer
@@ -181,3 +182,48 @@ def spoil_all(database: Database, statement: str) -> None:
     with psycopg.connect(database.superuser_dsn(), autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
         assert connection.execute(statement.encode()).rowcount > 0
+
+
+async def test_a_parked_event_is_on_its_way_and_its_replay_heals(
+    world: World, database: Database, own_anvil: AnvilNode
+) -> None:
+    async with world.running("gateway"):
+        [payment] = await paid(world, 1)
+    with psycopg.connect(database.superuser_dsn(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE keyring.saved AS SELECT * FROM keyring.keys")
+        connection.execute("UPDATE keyring.keys SET wrapped_key = '\\x00'")
+        async with world.running():
+            await count(database, "SELECT count(*) FROM compliance.parked_keys", 1)
+            await count(database, "SELECT count(*) FROM ledger.journal_entries WHERE kind = 'deposit'", 1)
+            await world.ask_chain("anvil_mine", "0x5")
+        parked = await audit(database, own_anvil)
+        assert wrong(parked) == {}
+        assert parked["I8"].details["groups"]["compliance"] == {"parked": 1}
+        connection.execute("UPDATE keyring.keys AS k SET wrapped_key = s.wrapped_key FROM keyring.saved AS s")
+        connection.execute("UPDATE compliance.parked_keys SET replay_requested = TRUE")
+    async with world.running():
+        await world.until([(payment, "settled")])
+    healed = await audit(database, own_anvil)
+    assert wrong(healed) == {}
+    assert healed["I8"].details["groups"]["compliance"] == {"handled": 1}
+
+
+async def test_an_unreadable_event_is_named_and_does_not_stop_the_audit(
+    world: World, database: Database, own_anvil: AnvilNode
+) -> None:
+    async with world.running():
+        [payment] = await paid(world, 1)
+        await world.until([(payment, "settled")])
+    spoil(
+        database,
+        "SELECT bus.append(now(), ARRAY['rialto.ledger.v1', 'rialto.ledger.v1'],"
+        " ARRAY[gen_random_uuid(), gen_random_uuid()],"
+        " ARRAY['rialto.ledger', 'rialto.ledger'], ARRAY['rialto.hold.captured.v1', 'rialto.journal_entry.posted.v1'],"
+        f" ARRAY['{payment}', '{payment}'], ARRAY[0, 0]::SMALLINT[], ARRAY[now(), now()], ARRAY[2000000, 2000001],"
+        " ARRAY['x', 'x'], ARRAY[NULL, NULL], ARRAY[NULL, NULL],"
+        """ ARRAY['{"amount_minor": {"x": 1}, "entry_id": []}', '"nothing"'])""",
+    )
+    async with world.running("gateway"):
+        await count(database, "SELECT count(*) FROM gateway.dead_letters", 1)
+    named = wrong(await audit(database, own_anvil))["I8"]
+    assert {"capture_not_told_once", "entry_not_told_once"} <= named.keys()
