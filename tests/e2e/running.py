@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 from psycopg.rows import dict_row
+
 from rialto_cli.embedded.processes import free_ports
 from rialto_cli.embedded.services import SERVICES, Installation
 from rialto_cli.embedded.status import collect, find_running
@@ -38,12 +39,12 @@ def eventually(condition: Callable[[], Found], what: str, timeout_seconds: float
 
 
 class Rialto:
-    """One `rialto up` on a data directory of its own."""
+    """One `rialto up` on a data directory of its own, with some variables added to the environment."""
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
         self.data_dir = data_dir
         self.port = free_ports(1)[0]
-        self._environment = {**os.environ, "COLUMNS": "200", **environment}
+        self.environment = dict(environment)
         self._output = data_dir.parent / "up.log"
         self._up: subprocess.Popen[bytes] | None = None
 
@@ -57,7 +58,7 @@ class Rialto:
         with self._output.open("wb") as output:
             up = self._up = subprocess.Popen(
                 self.command("up", "--port", str(self.port)),
-                env=self._environment,
+                env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -108,7 +109,7 @@ class Rialto:
         """Run a command to its end."""
         return subprocess.run(
             self.command(*arguments),
-            env=self._environment,
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             timeout=timeout_seconds,
@@ -122,9 +123,12 @@ class Rialto:
         return json.loads(result.stdout)
 
     def status(self) -> dict[str, Any]:
-        """The document of `rialto status --json`; empty while not everything is ready."""
+        """The document of `rialto status --json`; its exit status tells what `ready` says."""
         result = self.run("status", "--json")
-        return dict(json.loads(result.stdout)) if result.returncode == 0 else {}
+        assert result.stdout, result.stderr
+        document: dict[str, Any] = json.loads(result.stdout)
+        assert document["ready"] == (result.returncode == 0)
+        return document
 
     def wait_until_ready(self) -> None:
         """Return as soon as everything is ready; asked here, as a process for each question costs a second."""
@@ -132,8 +136,8 @@ class Rialto:
 
     def pids(self) -> dict[str, int]:
         """Every program's process id, once everything is ready."""
-        status = eventually(self.status, "everything is ready again")
-        return {name: int(each["pid"]) for name, each in status["services"].items()}
+        self.wait_until_ready()
+        return {name: int(each["pid"]) for name, each in self.status()["services"].items()}
 
     def check_books(self) -> None:
         """`rialto audit`: every invariant holds, and none of them over nothing."""
@@ -152,8 +156,8 @@ class Rialto:
         return find_running(self.data_dir)[0]
 
     def kill(self, name: str) -> int:
-        """`kill -9` a program; returns the process id it had. The supervisor starts it again."""
-        pid = self.pids()[name]
+        """`kill -9` a program, whatever the others are doing, and return its process id; the supervisor restarts it."""
+        pid = int(eventually(lambda: self.status()["services"][name]["pid"], f"{name} runs"))
         os.kill(pid, signal.SIGKILL)
         return pid
 

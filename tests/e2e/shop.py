@@ -9,6 +9,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import httpx
+
 from rialto_common import ids
 
 from .running import PATIENCE_SECONDS, Rialto, eventually

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from psycopg import sql
+
 from rialto_cli.embedded.services import SERVICES
 
 from .receiver import Receiver
