@@ -17,7 +17,7 @@ from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
 from rialto_gateway.payments.states import State
 from rialto_gateway.payments.wait import wait_of
-from rialto_gateway.requests import DirectRoute, caller_of, documented_body, read_body, traceparent_of
+from rialto_gateway.requests import DirectRoute, caller_of, documented_body, headers_of, read_body, traceparent_of
 
 PAYMENT_EXAMPLE = {
     "amount_minor": "1250",
@@ -66,11 +66,11 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
 
     async def create_payment(request: Request) -> Response:
         """Accept a payment. The answer comes once it is durable; the decision follows, or is waited for with Prefer."""
-        headers = request.headers
-        principal = await keys.authenticate(headers.get("authorization"))
+        header = headers_of(request)
+        principal = await keys.authenticate(header(b"authorization"))
         raw = await request.body()
         body = read_body(CreatePayment, raw)
-        key = check_key(headers.get("idempotency-key"))
+        key = check_key(header(b"idempotency-key"))
         if key is None:
             raise IdempotencyKeyMissing(
                 "send an Idempotency-Key header, a new one for each payment", param="Idempotency-Key"
@@ -80,8 +80,8 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
             body,
             key=key,
             request_hash=keys.request_hash(body.model_dump_json().encode()),
-            traceparent=traceparent_of(headers.get("traceparent")),
-            wait_seconds=wait_of(headers.get("prefer")),
+            traceparent=traceparent_of(header(b"traceparent")),
+            wait_seconds=wait_of(header(b"prefer")),
         )
         return json_answer(answer.payment, 200 if answer.decided else 202, replay_header(answer.replayed))
 
