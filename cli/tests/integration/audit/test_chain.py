@@ -2,7 +2,7 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -12,6 +12,7 @@ from rialto_cli.audit import books
 from rialto_cli.audit.book import Books
 from rialto_cli.audit.chain import ChainUnreadable, Node, Payout
 from rialto_cli.audit.snapshot import Snapshot
+from rialto_cli.testing import AnvilNode
 
 from .conftest import Scene
 
@@ -99,7 +100,9 @@ def test_a_payment_paid_twice_on_chain_is_named(scene: Scene) -> None:
     assert book.examples[0]["ids"]["payment_id"] in scene.payments.values()
 
 
-def test_a_chain_that_starts_anew_is_named_as_one_that_took_back(scene: Scene, anvil_factory: Any) -> None:
+def test_a_chain_that_starts_anew_is_named_as_one_that_took_back(
+    scene: Scene, anvil_factory: Callable[[], AnvilNode]
+) -> None:
     empty = anvil_factory()
     book = audit_with(scene, empty.url)["I6"]
     assert book.by_check["taken_back"] == 6

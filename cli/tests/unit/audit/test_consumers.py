@@ -1,6 +1,7 @@
 """What the audit has written down once more is what the platform does."""
 
 from eth_utils.crypto import keccak
+from iso4217 import Currency
 
 from rialto_cli.audit import books, chain, consumers
 from rialto_common import money
@@ -14,7 +15,8 @@ def test_topics_and_selectors_are_hashes_of_signatures() -> None:
 
 
 def test_every_currency_has_the_decimals_that_the_platform_gives_it() -> None:
-    platform = {code: money.currency_exponent(code) for code in (*money._iso_exponents(), *money.TOKENS)}
+    codes = [currency.code for currency in Currency if currency.exponent is not None]
+    platform = {code: money.currency_exponent(code) for code in (*codes, *money.TOKENS)}
     assert {code: consumers.EXPONENTS.get(code, 2) for code in platform} == platform
 
 
