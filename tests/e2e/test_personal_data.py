@@ -47,6 +47,7 @@ def found_in(text: str, needles: list[str]) -> list[str]:
 
 def tables_with(rialto: Rialto, needles: list[str]) -> list[tuple[str, str]]:
     """Every (table, needle) where a row has the needle in any column, in any of its spellings."""
+    spelt = [(needle, each.lower()) for needle in needles for each in spellings(needle)]
     found = []
     with rialto.superuser() as connection:
         tables = connection.execute(
@@ -60,15 +61,13 @@ def tables_with(rialto: Rialto, needles: list[str]) -> list[tuple[str, str]]:
             table["schema"] for table in tables
         }
         for table in tables:
-            name = sql.Identifier(table["schema"], table["name"])
-            # strpos on the whole row as text: bytes show as hexadecimal, documents as they are.
+            # The whole row as text, made once: bytes show as hexadecimal, documents as they are.
             query = sql.SQL(
-                "SELECT needle FROM unnest(%s::TEXT[]) AS needle"
-                " WHERE EXISTS (SELECT FROM {} AS t WHERE strpos(lower(t::TEXT), lower(needle)) > 0)"
-            ).format(name)
-            for needle in needles:
-                hits = connection.execute(query, [list(spellings(needle))]).fetchall()
-                found += [(f"{table['schema']}.{table['name']}", needle)] if hits else []
+                "SELECT DISTINCT s.needle FROM (SELECT lower(t::TEXT) AS text FROM {} AS t OFFSET 0) AS r"
+                " JOIN unnest(%s::TEXT[], %s::TEXT[]) AS s (needle, spelling) ON strpos(r.text, s.spelling) > 0"
+            ).format(sql.Identifier(table["schema"], table["name"]))
+            hits = connection.execute(query, [[needle for needle, _ in spelt], [each for _, each in spelt]])
+            found += [(f"{table['schema']}.{table['name']}", row["needle"]) for row in hits]
     return found
 
 
