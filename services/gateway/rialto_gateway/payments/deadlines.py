@@ -1,10 +1,16 @@
 """The clock's part: payments whose state lasted too long move on. A deadline is a row, so no restart forgets one."""
 
 from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
 
+import structlog
+
+from rialto_common import ids
+from rialto_common.bus.consumer import describe
 from rialto_common.bus.port import UnitOfWork
 from rialto_common.bus.postgres import PostgresTransaction
-from rialto_common.database import Pool
+from rialto_common.database import Pool, is_retryable
 from rialto_common.runtime import Runtime
 from rialto_gateway.payments.facts import DeadlinePassed
 from rialto_gateway.payments.handlers import Occurrence, apply_all
@@ -12,8 +18,12 @@ from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.store import QUERIES, PostgresPayments
 from rialto_gateway.webhooks.messages import PostgresMessages
 
+log = structlog.get_logger()
+
 BATCH = 200
 PAUSE_SECONDS = 0.5
+FAILED_PAUSE = timedelta(seconds=30)
+"""When a payment that could not be moved on is tried again."""
 
 
 class DeadlineSweep:
@@ -29,17 +39,36 @@ class DeadlineSweep:
 
     async def step(self) -> float:
         """Move on what is due; come again at once after a full batch."""
-        rows: Sequence[object] = await self._pool.fetch(QUERIES["due"], self._runtime.now(), BATCH)
+        rows = await self._pool.fetch(QUERIES["due"], self._runtime.now(), BATCH)
         if not rows:
             return PAUSE_SECONDS
-        now = self._runtime.now()
+        payment_ids = [row["payment_id"] for row in rows]
+        try:
+            await self._move_on(payment_ids)
+        except Exception as error:
+            if is_retryable(error):
+                raise
+            await self._move_on_one_by_one(payment_ids)
+        return 0.0 if len(rows) == BATCH else PAUSE_SECONDS
+
+    async def _move_on(self, payment_ids: Sequence[UUID]) -> None:
         async with self._unit_of_work.begin() as transaction:
             await apply_all(
-                [Occurrence(row["payment_id"], DeadlinePassed(), actor="clock") for row in rows],  # type: ignore[index]
+                [Occurrence(payment_id, DeadlinePassed(), actor="clock") for payment_id in payment_ids],
                 transaction=transaction,
                 payments=PostgresPayments(transaction.connection),
                 messages=PostgresMessages(transaction.connection),
-                now=now,
+                now=self._runtime.now(),
                 deadlines=self._deadlines,
             )
-        return 0.0 if len(rows) == BATCH else PAUSE_SECONDS
+
+    async def _move_on_one_by_one(self, payment_ids: Sequence[UUID]) -> None:
+        """One that fails for good must not hold up the others, nor come first again at every look."""
+        for payment_id in payment_ids:
+            try:
+                await self._move_on([payment_id])
+            except Exception as error:
+                if is_retryable(error):
+                    raise
+                log.error("deadline.failed", payment_id=ids.to_text("pay", payment_id), error=describe(error))
+                await self._pool.execute(QUERIES["postpone"], payment_id, self._runtime.now() + FAILED_PAUSE)

@@ -107,6 +107,10 @@ WHERE payment_id = $1 AND ordinal = (SELECT max(ordinal) FROM gateway.captures W
 -- Payments whose deadline has passed.
 SELECT payment_id FROM gateway.deadlines WHERE due_at <= $1 ORDER BY due_at LIMIT $2
 
+-- name: postpone
+-- Look at a payment again later; its deadline itself stays as it is.
+UPDATE gateway.deadlines SET due_at = $2 WHERE payment_id = $1
+
 -- name: get
 -- One payment as the API shows it; $2 and $3 null for the operator.
 SELECT * FROM gateway.payments

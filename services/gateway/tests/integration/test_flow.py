@@ -172,6 +172,23 @@ async def test_deadlines_and_verdicts_at_the_same_moment_make_one_decision(
     assert sorted(row["key"] for row in approvals) == sorted(payment["id"] for payment in payments)
 
 
+async def test_a_payment_that_cannot_move_on_holds_up_no_other(
+    platform: Platform, merchant: Merchant, superuser: "asyncpg.Connection[Any]"
+) -> None:
+    stuck, *others = [await platform.pay(merchant, description=text) for text in ("stuck", "a", "b")]
+    bug = "CHECK (description <> 'stuck' OR state = 'created') NOT VALID"
+    await superuser.execute(f"ALTER TABLE gateway.payments ADD CONSTRAINT a_bug {bug}")
+    platform.runtime.ahead = timedelta(seconds=31)
+    await platform.sweep()
+    states = [(await platform.get(merchant, payment["id"]))["status"] for payment in (stuck, *others)]
+    assert states == ["created", "review", "review"]
+
+    await superuser.execute("ALTER TABLE gateway.payments DROP CONSTRAINT a_bug")
+    platform.runtime.ahead = timedelta(seconds=62)
+    await platform.sweep()
+    assert (await platform.get(merchant, stuck["id"]))["status"] == "review"
+
+
 async def test_a_poison_event_parks_its_payment_and_no_other(
     platform: Platform, merchant: Merchant, superuser: "asyncpg.Connection[Any]"
 ) -> None:
