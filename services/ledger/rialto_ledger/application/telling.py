@@ -1,9 +1,10 @@
 """Outcomes as events. Ids are derived from what they are about, so telling the same answer again is the same event.
 
 `sequence` grows within a payment: two numbers a version of its hold (the entry, then the hold's own event), and beyond
-them the settlement's. A refusal changes nothing and carries the number of what stands.
+them the settlement's; within an account, a run of numbers for each version it had before a batch. A refusal changes nothing and carries the number of what stands.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
@@ -41,12 +42,16 @@ SOURCE = "rialto.ledger"
 SETTLEMENT_SEQUENCES = 1_000_000
 """Where the settlement's numbers begin: after any number of captures."""
 
+ENTRIES_A_BATCH = 10_000
+"""More than one batch can hold: a batch raises an account's version once, whatever the number of its entries."""
+
 
 class Teller:
     """Turns the outcomes of one posted batch into events."""
 
     def __init__(self, posted: Posted, now: datetime) -> None:
         self._accounts: Mapping[UUID, Account] = posted.accounts
+        self._told: Counter[UUID] = Counter()
         self._now = now
 
     def events_of(self, outcome: Outcome, cause: Event | None = None) -> list[Event]:
@@ -109,6 +114,7 @@ class Teller:
 
     def _entry_about(self, command: PostEntry, entry: JournalEntry, cause: Event | None) -> Event:
         account = self._accounts[command.about]
+        self._told[account.id] += 1
         return compose(
             self._entry(entry),
             source=SOURCE,
@@ -116,7 +122,7 @@ class Teller:
             key=ids.to_text("acc", account.id),
             shard=command.shard,
             time=self._now,
-            sequence=account.version + 1,
+            sequence=account.version * ENTRIES_A_BATCH + self._told[account.id],
             cause=cause,
         )
 

@@ -104,6 +104,21 @@ async def test_one_bad_command_among_many_callers_fails_alone(
     assert await check_books() == 11
 
 
+async def test_entries_about_one_account_are_numbered_upwards_however_they_share_batches(
+    unit_of_work: PostgresUnitOfWork, pool: Pool
+) -> None:
+    poster = CoalescingPoster(
+        unit_of_work.begin, lambda transaction: PostgresLedger(transaction.connection), SystemRuntime()
+    )
+    await poster.post(open_wallet())
+    for start in (0, 15, 30):
+        await asyncio.gather(*(poster.post(top_up(0, 10, entry=start + n)) for n in range(15)))
+    rows = await pool.fetch("SELECT sequence FROM bus.log WHERE key LIKE 'acc\\_%' ORDER BY position")
+    sequences = [row["sequence"] for row in rows]
+    assert len(sequences) == 45
+    assert sequences == sorted(set(sequences))
+
+
 async def test_posters_that_open_accounts_crosswise_answer_every_caller(
     pool: Pool, check_books: Callable[[], Any]
 ) -> None:
