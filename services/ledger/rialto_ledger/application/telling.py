@@ -1,7 +1,8 @@
 """Outcomes as events. Ids are derived from what they are about, so telling the same answer again is the same event.
 
 `sequence` grows within a payment: two numbers a version of its hold (the entry, then the hold's own event), and beyond
-them the settlement's; within an account, a run of numbers for each version it had before a batch. A refusal changes nothing and carries the number of what stands.
+them the settlement's. Within an account it is a run of numbers for each version that the account had before a batch. A
+refusal changes nothing and carries the number of what stands.
 """
 
 from collections import Counter
