@@ -24,7 +24,7 @@ def entries(rialto: Rialto, payment_id: str) -> dict[str, list[tuple[str, str, i
         FROM ledger.journal_entries AS e
         JOIN ledger.postings AS p ON p.entry_id = e.id
         JOIN ledger.accounts AS a ON a.id = p.account_id
-        WHERE e.payment_id = %s ORDER BY e.id, p.line
+        WHERE e.payment_id = %s ORDER BY e.recorded_at, e.id, p.line
         """,
         [uuid_of(payment_id)],
     ):
