@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from rialto_cli.embedded.processes import free_ports, port_is_free
 from rialto_cli.embedded.services import GATEWAY, PROGRAMS

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
+
 from rialto_cli.embedded import processes
 
 START_TIMEOUT_SECONDS = 60.0

@@ -13,9 +13,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import pytest
+
 from rialto_cli.embedded import processes
 from rialto_cli.embedded.services import PROGRAMS
 

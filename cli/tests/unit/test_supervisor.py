@@ -4,8 +4,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
+
 from rialto_cli.embedded import supervisor as supervision
 from rialto_cli.embedded.processes import Identity
 from rialto_cli.embedded.supervisor import Program, Supervisor, delay_before_restart, last_line, rotate

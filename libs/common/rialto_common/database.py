@@ -1,9 +1,10 @@
 """PostgreSQL: the pool, SQL from `queries.sql` files, and which failures are the environment's rather than ours."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -17,6 +18,15 @@ Pool: TypeAlias = "asyncpg.Pool[Any]"
 CONNECT_SECONDS = 5.0
 """How long to wait for a new connection: asyncpg's own minute would hold every request of a server that is frozen."""
 
+RELEASE_SECONDS = 2.0
+MAX_QUERIES = 50_000
+"""After how many statements a connection is replaced: asyncpg's default."""
+
+if TYPE_CHECKING:
+    _AnyPool = asyncpg.Pool[asyncpg.Record]
+else:
+    _AnyPool = asyncpg.Pool
+
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 
@@ -27,20 +37,32 @@ def load_queries(package: str, resource: str = "queries.sql") -> Mapping[str, st
     return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
 
+class _Pool(_AnyPool):
+    """Drops a connection whose cancelled statement is not acknowledged soon; asyncpg waits a statement's timeout."""
+
+    async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's own
+        """Give a connection back. Raises: TimeoutError: it was dropped instead."""
+        await super().release(connection, timeout=RELEASE_SECONDS if timeout is None else timeout)
+
+
 async def open_pool(dsn: str, *, application: str, max_size: int = 10, statement_seconds: float = 30.0) -> Pool:
     """Return a pool whose sessions are in UTC; it connects when first used, so a service starts without a database.
 
     `plan_cache_mode=force_custom_plan`: our statements take arrays, and a generic plan, made for arrays of a guessed
     length, turns to sequential scans once tables have grown.
     """
-    return await asyncpg.create_pool(
+    return await _Pool(
         dsn,
         min_size=0,
         max_size=max_size,
         timeout=CONNECT_SECONDS,
         command_timeout=statement_seconds,
+        max_queries=MAX_QUERIES,
         max_inactive_connection_lifetime=0,
         reset=_keep_session,
+        loop=asyncio.get_running_loop(),
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
         server_settings={
             "application_name": application,
             "timezone": "UTC",

@@ -6,6 +6,7 @@ the same id, and ids stay in time order. Text form: a prefix, `_`, and 26 charac
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
@@ -42,6 +43,7 @@ def derive(root: UUID, step: str, ordinal: int = 0) -> UUID:
     )
 
 
+@lru_cache(maxsize=16_384)  # a payment's id is written about ten times on its way through a service
 def to_text(prefix: str, value: UUID) -> str:
     """Return the text form, such as `pay_01jz…`."""
     number = value.int

@@ -30,6 +30,8 @@ from rialto_gateway.payments.store import NewPayment, PostgresPayments
 
 MAX_BATCH = 200
 MAX_WAITING = 5_000
+FLUSHES = 2
+"""Commits under way at once: while one waits for the disk, the next is made ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Accepts(Protocol):
 
 
 class Acceptor:
-    """Gathers waiting requests into one transaction at a time."""
+    """Gathers waiting requests into few transactions."""
 
     def __init__(
         self, unit_of_work: UnitOfWork[PostgresTransaction], keyring: Keyring, runtime: Runtime, deadlines: Deadlines
@@ -89,7 +91,7 @@ class Acceptor:
         self._runtime = runtime
         self._deadlines = deadlines
         self._waiting: list[Waiting] = []
-        self._flushing = False
+        self._flushes = 0
 
     async def accept(self, request: AcceptRequest) -> Accepted:
         """Return the payment once it is durable.
@@ -100,8 +102,8 @@ class Acceptor:
             raise ServiceUnavailable("more payments are waiting than can be taken in soon; send it again")
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
-        if not self._flushing:
-            self._flushing = True
+        if self._flushes < FLUSHES:
+            self._flushes += 1
             self._runtime.spawn(self._flush(), name="accept-payments")
         return await future
 
@@ -111,7 +113,7 @@ class Acceptor:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 await self._settle(batch)
         finally:
-            self._flushing = False
+            self._flushes -= 1
 
     async def _settle(self, batch: Sequence[Waiting]) -> None:
         """Answer every request of a batch, whatever happens."""

@@ -1,6 +1,5 @@
 """Payments in PostgreSQL: set-based, one statement per kind of row and batch."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,7 +87,9 @@ class PostgresPayments:
 
     async def start_timeline(self, new: Sequence[NewPayment], now: datetime, deadline_at: datetime) -> None:
         """Write the first timeline line and the deadline row of each."""
-        details = [json.dumps({"amount_minor": str(item.amount_minor), "currency": item.currency}) for item in new]
+        details = [
+            orjson.dumps({"amount_minor": str(item.amount_minor), "currency": item.currency}).decode() for item in new
+        ]
         await self._connection.execute(
             QUERIES["start_timeline"], [item.payment_id for item in new], now, deadline_at, details
         )
