@@ -220,23 +220,18 @@ class PostgresSubscription:
         await self._claim_when_due(connection)
         if not self._held:
             return []
-        # A share each, so that one partition's backlog cannot fill memory or starve the others; by turns, should there
-        # be more partitions than events asked for.
+        # Whoever has a backlog may fill the batch, and each partition comes first in its turn, so that none starves.
         places = list(self._held)
-        self._turn += 1
-        for start in range(0, len(places), max_events):
-            end = min(start + max_events, len(places))
-            chosen = [places[(self._turn + place) % len(places)] for place in range(start, end)]
-            rows = await connection.fetch(
-                _QUERIES["read"],
-                [topic for topic, _ in chosen],
-                [partition for _, partition in chosen],
-                [self._held[place] for place in chosen],
-                max_events // len(chosen),
-            )
-            if rows:
-                return [_delivery(row) for row in rows]
-        return []
+        self._turn = (self._turn + 1) % len(places)
+        places = places[self._turn :] + places[: self._turn]
+        rows = await connection.fetch(
+            _QUERIES["read"],
+            [topic for topic, _ in places],
+            [partition for _, partition in places],
+            [self._held[place] for place in places],
+            max_events,
+        )
+        return [_delivery(row) for row in sorted(rows, key=_by_position)]
 
     async def _claim_when_due(self, connection: "asyncpg.Connection[Any]") -> None:
         if self._runtime.monotonic() < self._claim_due:
@@ -287,6 +282,11 @@ async def _connect(dsn: str, application: str, **settings: str) -> "asyncpg.Conn
             **settings,
         },
     )
+
+
+def _by_position(row: Any) -> int:
+    position: int = row["position"]
+    return position
 
 
 def _delivery(row: Any) -> Delivery:

@@ -7,7 +7,7 @@ SELECT bus.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 SELECT topic, partition, reached FROM bus.claim($1, $2, $3, $4, $5)
 
 -- name: read
--- The next events of the partitions held, at most $4 a partition.
+-- The next $4 events of the partitions held, those of the first partitions first.
 SELECT e.*
 FROM unnest($1::TEXT[], $2::INT[], $3::BIGINT[]) AS held (topic, partition, reached)
 CROSS JOIN LATERAL (
@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
     ORDER BY l.position
     LIMIT $4
 ) AS e
-ORDER BY e.position
+LIMIT $4
 
 -- name: acknowledge
 -- Move the cursors of the partitions that this member still holds.

@@ -30,6 +30,9 @@ from rialto_gateway.payments.store import NewPayment, PostgresPayments
 
 MAX_BATCH = 200
 MAX_WAITING = 5_000
+ENOUGH = 16
+LINGER_SECONDS = 0.01
+"""After a commit of less than ENOUGH, how long the next batch may gather: a commit costs the same whatever it holds."""
 FLUSHES = 2
 """Commits under way at once: while one waits for the disk, the next is made ready."""
 
@@ -112,6 +115,8 @@ class Acceptor:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 await self._settle(batch)
+                if len(batch) < ENOUGH:
+                    await self._runtime.sleep(LINGER_SECONDS)
         finally:
             self._flushes -= 1
 
