@@ -17,6 +17,9 @@ class ChainBridgeSettings(ServiceSettings):
         frozen=True, extra="ignore", populate_by_name=True, env_prefix="RIALTO_CHAIN_BRIDGE_"
     )
 
+    linger_seconds: float = Field(default=0.2, ge=0, le=1)
+    """Nobody waits for a settlement's first step: blocks come every second or more seldom."""
+
     rpc_url: str
     operator_key: SecretStr
     """The private key, 0x and 64 hexadecimal digits, of the account that settles."""
