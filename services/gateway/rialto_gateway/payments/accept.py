@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -73,14 +73,6 @@ class Accepted:
 Waiting = tuple[AcceptRequest, asyncio.Future[Accepted]]
 IdempotencyKey = tuple[UUID, str, str]
 """Merchant, mode and the caller's key: what names a payment before it has an id."""
-
-
-class Accepts(Protocol):
-    """What the HTTP side needs."""
-
-    async def accept(self, request: AcceptRequest) -> Accepted:
-        """Make a payment durable, or find the one made before under the same key."""
-        ...
 
 
 class Acceptor:

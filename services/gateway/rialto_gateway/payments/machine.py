@@ -104,11 +104,6 @@ def apply(payment: Payment, fact: Fact, now: datetime, deadlines: Deadlines) -> 
     return step(payment, fact, now, deadlines)
 
 
-def created(payment: Payment) -> tuple[str, dict[str, Any]]:
-    """Return the timeline's first line."""
-    return "payment.created", {"amount_minor": str(payment.amount_minor), "currency": payment.currency}
-
-
 # Verdicts ------------------------------------------------------------------------------------------------------------
 
 
