@@ -30,6 +30,7 @@ from bench import load, machine
 from rialto_cli.embedded.processes import free_ports
 from rialto_cli.testing import PostgresServer
 from rialto_common import ids
+from rialto_common.service import settle_collector
 
 CONNECTIONS = 64
 ROUNDS = 5
@@ -82,7 +83,8 @@ def empty_app() -> FastAPI:
 
 
 def serve_empty(port: int) -> None:
-    """Serve the baseline with the same server settings as a service."""
+    """Serve the baseline with the same server and collector settings as a service."""
+    settle_collector()
     uvicorn.run(
         empty_app(), host="127.0.0.1", port=port, log_config=None, access_log=False, lifespan="off", loop="uvloop"
     )

@@ -68,11 +68,15 @@ class _RandomPool:
     def bits(self, count: int) -> int:
         """Return so many random bits, each used once."""
         nbytes = (count + 7) // 8
+        return int.from_bytes(self.take(nbytes), "big") >> (nbytes * 8 - count)
+
+    def take(self, nbytes: int) -> bytes:
+        """Return so many random bytes, each used once."""
         if self._used + nbytes > len(self._pool):
-            self._pool, self._used = secrets.token_bytes(4096), 0
+            self._pool, self._used = secrets.token_bytes(max(4096, nbytes)), 0
         chunk = self._pool[self._used : self._used + nbytes]
         self._used += nbytes
-        return int.from_bytes(chunk, "big") >> (nbytes * 8 - count)
+        return chunk
 
 
 class SystemRuntime:
@@ -81,7 +85,8 @@ class SystemRuntime:
     def __init__(self, *, crash_at: str | None = None) -> None:
         """`crash_at` names the crash point at which this process kills itself, for tests; normally None."""
         self.random: random.Random = secrets.SystemRandom()
-        self.ids = Ids(lambda: time.time_ns() // 1_000_000, _RandomPool().bits)
+        self._pool = _RandomPool()
+        self.ids = Ids(lambda: time.time_ns() // 1_000_000, self._pool.bits)
         self._crash_at = crash_at
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -108,7 +113,7 @@ class SystemRuntime:
         return secrets.token_urlsafe(nbytes)
 
     def random_bytes(self, nbytes: int) -> bytes:
-        return secrets.token_bytes(nbytes)
+        return self._pool.take(nbytes)
 
     def http_client(self, **options: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(**options)

@@ -13,6 +13,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -225,10 +226,22 @@ def run(name: str, settings_type: type[SettingsT], build: Callable[[Service[Sett
     uvloop.run(_serve(name, settings, role, build))
 
 
+def settle_collector() -> None:
+    """Keep Python's collector of cycles off what lives as long as the process, and let it look less often.
+
+    A sanctions index is a million objects: looking through it stopped the event loop for 64 ms. And requests make so
+    many short-lived objects that a look after every 700 of them, the default, took a fifth of the accept path's CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 async def _serve(
     name: str, settings: SettingsT, role: Role, build: Callable[[Service[SettingsT]], Awaitable[None]]
 ) -> None:
     service = Service(name, settings, SystemRuntime(crash_at=settings.crash_point), role)
     await service.open()
     await build(service)
+    settle_collector()
     await service.serve()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -73,12 +72,7 @@ def load_index(paths: Sequence[Path], *, salt: bytes, remembered_names: int) -> 
         lists = read_lists(paths)
     except ListUnreadable as error:
         sys.exit(f"rialto-{NAME}: {error.detail}. Set RIALTO_COMPLIANCE_LIST_PATHS to files that it can read.")
-    index = Index(lists, cutoff=POLICY.review_score, salt=salt, remembered_names=remembered_names)
-    # The index is a million objects that live as long as the process: looking through them for garbage stops the
-    # event loop for tens of milliseconds at a time (64 ms measured with the full lists).
-    gc.collect()
-    gc.freeze()
-    return index
+    return Index(lists, cutoff=POLICY.review_score, salt=salt, remembered_names=remembered_names)
 
 
 def main() -> None:

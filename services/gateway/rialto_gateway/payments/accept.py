@@ -30,7 +30,7 @@ from rialto_gateway.payments.store import NewPayment, PostgresPayments
 
 MAX_BATCH = 200
 MAX_WAITING = 5_000
-ENOUGH = 16
+ENOUGH = 6
 LINGER_SECONDS = 0.01
 """After a commit of less than ENOUGH, how long the next batch may gather: a commit costs the same whatever it holds."""
 FLUSHES = 2
