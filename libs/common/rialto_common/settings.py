@@ -19,7 +19,7 @@ class ServiceSettings(BaseSettings):
     http_port: int = Field(default=0, ge=0, le=65535)
     database_connections: int = Field(default=8, ge=2)
     max_batch_events: int = Field(default=400, ge=1)
-    linger_seconds: float = Field(default=0.025, ge=0, le=1)
+    linger_seconds: float = Field(default=0.015, ge=0, le=1)
     service_token_secret: SecretStr = Field(validation_alias="RIALTO_SERVICE_TOKEN_SECRET")
     bus_url: str = Field(default="postgres", validation_alias="RIALTO_BUS_URL")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="RIALTO_LOG_LEVEL")
