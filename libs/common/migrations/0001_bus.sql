@@ -224,6 +224,9 @@ DECLARE
     v_day TIMESTAMPTZ;
     v_old TEXT;
     v_in_use BOOLEAN;
+    -- However old an event is, it stays until every group that reads its partition has acknowledged it.
+    v_unread TEXT := CASE WHEN v_by_id THEN 'FALSE' ELSE 'EXISTS (SELECT FROM bus.cursors AS c
+        WHERE c.topic = t.topic AND c.partition = t.partition AND c.position < t.position)' END;
 BEGIN
     FOR v_day IN SELECT generate_series(p_now::DATE, p_now::DATE + 3, '1 day')::TIMESTAMP AT TIME ZONE 'UTC' LOOP
         BEGIN
@@ -241,13 +244,16 @@ BEGIN
             AND c.relname ~ ('^' || p_table || '_[0-9]{8}$')
             AND to_date(right(c.relname, 8), 'YYYYMMDD') < v_oldest::DATE
     LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I WHERE %I >= $1)', p_schema, v_old, v_written_at)
-        INTO v_in_use USING v_oldest;
+        EXECUTE format(
+            'SELECT EXISTS (SELECT FROM %I.%I AS t WHERE %I >= $1 OR %s)', p_schema, v_old, v_written_at, v_unread
+        ) INTO v_in_use USING v_oldest;
         IF NOT v_in_use THEN
             EXECUTE format('DROP TABLE %I.%I', p_schema, v_old);
         END IF;
     END LOOP;
-    EXECUTE format('DELETE FROM %I.%I WHERE %I < $1', p_schema, p_table || '_default', v_written_at) USING v_oldest;
+    EXECUTE format(
+        'DELETE FROM %I.%I AS t WHERE %I < $1 AND NOT %s', p_schema, p_table || '_default', v_written_at, v_unread
+    ) USING v_oldest;
 END $$;
 
 -- Maintain the inboxes and the log. Owned by the migrating role and run with its rights, so that services need none on

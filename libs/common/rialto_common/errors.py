@@ -96,7 +96,7 @@ class IdempotencyKeyReused(PaymentError):
 
 
 class ServiceUnavailable(PaymentError):
-    """A part that is needed does not answer; nothing was written."""
+    """A part that is needed does not answer; the same request again, by the same key, is safe."""
 
     code = "service_unavailable"
     retryable = True

@@ -105,7 +105,7 @@ def install(app: FastAPI) -> None:
             return problem(
                 503,
                 "service_unavailable",
-                "the database does not answer just now; nothing was written, send the same request again",
+                "the database does not answer just now; send the same request again, with the same Idempotency-Key",
                 retryable=True,
             )
         raise error

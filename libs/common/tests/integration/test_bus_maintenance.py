@@ -9,6 +9,8 @@ import pytest
 from rialto_cli.testing import Database
 from rialto_common.bus.postgres import PostgresBus, PostgresUnitOfWork
 from rialto_common.database import open_pool
+from rialto_common.events.common import FRAUD
+from rialto_common.runtime import SystemRuntime
 from rialto_common.simulation import SimulatedRuntime
 from rialto_common.testing import make_event
 
@@ -20,6 +22,7 @@ class Bench:
 
     def __init__(self, dsn: str, pool: Any) -> None:
         self.pool = pool
+        self.bus = PostgresBus(dsn, SystemRuntime())
         self._dsn = dsn
 
     async def maintain(self, at: datetime) -> None:
@@ -85,6 +88,22 @@ async def test_rows_in_the_default_partition_stay_readable_and_go_when_they_are_
     assert await bench.pool.fetchval("SELECT count(*) FROM bus.log") == 1
     await bench.maintain(NOON + timedelta(days=15))
     assert await bench.pool.fetchval("SELECT count(*) FROM bus.log") == 0
+
+
+@pytest.mark.parametrize("has_partition", [True, False], ids=["in-its-days-partition", "in-the-default-partition"])
+async def test_an_event_that_a_group_has_not_read_stays_however_old_it_is(bench: Bench, has_partition: bool) -> None:
+    reader = await bench.bus.subscribe("slow", [FRAUD], member="one")
+    assert await reader.poll(max_events=10, wait_seconds=0) == []
+    if has_partition:
+        await bench.maintain(NOON)
+    await bench.publish(NOON, 1)
+    await bench.maintain(NOON + timedelta(days=30))
+    [delivery] = await reader.poll(max_events=10, wait_seconds=0)
+    assert delivery.event.key == "key-1"
+    await reader.acknowledge([delivery])
+    await bench.maintain(NOON + timedelta(days=30))
+    assert await bench.pool.fetchval("SELECT count(*) FROM bus.log") == 0
+    await reader.close()
 
 
 @pytest.mark.parametrize("has_partition", [True, False], ids=["in-its-days-partition", "in-the-default-partition"])
