@@ -1,4 +1,5 @@
--- The embedded bus: a durable log in PostgreSQL, read by groups of consumers.
+-- The log: durable events in PostgreSQL. As the embedded bus it is read by groups of consumers; in front of Kafka it is the
+-- outbox, read by a relay for each service.
 --
 -- Positions are handed out per topic under that topic's row lock, which is held until the transaction commits. So a
 -- topic's positions are without gaps in commit order, and a reader who has seen position n has seen all before it.
@@ -60,6 +61,28 @@ CREATE TABLE bus.members (
     CONSTRAINT members_pk PRIMARY KEY (consumer_group, member)
 );
 
+-- In front of Kafka: who copies a service's topics there. `epoch` grows with each change of owner.
+CREATE TABLE bus.relays (
+    relay TEXT NOT NULL,
+    owner TEXT,
+    epoch BIGINT NOT NULL DEFAULT 0,
+    owned_until TIMESTAMPTZ,
+    CONSTRAINT relays_pk PRIMARY KEY (relay)
+) WITH (fillfactor = 50);
+
+-- How far a topic has been copied, over how many of Kafka's partitions its events are spread, and how many may wait
+-- before new work is refused.
+CREATE TABLE bus.relayed (
+    topic TEXT NOT NULL,
+    relay TEXT NOT NULL,
+    published BIGINT NOT NULL DEFAULT 0,
+    partitions INT,
+    backlog_limit BIGINT NOT NULL,
+    CONSTRAINT relayed_pk PRIMARY KEY (topic),
+    CONSTRAINT relayed_topic FOREIGN KEY (topic) REFERENCES bus.topics,
+    CONSTRAINT relayed_relay FOREIGN KEY (relay) REFERENCES bus.relays
+) WITH (fillfactor = 50);
+
 GRANT SELECT, UPDATE (next_position) ON bus.topics
 TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
 GRANT SELECT, INSERT ON bus.log
@@ -68,26 +91,40 @@ GRANT SELECT, INSERT, UPDATE ON bus.cursors
 TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
 GRANT SELECT, INSERT, UPDATE, DELETE ON bus.members
 TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
+GRANT SELECT, INSERT, UPDATE ON bus.relays, bus.relayed
+TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
 GRANT SELECT ON ALL TABLES IN SCHEMA bus TO rialto_auditor;
 
 -- Put events into the log, in the order of the arrays. One statement a transaction, right before its commit: nothing
 -- else is locked after the topic rows, and those are locked in name order, so appends cannot deadlock.
+--
+-- `p_admitting`: the transaction takes in new work, so it is refused when too many events already wait for Kafka. What
+-- merely goes on with work that was taken in is never refused: it has promises to keep, and there is only so much of it.
 CREATE FUNCTION bus.append(
     p_recorded_at TIMESTAMPTZ, p_topics TEXT[], p_event_ids UUID[], p_sources TEXT[], p_types TEXT[], p_keys TEXT[],
     p_shards SMALLINT[], p_times TIMESTAMPTZ[], p_sequences BIGINT[], p_correlations TEXT[], p_causations TEXT[],
-    p_traceparents TEXT[], p_data TEXT[]
+    p_traceparents TEXT[], p_data TEXT[], p_admitting BOOLEAN DEFAULT FALSE
 ) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
     v_topic TEXT;
     v_count BIGINT;
     v_first BIGINT;
     v_partitions INT;
+    v_limit BIGINT;
 BEGIN
     FOR v_topic, v_count IN SELECT t, count(*) FROM unnest(p_topics) AS t GROUP BY t ORDER BY t LOOP
         UPDATE bus.topics SET next_position = next_position + v_count WHERE topic = v_topic
         RETURNING next_position - v_count, partitions INTO v_first, v_partitions;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'the bus has no topic %', v_topic USING ERRCODE = 'undefined_object';
+        END IF;
+        IF p_admitting THEN
+            SELECT r.backlog_limit INTO v_limit FROM bus.relayed AS r
+            WHERE r.topic = v_topic AND v_first + v_count - 1 - r.published > r.backlog_limit;
+            IF FOUND THEN
+                RAISE EXCEPTION 'more than % events of % wait for Kafka', v_limit, v_topic
+                USING ERRCODE = 'configuration_limit_exceeded', CONSTRAINT = 'bus_backlog_limit';
+            END IF;
         END IF;
         INSERT INTO bus.log (
             topic, partition, position, recorded_at, event_id, source, type, key, shard, time, sequence,
@@ -224,9 +261,10 @@ DECLARE
     v_day TIMESTAMPTZ;
     v_old TEXT;
     v_in_use BOOLEAN;
-    -- However old an event is, it stays until every group that reads its partition has acknowledged it.
-    v_unread TEXT := CASE WHEN v_by_id THEN 'FALSE' ELSE 'EXISTS (SELECT FROM bus.cursors AS c
-        WHERE c.topic = t.topic AND c.partition = t.partition AND c.position < t.position)' END;
+    -- However old an event is, it stays until every group that reads its partition has acknowledged it, and Kafka has it.
+    v_unread TEXT := CASE WHEN v_by_id THEN 'FALSE' ELSE '(EXISTS (SELECT FROM bus.cursors AS c
+        WHERE c.topic = t.topic AND c.partition = t.partition AND c.position < t.position)
+        OR EXISTS (SELECT FROM bus.relayed AS r WHERE r.topic = t.topic AND r.published < t.position))' END;
 BEGIN
     FOR v_day IN SELECT generate_series(p_now::DATE, p_now::DATE + 3, '1 day')::TIMESTAMP AT TIME ZONE 'UTC' LOOP
         BEGIN

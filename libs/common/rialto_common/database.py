@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from rialto_common.errors import CommitUnknown, PaymentError
+from rialto_common.errors import CommitUnknown, PaymentError, ServiceUnavailable
 
 # Texts, as asyncpg's classes take parameters only in its stubs.
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
@@ -93,7 +93,9 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Say whether the database cannot serve just now, be it away or a deadlock (so an HTTP caller gets 503)."""
+    """Say whether the work cannot be done just now: the database away, a deadlock, too much waiting (503 over HTTP)."""
+    if isinstance(error, ServiceUnavailable):
+        return True
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "XX")[:2] in ("08", "25", "40", "53", "57", "58", "XX")
     return _lies_on_the_way(error)

@@ -11,8 +11,11 @@
     ├── Conflict                     the object's state does not allow it
     ├── IdempotencyKeyReused         same key, other content
     ├── ServiceUnavailable           a part that is needed is away; try again (retryable)
+    │   ├── BusUnavailable           Kafka does not answer
+    │   └── BusBacklogFull           too many events already wait for Kafka; no new work is taken in
     ├── CommitUnknown                the commit's answer was lost; ask by identity before acting again (retryable)
-    └── MalformedEvent               an event that no retry can make readable
+    ├── MalformedEvent               an event that no retry can make readable
+    └── EventTooLarge                an event larger than any bus must carry
     InvariantViolated                a bug: money or state would become wrong; pages someone
 
 HTTP statuses live in `problems.py`, never here.
@@ -102,6 +105,18 @@ class ServiceUnavailable(PaymentError):
     retryable = True
 
 
+class BusUnavailable(ServiceUnavailable):
+    """Kafka does not answer; what was to be done with it is tried again."""
+
+    code = "bus_unavailable"
+
+
+class BusBacklogFull(ServiceUnavailable):
+    """Too many events wait for Kafka already: what was accepted is kept, new work is refused until it is back."""
+
+    code = "bus_backlog_full"
+
+
 class CommitUnknown(PaymentError):
     """The commit was sent and its answer lost: it may or may not have happened."""
 
@@ -113,6 +128,12 @@ class MalformedEvent(PaymentError):
     """An event that no retry can make readable; it is parked."""
 
     code = "event_malformed"
+
+
+class EventTooLarge(PaymentError):
+    """An event larger than any bus must carry; it is refused before anything is written."""
+
+    code = "event_too_large"
 
 
 class InvariantViolated(Exception):

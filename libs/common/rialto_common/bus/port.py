@@ -19,9 +19,13 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from rialto_common.errors import EventTooLarge
 from rialto_common.events.envelope import Event
 
 DEAD_LETTER_SUFFIX = ".dlq"
+
+MAX_EVENT_BYTES = 512 * 1024
+"""The largest payload a unit of work may publish, on any bus: half of what a Kafka topic takes, headers come on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,23 @@ class Transaction(Protocol):
     def dead_letters(self) -> DeadLetters: ...
 
     def publish(self, *events: Event) -> None:
-        """Put events on the bus when this transaction commits, in this order."""
+        """Put events on the bus when this transaction commits, in this order.
+
+        Raises: EventTooLarge: one of them is larger than `MAX_EVENT_BYTES`.
+        """
         ...
+
+
+def check_size(events: Sequence[Event]) -> None:
+    """Refuse what some bus could not carry, before anything is written.
+
+    Raises: EventTooLarge.
+    """
+    for event in events:
+        if len(event.data) > MAX_EVENT_BYTES:
+            raise EventTooLarge(
+                f"the {event.type} {event.id} has {len(event.data)} bytes of data; an event carries at most {MAX_EVENT_BYTES}"
+            )
 
 
 Tx_co = TypeVar("Tx_co", bound=Transaction, covariant=True)
@@ -138,9 +157,11 @@ Tx_co = TypeVar("Tx_co", bound=Transaction, covariant=True)
 class UnitOfWork(Protocol[Tx_co]):
     """Opens transactions."""
 
-    def begin(self) -> AbstractAsyncContextManager[Tx_co]:
+    def begin(self, *, admitting: bool = False) -> AbstractAsyncContextManager[Tx_co]:
         """Open a transaction: it commits when the block ends and rolls back when the block raises.
 
-        Raises on leaving: CommitUnknown: the commit's answer was lost.
+        `admitting`: it takes in new work, and is refused when too much waits for the bus already.
+
+        Raises on leaving: CommitUnknown: the commit's answer was lost. BusBacklogFull: refused, nothing is written.
         """
         ...

@@ -1,24 +1,26 @@
-"""The embedded bus: a durable log in PostgreSQL, appended to in the unit of work itself.
+"""The log in PostgreSQL: appended to in the unit of work itself, and read by groups where it is the bus.
 
-Publishing needs no outbox: the events are rows of the same transaction. See `migrations/0001_bus.sql` for why positions
-have no gaps, and docs/decisions/0002 for the alternatives.
+The events are rows of the same transaction. See `migrations/0001_bus.sql` for why positions have no gaps, and
+docs/decisions/0002 for the alternatives. In front of Kafka the same log is the outbox that `relay.py` copies.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 
-from rialto_common.bus.port import Delivery
+from rialto_common.bus.port import Delivery, check_size
 from rialto_common.bus.postgres_inbox import PostgresDeadLetters, PostgresInbox
 from rialto_common.database import Connection, Pool, commit, load_queries
+from rialto_common.errors import BusBacklogFull
 from rialto_common.events.envelope import Event
 from rialto_common.runtime import Runtime
 
 CHANNEL = "rialto_bus"
+BACKLOG_LIMIT = "bus_backlog_limit"
 LEASE = timedelta(seconds=5)
 ROLLBACK_SECONDS = 2.0
 """A server that is frozen shall not hold the caller for another statement's timeout after the one that failed."""
@@ -39,23 +41,30 @@ class PostgresTransaction:
         self.outgoing: list[Event] = []
 
     def publish(self, *events: Event) -> None:
-        """Put events into the log when this transaction commits."""
+        """Put events into the log when this transaction commits. Raises: EventTooLarge."""
+        check_size(events)
         self.outgoing.extend(events)
+
+
+Told = Callable[[frozenset[str]], bool]
+"""Hears which topics a commit appended to; answers whether nobody else need be woken."""
 
 
 class PostgresUnitOfWork:
     """Opens transactions of one service on its own schema."""
 
-    def __init__(self, pool: Pool, *, schema: str, runtime: Runtime) -> None:
+    def __init__(self, pool: Pool, *, schema: str, runtime: Runtime, tell: Told | None = None) -> None:
+        """`tell` is a relay beside this unit of work: where it publishes the topics itself, NOTIFY is spared."""
         self._pool = pool
         self._schema = schema
         self._runtime = runtime
+        self._tell = tell
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[PostgresTransaction]:
+    async def begin(self, *, admitting: bool = False) -> AsyncIterator[PostgresTransaction]:
         """Open a transaction; commit on leaving, together with what was published.
 
-        Raises: CommitUnknown: the commit's answer was lost.
+        Raises: CommitUnknown: the commit's answer was lost. BusBacklogFull: new work, and too much waits already.
         """
         async with self._pool.acquire() as connection:
             transaction = connection.transaction()
@@ -64,7 +73,7 @@ class PostgresUnitOfWork:
                 await transaction.start()
                 yield unit
                 if unit.outgoing:
-                    await self._append(unit)
+                    await self._append(unit, admitting=admitting)
                     # Only where something is told: a crash around an empty commit, as of a look for replays, shows
                     # nothing, and would come before any other.
                     self._runtime.crash_point(f"{self._schema}.before_commit")
@@ -76,10 +85,9 @@ class PostgresUnitOfWork:
                 self._runtime.crash_point(f"{self._schema}.after_commit")
                 await self._announce(connection, unit.outgoing)
 
-    async def _append(self, unit: PostgresTransaction) -> None:
+    async def _append(self, unit: PostgresTransaction, *, admitting: bool) -> None:
         events = unit.outgoing
-        await unit.connection.execute(
-            _QUERIES["append"],
+        columns: list[object] = [
             self._runtime.now(),
             [event.topic for event in events],
             [event.id for event in events],
@@ -93,15 +101,25 @@ class PostgresUnitOfWork:
             [event.causation_id for event in events],
             [event.traceparent for event in events],
             [event.data.decode() for event in events],
-        )
+            admitting,
+        ]
+        try:
+            await unit.connection.execute(_QUERIES["append"], *columns)
+        except asyncpg.ConfigurationLimitExceededError as error:
+            if error.constraint_name != BACKLOG_LIMIT:
+                raise
+            raise BusBacklogFull(f"{error}; what was accepted is kept, new work is taken again once it is back") from error
 
     async def _announce(self, connection: Connection, events: Sequence[Event]) -> None:
         """Wake the readers. After the commit and on its own, as NOTIFY inside would make all commits queue up.
 
         Only a hint: a reader that misses it looks again within its poll's wait, so a failure here loses nothing.
         """
+        topics = frozenset(event.topic for event in events)
+        if self._tell is not None and self._tell(topics):
+            return
         try:
-            for topic in {event.topic for event in events}:
+            for topic in topics:
                 await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, topic)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return
@@ -135,7 +153,7 @@ class PostgresBus:
 
     async def rewind(self, group: str, topics: Sequence[str]) -> None:
         """Let the group see every retained event of these topics again, at its members' next claim."""
-        connection = await _connect(self._dsn, "rialto-bus-rewind")
+        connection = await connect(self._dsn, "rialto-bus-rewind")
         try:
             await connection.execute(_QUERIES["rewind"], group, list(topics))
         finally:
@@ -143,7 +161,7 @@ class PostgresBus:
 
     async def maintain(self) -> float:
         """Create the coming days' partitions and drop old ones; due again in an hour."""
-        connection = await _connect(self._dsn, "rialto-bus-maintain")
+        connection = await connect(self._dsn, "rialto-bus-maintain")
         try:
             await connection.execute(_QUERIES["maintain"], self._runtime.now(), LOG_DAYS, INBOX_DAYS)
         finally:
@@ -231,7 +249,9 @@ class PostgresSubscription:
             [self._held[place] for place in places],
             max_events,
         )
-        return [_delivery(row) for row in sorted(rows, key=_by_position)]
+        return [
+            Delivery(event_of(row), row["partition"], row["position"]) for row in sorted(rows, key=_by_position)
+        ]
 
     async def _claim_when_due(self, connection: "asyncpg.Connection[Any]") -> None:
         if self._runtime.monotonic() < self._claim_due:
@@ -246,22 +266,7 @@ class PostgresSubscription:
     async def _connected(self) -> "asyncpg.Connection[Any]":
         if self._connection is None or self._connection.is_closed():
             self._claim_due = 0.0
-            connection = await _connect(
-                self._dsn,
-                f"rialto-bus-{self._group}",
-                # Losing an acknowledgement only delivers again, so cursors need not wait for the disk.
-                synchronous_commit="off",
-                # Every statement here finds its rows by primary key, so one plan serves (halving the cost of a poll),
-                # and a plan made while a partition was empty must not become a scan of the full one.
-                plan_cache_mode="force_generic_plan",
-                enable_seqscan="off",
-            )
-            try:
-                await connection.add_listener(CHANNEL, self._wake)
-            except BaseException:
-                connection.terminate()
-                raise
-            self._connection = connection
+            self._connection = await connect_reader(self._dsn, f"rialto-bus-{self._group}", self._wake)
         return self._connection
 
     def _wake(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
@@ -269,7 +274,30 @@ class PostgresSubscription:
             self._woken.set()
 
 
-async def _connect(dsn: str, application: str, **settings: str) -> "asyncpg.Connection[Any]":
+Wake = Callable[[object, int, str, object], None]
+
+
+async def connect_reader(dsn: str, application: str, wake: Wake) -> "asyncpg.Connection[Any]":
+    """Return a connection to read the log with, which calls `wake` (its last argument: a topic) after commits."""
+    connection = await connect(
+        dsn,
+        application,
+        # Losing an acknowledgement only delivers again, so cursors need not wait for the disk.
+        synchronous_commit="off",
+        # Every statement here finds its rows by primary key, so one plan serves (halving the cost of a poll), and a plan
+        # made while a partition was empty must not become a scan of the full one.
+        plan_cache_mode="force_generic_plan",
+        enable_seqscan="off",
+    )
+    try:
+        await connection.add_listener(CHANNEL, wake)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def connect(dsn: str, application: str, **settings: str) -> "asyncpg.Connection[Any]":
     return await asyncpg.connect(
         dsn,
         timeout=5,
@@ -289,22 +317,19 @@ def _by_position(row: Any) -> int:
     return position
 
 
-def _delivery(row: Any) -> Delivery:
-    return Delivery(
-        Event(
-            id=row["event_id"],
-            source=row["source"],
-            type=row["type"],
-            topic=row["topic"],
-            key=row["key"],
-            shard=row["shard"],
-            time=row["time"],
-            sequence=row["sequence"],
-            correlation_id=row["correlation_id"],
-            causation_id=row["causation_id"],
-            traceparent=row["traceparent"],
-            data=row["data"].encode(),
-        ),
-        row["partition"],
-        row["position"],
+def event_of(row: Any) -> Event:
+    """Return the event in a row of the log."""
+    return Event(
+        id=row["event_id"],
+        source=row["source"],
+        type=row["type"],
+        topic=row["topic"],
+        key=row["key"],
+        shard=row["shard"],
+        time=row["time"],
+        sequence=row["sequence"],
+        correlation_id=row["correlation_id"],
+        causation_id=row["causation_id"],
+        traceparent=row["traceparent"],
+        data=row["data"].encode(),
     )

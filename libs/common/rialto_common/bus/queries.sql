@@ -1,6 +1,6 @@
 -- name: append
 -- Put a transaction's events into the log; the last statement before its commit.
-SELECT bus.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+SELECT bus.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: claim
 -- Join or stay in a group and learn the partitions held.
@@ -35,6 +35,68 @@ UPDATE bus.cursors SET owner = NULL, owned_until = NULL WHERE consumer_group = $
 -- name: rewind
 -- Let a group start again; whoever holds its partitions must claim them anew.
 UPDATE bus.cursors SET position = 0, owner = NULL, owned_until = NULL WHERE consumer_group = $1 AND topic = ANY ($2)
+
+-- name: relay_register
+-- Let there be a relay.
+INSERT INTO bus.relays (relay) VALUES ($1) ON CONFLICT DO NOTHING
+
+-- name: relay_register_topics
+-- Say which topics a relay copies, and how many of their events may wait.
+INSERT INTO bus.relayed (topic, relay, backlog_limit)
+SELECT t.topic, $1, $3 FROM bus.topics AS t WHERE t.topic = ANY ($2)
+ON CONFLICT ON CONSTRAINT relayed_pk DO UPDATE SET relay = excluded.relay, backlog_limit = excluded.backlog_limit
+
+-- name: relay_claim
+-- Take or keep a relay's lease until $4; no row while another holds it.
+UPDATE bus.relays SET owner = $2, owned_until = $4, epoch = epoch + (owner IS DISTINCT FROM $2)::INT
+WHERE relay = $1 AND (owner IS NULL OR owner = $2 OR owned_until < $3)
+RETURNING epoch
+
+-- name: relay_release
+-- Give the lease back.
+UPDATE bus.relays SET owner = NULL, owned_until = NULL WHERE relay = $1 AND owner = $2 AND epoch = $3
+
+-- name: relay_progress
+-- How far each topic has been copied, over how many partitions, and what waits: how many events, since when.
+SELECT r.topic, r.published, r.partitions, t.next_position - 1 - r.published AS waiting, (
+    SELECT min(oldest.recorded_at)
+    FROM generate_series(0, t.partitions - 1) AS p (partition)
+    CROSS JOIN LATERAL (
+        SELECT l.recorded_at FROM bus.log AS l
+        WHERE l.topic = r.topic AND l.partition = p.partition AND l.position > r.published
+        ORDER BY l.position LIMIT 1
+    ) AS oldest
+) AS oldest_at
+FROM bus.relayed AS r JOIN bus.topics AS t ON t.topic = r.topic
+WHERE r.relay = $1
+
+-- name: relay_read
+-- The next $3 events of each topic beyond what has been copied, in the order of their positions.
+SELECT next.*
+FROM unnest($1::TEXT[], $2::BIGINT[]) AS held (topic, published)
+CROSS JOIN LATERAL (
+    SELECT e.* FROM bus.topics AS t
+    CROSS JOIN LATERAL generate_series(0, t.partitions - 1) AS p (partition)
+    CROSS JOIN LATERAL (
+        SELECT l.topic, l.partition, l.position, l.event_id, l.source, l.type, l.key, l.shard, l.time, l.sequence,
+            l.correlation_id, l.causation_id, l.traceparent, l.data
+        FROM bus.log AS l
+        WHERE l.topic = held.topic AND l.partition = p.partition AND l.position > held.published
+        ORDER BY l.position
+        LIMIT $3
+    ) AS e
+    WHERE t.topic = held.topic
+    ORDER BY e.position
+    LIMIT $3
+) AS next
+ORDER BY next.topic, next.position
+
+-- name: relay_advance
+-- Remember what has been copied; nothing where the lease is another's by now.
+UPDATE bus.relayed AS r SET published = a.published, partitions = a.partitions
+FROM unnest($4::TEXT[], $5::BIGINT[], $6::INT[]) AS a (topic, published, partitions), bus.relays AS l
+WHERE r.topic = a.topic AND l.relay = $1 AND l.owner = $2 AND l.epoch = $3
+RETURNING r.topic
 
 -- name: maintain
 -- Create coming partitions, drop old ones.

@@ -6,7 +6,7 @@ of a payment and drop the ones before it.
 
 from dataclasses import dataclass
 
-from rialto_common.bus.port import DEAD_LETTER_SUFFIX
+from rialto_common.bus.port import DEAD_LETTER_SUFFIX, MAX_EVENT_BYTES
 from rialto_common.events.common import TOPICS
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -14,10 +14,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 PARTITIONS = 8
 """Divides 64, the number of shards, so that every partition gets the same share of them."""
 
-MAX_EVENT_BYTES = 512 * 1024
-"""The largest payload a unit of work may publish, on any bus: half of what a topic takes, as headers come on top."""
-
-MAX_RECORD_BYTES = 1024 * 1024
+MAX_RECORD_BYTES = 2 * MAX_EVENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)

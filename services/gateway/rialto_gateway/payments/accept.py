@@ -147,7 +147,7 @@ class Acceptor:
         deadline_at = self._deadlines.of("created", now)
         if deadline_at is None:
             raise ValueError("created is not a final state")
-        async with self._unit_of_work.begin() as transaction:
+        async with self._unit_of_work.begin(admitting=True) as transaction:
             payments = PostgresPayments(transaction.connection)
             try:
                 sealed = await self._seal(transaction, requests)
