@@ -55,6 +55,46 @@ class BusMetrics:
         self._parked.labels(group, event.type).inc()
 
 
+class RelayMetrics:
+    """What a relay to Kafka reports."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._active = Gauge(
+            "rialto_relay_active",
+            "1 in the process whose relay publishes, 0 in the others",
+            ["relay"],
+            registry=registry,
+        )
+        self._published = Counter(
+            "rialto_relay_published_total", "Events copied to Kafka", ["relay"], registry=registry
+        )
+        self._waiting = Gauge(
+            "rialto_relay_unpublished_events",
+            "Events of a topic that Kafka does not have yet",
+            ["topic"],
+            registry=registry,
+        )
+        self._age = Gauge(
+            "rialto_relay_oldest_unpublished_seconds",
+            "Age of the oldest event of a topic that Kafka does not have yet; 0 when there is none",
+            ["topic"],
+            registry=registry,
+        )
+
+    def active(self, relay: str, active: bool) -> None:
+        """Say whether this process's relay publishes."""
+        self._active.labels(relay).set(active)
+
+    def published(self, relay: str, events: int) -> None:
+        """Count events that Kafka has."""
+        self._published.labels(relay).inc(events)
+
+    def backlog(self, topic: str, events: int, age_seconds: float) -> None:
+        """Say what waits."""
+        self._waiting.labels(topic).set(events)
+        self._age.labels(topic).set(age_seconds)
+
+
 class HttpMetrics:
     """What the HTTP frame reports."""
 

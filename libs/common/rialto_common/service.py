@@ -7,7 +7,7 @@
         service.add_router(http.router(...))
 
     if __name__ == "__main__":
-        run("ledger", LedgerSettings, build)
+        run("ledger", LedgerSettings, build, publishes=[LEDGER])
 """
 
 import argparse
@@ -30,12 +30,16 @@ from pydantic import ValidationError
 
 from rialto_common import problems
 from rialto_common.bus.consumer import Consumer, Handler
+from rialto_common.bus.kafka import KafkaBus
+from rialto_common.bus.kafka_cluster import KafkaCluster
+from rialto_common.bus.port import DEAD_LETTER_SUFFIX, Bus
 from rialto_common.bus.postgres import PostgresBus, PostgresTransaction, PostgresUnitOfWork
+from rialto_common.bus.relay import Relay
 from rialto_common.database import open_pool
 from rialto_common.dead_letter_api import dead_letter_router
 from rialto_common.errors import ServiceUnavailable
 from rialto_common.http import ReadyCheck, RequestFrame, install_health
-from rialto_common.metrics import BusMetrics, HttpMetrics
+from rialto_common.metrics import BusMetrics, HttpMetrics, RelayMetrics
 from rialto_common.runtime import Runtime, Step, SystemRuntime
 from rialto_common.service_tokens import ServiceTokens
 from rialto_common.settings import Role, ServiceSettings
@@ -54,9 +58,12 @@ READY_SECONDS = 2.0
 class Service(Generic[SettingsT]):
     """One service in one process; several can live side by side, as nothing here is global."""
 
-    def __init__(self, name: str, settings: SettingsT, runtime: Runtime, role: Role = "all") -> None:
-        """`name` is the schema's and the environment prefix's, such as `chain_bridge`."""
+    def __init__(
+        self, name: str, settings: SettingsT, runtime: Runtime, role: Role = "all", *, publishes: Sequence[str] = ()
+    ) -> None:
+        """`name` is the schema's and the environment prefix's, such as `chain_bridge`; `publishes`: its topics."""
         self.name = name
+        self._publishes = [topic + suffix for topic in publishes for suffix in ("", DEAD_LETTER_SUFFIX)]
         self.settings = settings
         self.runtime = runtime
         self.role = role
@@ -77,14 +84,38 @@ class Service(Generic[SettingsT]):
         """Make the pool, the unit of work and the bus. Connects to nothing yet."""
         dsn = self.settings.database_url.get_secret_value()
         self.pool = await open_pool(dsn, application=f"rialto-{self.name}", max_size=self.settings.database_connections)
-        self.unit_of_work = PostgresUnitOfWork(self.pool, schema=self.name, runtime=self.runtime)
-        self.bus = PostgresBus(dsn, self.runtime)
         self.on_close(self._close_pool)
         self.add_ready_check("database", self._database_answers)
-        self.add_loop("bus-maintenance", self.bus.maintain)
+        log_of_events = PostgresBus(dsn, self.runtime)
+        self.add_loop("bus-maintenance", log_of_events.maintain)
+        cluster = self.settings.kafka()
+        relay = None if cluster is None or self.role == "api" else self._relay(dsn, cluster)
+        self.bus: Bus = log_of_events if cluster is None else KafkaBus(cluster, self.runtime)
+        self.unit_of_work = PostgresUnitOfWork(
+            self.pool, schema=self.name, runtime=self.runtime, tell=None if relay is None else relay.tell
+        )
         problems.install(self.app)
         self.app.include_router(dead_letter_router(self.unit_of_work, self.tokens, self.name), include_in_schema=False)
         install_health(self.app, self.registry, self._checks)
+
+    def _relay(self, dsn: str, cluster: KafkaCluster) -> Relay:
+        """Let this process copy the service's events to Kafka, or stand by to."""
+        relay = Relay(
+            self.name,
+            self._publishes,
+            dsn=dsn,
+            cluster=cluster,
+            runtime=self.runtime,
+            metrics=RelayMetrics(self.registry),
+            owner=self._member(self.name),
+            backlog_limit=self.settings.bus_backlog_limit,
+        )
+        self.add_loop("relay", relay.step)
+        self.on_close(relay.close)
+        return relay
+
+    def _member(self, group: str) -> str:
+        return f"{group}-{os.getpid()}-{self.runtime.ids.mint()}"
 
     def add_router(self, router: APIRouter) -> None:
         """Serve these routes; a worker serves only health and metrics."""
@@ -114,11 +145,10 @@ class Service(Generic[SettingsT]):
         if shared := types & self._consumed:
             raise ValueError(f"{group} and another consumer of {self.name} both take {', '.join(sorted(shared))}")
         self._consumed |= types
-        member = f"{group}-{os.getpid()}-{self.runtime.ids.mint()}"
         consumer = Consumer(
             group=group,
             types=types,
-            subscription=await self.bus.subscribe(group, topics, member=member),
+            subscription=await self.bus.subscribe(group, topics, member=self._member(group)),
             unit_of_work=self.unit_of_work,
             handler=handler,
             runtime=self.runtime,
@@ -212,8 +242,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run(name: str, settings_type: type[SettingsT], build: Callable[[Service[SettingsT]], Awaitable[None]]) -> None:
-    """Run a service as this process: `--role api | worker | all`."""
+Build = Callable[[Service[SettingsT]], Awaitable[None]]
+
+
+def run(name: str, settings_type: type[SettingsT], build: Build[SettingsT], *, publishes: Sequence[str]) -> None:
+    """Run a service as this process: `--role api | worker | all`. `publishes`: the topics that only it writes to."""
     parser = argparse.ArgumentParser(prog=f"rialto-{name.replace('_', '-')}")
     parser.add_argument("--role", choices=("api", "worker", "all"), default="all")
     role: Role = parser.parse_args().role
@@ -223,7 +256,7 @@ def run(name: str, settings_type: type[SettingsT], build: Callable[[Service[Sett
         fields = ", ".join(f"{'.'.join(str(part) for part in item['loc'])} ({item['msg']})" for item in error.errors())
         sys.exit(f"rialto-{name}: the settings are not complete: {fields}. See .env.example for each one's meaning.")
     configure_logs(name, settings.log_level)
-    uvloop.run(_serve(name, settings, role, build))
+    uvloop.run(_serve(name, settings, role, build, publishes))
 
 
 def settle_collector() -> None:
@@ -237,10 +270,8 @@ def settle_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-async def _serve(
-    name: str, settings: SettingsT, role: Role, build: Callable[[Service[SettingsT]], Awaitable[None]]
-) -> None:
-    service = Service(name, settings, SystemRuntime(crash_at=settings.crash_point), role)
+async def _serve(name: str, settings: SettingsT, role: Role, build: Build[SettingsT], publishes: Sequence[str]) -> None:
+    service = Service(name, settings, SystemRuntime(crash_at=settings.crash_point), role, publishes=publishes)
     await service.open()
     await build(service)
     settle_collector()

@@ -3,8 +3,10 @@
 from base64 import b64decode
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rialto_common.bus.kafka_cluster import POSTGRES, KafkaCluster
 
 Role = Literal["api", "worker", "all"]
 
@@ -21,9 +23,34 @@ class ServiceSettings(BaseSettings):
     max_batch_events: int = Field(default=400, ge=1)
     linger_seconds: float = Field(default=0.015, ge=0, le=1)
     service_token_secret: SecretStr = Field(validation_alias="RIALTO_SERVICE_TOKEN_SECRET")
-    bus_url: str = Field(default="postgres", validation_alias="RIALTO_BUS_URL")
+    bus_url: str = Field(default=POSTGRES, validation_alias="RIALTO_BUS_URL")
+    bus_username: str | None = Field(default=None, validation_alias="RIALTO_BUS_USERNAME")
+    bus_password: SecretStr | None = Field(default=None, validation_alias="RIALTO_BUS_PASSWORD")
+    bus_sasl_mechanism: str = Field(default="SCRAM-SHA-512", validation_alias="RIALTO_BUS_SASL_MECHANISM")
+    bus_ca_file: str | None = Field(default=None, validation_alias="RIALTO_BUS_CA_FILE")
+    bus_backlog_limit: int = Field(default=100_000, ge=1, validation_alias="RIALTO_BUS_BACKLOG_LIMIT")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="RIALTO_LOG_LEVEL")
     crash_point: str | None = Field(default=None, validation_alias="RIALTO_CRASH_POINT")
+
+    @model_validator(mode="after")
+    def _bus_can_be_reached(self) -> "ServiceSettings":
+        self.kafka()
+        return self
+
+    def kafka(self) -> KafkaCluster | None:
+        """Return the cluster that is the bus; None where the bus is the log in PostgreSQL.
+
+        Raises: ValueError: neither `postgres` nor a cluster's URL, or incomplete credentials.
+        """
+        if self.bus_url == POSTGRES:
+            return None
+        return KafkaCluster.from_url(
+            self.bus_url,
+            username=self.bus_username or None,
+            password=self.bus_password.get_secret_value() if self.bus_password else None,
+            mechanism=self.bus_sasl_mechanism,
+            ca_file=self.bus_ca_file or None,
+        )
 
 
 class KeyringSettings(BaseSettings):

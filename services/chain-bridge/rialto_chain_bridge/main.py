@@ -21,7 +21,7 @@ from rialto_chain_bridge.metrics import BridgeMetrics
 from rialto_chain_bridge.settings import ChainBridgeSettings
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events import Event
-from rialto_common.events.common import PAYMENTS
+from rialto_common.events.common import PAYMENTS, SETTLEMENTS
 from rialto_common.events.payments import SettlementRequested
 from rialto_common.money import currency_exponent
 from rialto_common.service import Service, run
@@ -144,4 +144,4 @@ def _bridge(
 
 def main() -> None:
     """Run the service as this process."""
-    run(NAME, ChainBridgeSettings, build)
+    run(NAME, ChainBridgeSettings, build, publishes=[SETTLEMENTS])

@@ -11,7 +11,7 @@ import structlog
 
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events import Event
-from rialto_common.events.common import PAYMENTS
+from rialto_common.events.common import COMPLIANCE, PAYMENTS
 from rialto_common.events.payments import PaymentCreated
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
@@ -77,4 +77,4 @@ def load_index(paths: Sequence[Path], *, salt: bytes, remembered_names: int) -> 
 
 def main() -> None:
     """Run the service as this process."""
-    run(NAME, ComplianceSettings, build)
+    run(NAME, ComplianceSettings, build, publishes=[COMPLIANCE])

@@ -10,7 +10,7 @@ import structlog
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.errors import ServiceUnavailable
 from rialto_common.events import Event
-from rialto_common.events.common import PAYMENTS
+from rialto_common.events.common import FRAUD, PAYMENTS
 from rialto_common.events.payments import PaymentCreated
 from rialto_common.service import Service, run
 from rialto_fraud.adapters.onnx_scorer import OnnxScorer, load
@@ -72,4 +72,4 @@ async def _consume(service: Service[FraudSettings]) -> None:
 
 def main() -> None:
     """Run the service as this process."""
-    run(NAME, FraudSettings, build)
+    run(NAME, FraudSettings, build, publishes=[FRAUD])

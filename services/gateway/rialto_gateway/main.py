@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rialto_common.bus.postgres import PostgresTransaction
+from rialto_common.events.common import PAYMENTS
 from rialto_common.events.envelope import Event
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
@@ -87,4 +88,4 @@ async def build(service: Service[GatewaySettings]) -> None:
 
 def main() -> None:
     """Run the gateway as this process."""
-    run("gateway", GatewaySettings, build)
+    run("gateway", GatewaySettings, build, publishes=[PAYMENTS])

@@ -1,7 +1,7 @@
 """Puts the ledger together: the only module that builds adapters or reads RIALTO_LEDGER_* variables."""
 
 from rialto_common.bus.postgres import PostgresTransaction
-from rialto_common.events.common import PAYMENTS, SETTLEMENTS
+from rialto_common.events.common import LEDGER, PAYMENTS, SETTLEMENTS
 from rialto_common.service import Service, run
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
 from rialto_ledger.application.poster import CoalescingPoster
@@ -30,4 +30,4 @@ async def build(service: Service[LedgerSettings]) -> None:
 
 def main() -> None:
     """Run the service as this process."""
-    run(NAME, LedgerSettings, build)
+    run(NAME, LedgerSettings, build, publishes=[LEDGER])

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from rialto_common.bus.port import DeadLetter, Delivery
+from rialto_common.bus.port import DeadLetter, Delivery, check_size
 from rialto_common.events.envelope import Event
 from rialto_common.runtime import Runtime
 
@@ -47,7 +47,8 @@ class MemoryTransaction:
         self._effects: list[Callable[[], None]] = []
 
     def publish(self, *events: Event) -> None:
-        """Put events on the bus when this transaction commits."""
+        """Put events on the bus when this transaction commits. Raises: EventTooLarge."""
+        check_size(events)
         self.outgoing.extend(events)
 
     def on_commit(self, effect: Callable[[], None]) -> None:
@@ -162,7 +163,7 @@ class MemoryUnitOfWork:
         self._name = name
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[MemoryTransaction]:
+    async def begin(self, *, admitting: bool = False) -> AsyncIterator[MemoryTransaction]:
         """Open a transaction; its effects appear together when the block ends."""
         transaction = MemoryTransaction(self.store)
         yield transaction

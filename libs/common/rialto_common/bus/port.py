@@ -146,9 +146,7 @@ def check_size(events: Sequence[Event]) -> None:
     """
     for event in events:
         if len(event.data) > MAX_EVENT_BYTES:
-            raise EventTooLarge(
-                f"the {event.type} {event.id} has {len(event.data)} bytes of data; an event carries at most {MAX_EVENT_BYTES}"
-            )
+            raise EventTooLarge(f"{event.type} {event.id}: {len(event.data)} bytes of data, at most {MAX_EVENT_BYTES}")
 
 
 Tx_co = TypeVar("Tx_co", bound=Transaction, covariant=True)

@@ -85,7 +85,7 @@ class PostgresUnitOfWork:
                 self._runtime.crash_point(f"{self._schema}.after_commit")
                 await self._announce(connection, unit.outgoing)
 
-    async def _append(self, unit: PostgresTransaction, *, admitting: bool) -> None:
+    async def _append(self, unit: PostgresTransaction, *, admitting: bool = False) -> None:
         events = unit.outgoing
         columns: list[object] = [
             self._runtime.now(),
@@ -108,7 +108,9 @@ class PostgresUnitOfWork:
         except asyncpg.ConfigurationLimitExceededError as error:
             if error.constraint_name != BACKLOG_LIMIT:
                 raise
-            raise BusBacklogFull(f"{error}; what was accepted is kept, new work is taken again once it is back") from error
+            raise BusBacklogFull(
+                f"{error}; what was accepted is kept, new work is taken again once it is back"
+            ) from error
 
     async def _announce(self, connection: Connection, events: Sequence[Event]) -> None:
         """Wake the readers. After the commit and on its own, as NOTIFY inside would make all commits queue up.
@@ -249,9 +251,7 @@ class PostgresSubscription:
             [self._held[place] for place in places],
             max_events,
         )
-        return [
-            Delivery(event_of(row), row["partition"], row["position"]) for row in sorted(rows, key=_by_position)
-        ]
+        return [Delivery(event_of(row), row["partition"], row["position"]) for row in sorted(rows, key=_by_position)]
 
     async def _claim_when_due(self, connection: "asyncpg.Connection[Any]") -> None:
         if self._runtime.monotonic() < self._claim_due:
@@ -284,8 +284,8 @@ async def connect_reader(dsn: str, application: str, wake: Wake) -> "asyncpg.Con
         application,
         # Losing an acknowledgement only delivers again, so cursors need not wait for the disk.
         synchronous_commit="off",
-        # Every statement here finds its rows by primary key, so one plan serves (halving the cost of a poll), and a plan
-        # made while a partition was empty must not become a scan of the full one.
+        # Every statement here finds its rows by primary key, so one plan serves (halving the cost of a poll), and a
+        # plan made while a partition was empty must not become a scan of the full one.
         plan_cache_mode="force_generic_plan",
         enable_seqscan="off",
     )

@@ -80,4 +80,4 @@ async def build(service: Service[TinySettings]) -> None:
 
 
 if __name__ == "__main__":
-    run("tiny", TinySettings, build)
+    run("tiny", TinySettings, build, publishes=[])
