@@ -13,7 +13,7 @@ UV_INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$
 	retry() { install "$$@" 2>/dev/null || install --system-certs "$$@"; }; retry
 NODE_FOLDERS := cli/rialto_cli/embedded/node
 
-.PHONY: help install install-dev demo up test check format contracts lock clean
+.PHONY: help install install-dev kafka-jars demo up test check format contracts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock services/chain-
 
 install: $(VENV)/.installed ## everything Rialto needs, into .venv
 install-dev: $(VENV)/.installed-dev ## also what tests and checks need
+
+kafka-jars: install ## fetch and verify the Kafka broker (needs a JDK 17 and Maven)
+	@$(BIN)/python -m rialto_cli.embedded.kafka_jars install
 
 demo: install ## start Rialto, pay a sample of payments, report; stays up until Ctrl-C
 	@$(BIN)/rialto demo --data-dir $(DATA_DIR) --port $(PORT)
