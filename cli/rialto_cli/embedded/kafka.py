@@ -186,9 +186,9 @@ def initialise(node: Node) -> None:
     try:
         file = building / "server.properties"
         write_atomically(file, _properties(settings(node, building / "data")), mode=0o600)
-        # A cluster's id is a UUID in base64.
+        # A cluster's id is a UUID in base64: it may begin with a dash, so it is joined to its option.
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*_java(node), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(file)]
+        command = [*_java(node), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(file)]
         if node.secured is not None:
             for mechanism in MECHANISMS[:2]:
                 user = f"name={node.secured.username},password={node.secured.password}"

@@ -13,14 +13,17 @@ from prometheus_client import CollectorRegistry
 
 from rialto_cli.testing import Database
 from rialto_common.bus.consumer import Consumer
+from rialto_common.bus.kafka import KafkaBus
+from rialto_common.bus.kafka_cluster import KafkaCluster
 from rialto_common.bus.memory import Faults, MemoryBus, MemoryUnitOfWork
-from rialto_common.bus.port import Bus, Transaction, UnitOfWork
+from rialto_common.bus.port import MAX_EVENT_BYTES, Bus, Transaction, UnitOfWork
 from rialto_common.bus.postgres import PostgresBus, PostgresUnitOfWork
+from rialto_common.bus.relay import Relay
 from rialto_common.database import open_pool
-from rialto_common.errors import MalformedEvent
+from rialto_common.errors import EventTooLarge, MalformedEvent
 from rialto_common.events.common import FRAUD
 from rialto_common.events.envelope import Event
-from rialto_common.metrics import BusMetrics
+from rialto_common.metrics import BusMetrics, RelayMetrics
 from rialto_common.runtime import Runtime, SystemRuntime
 from rialto_common.simulation import SimulatedRuntime
 from rialto_common.testing import TYPE, make_event
@@ -49,20 +52,50 @@ class MemoryHarness:
 class PostgresHarness:
     def __init__(self, dsn: str, pool: Any) -> None:
         self.runtime = SystemRuntime()
-        self.bus = PostgresBus(dsn, self.runtime, lease=timedelta(seconds=1))
+        self.bus: Bus = PostgresBus(dsn, self.runtime, lease=timedelta(seconds=1))
         self.unit_of_work = PostgresUnitOfWork(pool, schema="bus_test", runtime=self.runtime)
 
 
-@pytest.fixture(params=["memory", "memory-with-faults", "postgres"])
+class KafkaHarness(PostgresHarness):
+    """The outbox in PostgreSQL, a relay, and Kafka behind it."""
+
+    def __init__(self, dsn: str, pool: Any, cluster: KafkaCluster) -> None:
+        super().__init__(dsn, pool)
+        self.bus = KafkaBus(cluster, self.runtime)
+        self.relay = Relay(
+            "bus_test",
+            [FRAUD, FRAUD + ".dlq"],
+            dsn=dsn,
+            cluster=cluster,
+            runtime=self.runtime,
+            metrics=RelayMetrics(CollectorRegistry()),
+            owner="one",
+        )
+
+    async def keep_relaying(self) -> None:
+        while True:
+            await self.runtime.sleep(await self.relay.step())
+
+
+@pytest.fixture(params=["memory", "memory-with-faults", "postgres", "kafka"])
 async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
-    if request.param != "postgres":
+    if request.param.startswith("memory"):
         faults = Faults() if request.param == "memory-with-faults" else Faults.none()
         yield MemoryHarness(7, faults)
         return
+    cluster = request.getfixturevalue("kafka_cluster") if request.param == "kafka" else None
     database: Database = request.getfixturevalue("database")
     async with await open_pool(database.dsn("owner"), application="bus-contract") as pool:
         await pool.execute("CREATE SCHEMA bus_test; SELECT bus.create_consumer_tables('bus_test', 'rialto_fraud')")
-        yield PostgresHarness(database.dsn("owner"), pool)
+        if cluster is None:
+            yield PostgresHarness(database.dsn("owner"), pool)
+            return
+        kafka = KafkaHarness(database.dsn("owner"), pool, cluster)
+        relaying = asyncio.create_task(kafka.keep_relaying())
+        yield kafka
+        relaying.cancel()
+        await asyncio.gather(relaying, return_exceptions=True)
+        await kafka.relay.close()
 
 
 class Recorder:
@@ -214,21 +247,19 @@ async def test_members_share_the_work_and_the_rest_take_over_when_one_leaves(har
     first, second = Recorder(), Recorder()
     one = await consumer(harness, first, member="one")
     two = await consumer(harness, second, member="two")
-    for _ in range(3):  # both join before there is work; leases are rebalanced within a lease
-        await one.step()
-        await two.step()
-    await asyncio.sleep(0.6 if isinstance(harness, PostgresHarness) else 0)
-    await one.step()
-    await two.step()
-    await publish(harness, [make_event(key, 1) for key in range(60)])
-    await run_until([one, two], lambda: len(first.seen) + len(second.seen) >= 60)
-    assert first.seen
-    assert second.seen
+    # Whether both have joined shows in the work: there is more of it until each has done some.
+    sequence = 0
+    while not (first.seen and second.seen):
+        sequence += 1
+        assert sequence < 50, "one of the members never gets anything"
+        await publish(harness, [make_event(key, sequence) for key in range(60)])
+        await run_until([one, two], lambda so_far=60 * sequence: len(first.seen) + len(second.seen) >= so_far)  # type: ignore[misc]
     await one.close()
-    await publish(harness, [make_event(key, 2) for key in range(60)])
-    await run_until([two], lambda: len(first.seen) + len(second.seen) >= 120)
+    sequence += 1
+    await publish(harness, [make_event(key, sequence) for key in range(60)])
+    await run_until([two], lambda: len(first.seen) + len(second.seen) >= 60 * sequence)
     total = sorted(first.seen + second.seen)
-    assert total == sorted((f"key-{key}", sequence) for key in range(60) for sequence in (1, 2))
+    assert total == sorted((f"key-{key}", nth) for key in range(60) for nth in range(1, sequence + 1))
     await two.close()
 
 
@@ -344,3 +375,28 @@ async def test_a_dead_letter_is_also_published_on_the_dead_letter_topic(harness:
     assert set(letters) == {"key-1"}
     await reader.close()
     await watcher.close()
+
+
+async def test_an_event_of_the_largest_size_arrives_and_a_larger_one_is_refused_before_anything_is_written(
+    harness: Harness,
+) -> None:
+    padding = MAX_EVENT_BYTES - len(b'{"text":""}')
+    largest = replace(make_event(1, 1), data=b'{"text":"' + b"x" * padding + b'"}')
+    larger = replace(make_event(1, 2), data=b'{"text":"' + b"x" * (padding + 1) + b'"}')
+
+    async def publish_both() -> None:
+        async with harness.unit_of_work.begin() as transaction:
+            transaction.publish(make_event(2, 1))
+            transaction.publish(larger)
+
+    with pytest.raises(EventTooLarge, match=str(MAX_EVENT_BYTES)):
+        await publish_both()
+    await publish(harness, [largest])
+    subscription = await harness.bus.subscribe("readers", [FRAUD], member="one")
+    received: list[Event] = []
+    for _ in range(100):
+        received += [delivery.event for delivery in await subscription.poll(max_events=10, wait_seconds=0.05)]
+        if received:
+            break
+    assert received == [largest]
+    await subscription.close()
