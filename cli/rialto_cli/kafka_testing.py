@@ -7,6 +7,7 @@ kafka_factory      brokers of a test's own, to kill, pause and start again: `kaf
 These tests run wherever there is a JDK and Maven. Elsewhere they are skipped, and the end of the run says so.
 """
 
+import asyncio
 import itertools
 import os
 import secrets
@@ -15,6 +16,7 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -29,6 +31,8 @@ from rialto_cli.console import Progress
 from rialto_cli.embedded import kafka as broker
 from rialto_cli.embedded import kafka_jars, processes
 from rialto_common.bus.kafka_cluster import KafkaCluster, SaslMechanism
+from rialto_common.bus.topics_admin import ensure_topics
+from rialto_common.runtime import SystemRuntime
 
 STOP_TIMEOUT_SECONDS = 30.0
 USERNAME = "rialto"
@@ -190,6 +194,26 @@ def kafka(kafka_broker: KafkaBroker | None, request: pytest.FixtureRequest) -> K
     if kafka_broker is None:
         raise RuntimeError("a broker could run here, but was not started")
     return kafka_broker
+
+
+@pytest.fixture
+def kafka_cluster(kafka: KafkaBroker) -> KafkaCluster:
+    """A cluster of one test's own: a fresh prefix on the session's broker, with all topics (of 8 partitions)."""
+    # The process id keeps names apart when a broker is shared by mistake.
+    cluster = kafka.cluster(f"test-{os.getpid()}-{next(_names)}")
+    create_topics(cluster)
+    return cluster
+
+
+def create_topics(cluster: KafkaCluster, *, partitions: int | None = None) -> None:
+    """Create a cluster's topics, as `rialto topics apply` does; or add partitions."""
+
+    def run() -> None:
+        asyncio.run(ensure_topics(cluster, SystemRuntime(), partitions=partitions))
+
+    # A thread has no event loop of its own, whereas the caller's may be running.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result()
 
 
 @pytest.fixture
