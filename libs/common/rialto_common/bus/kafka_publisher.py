@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -17,8 +17,9 @@ from rialto_common.events.kafka_binary import to_record
 
 log = structlog.get_logger()
 
-OPEN_SECONDS = 8.0
-PUBLISH_SECONDS = 10.0
+OPEN_SECONDS = 5.0
+PUBLISH_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 TRANSACTION_SECONDS = 15.0
 """After how long Kafka itself ends a transaction whose publisher went away: readers wait no longer than that."""
 CLOSE_SECONDS = 2.0
@@ -70,15 +71,15 @@ class KafkaPublisher:
         """
         name = self._cluster.name(topic)
         try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
+            async with asyncio.timeout(LOOK_SECONDS):
                 return len(await self._producer.partitions_for(name))
         except (KafkaError, OSError, TimeoutError) as error:
             raise BusUnavailable(
                 f"Kafka does not answer, or lacks the topic {name} ({type(error).__name__}): see `rialto topics apply`"
             ) from error
 
-    async def publish(self, events: Sequence[tuple[Event, int]]) -> None:
-        """Write events, each with its partition, in order, all or none.
+    async def publish(self, events: Sequence[tuple[Event, int]], *, before_commit: Callable[[], None]) -> None:
+        """Write events, each with its partition, in order, all or none; `before_commit` marks the last moment before.
 
         Raises: BusUnavailable: Kafka does not answer, another publisher has taken the id over, or the broker refuses;
         whether readers will see the events is then unknown, and they are to be published again.
@@ -95,6 +96,7 @@ class KafkaPublisher:
                     for sent in await self._send(topic, partition, some)
                 ]
                 await asyncio.gather(*written)
+                before_commit()
                 await self._producer.commit_transaction()
         except MessageSizeTooLargeError as error:
             raise BusUnavailable(

@@ -180,7 +180,10 @@ class Relay:
         if not rows:
             return False
         self._runtime.crash_point(f"{self.name}.relay.before_publish")
-        await self._publisher.publish([self._placed(event_of(row)) for row in rows])
+        await self._publisher.publish(
+            [self._placed(event_of(row)) for row in rows],
+            before_commit=lambda: self._runtime.crash_point(f"{self.name}.relay.before_kafka_commit"),
+        )
         self._runtime.crash_point(f"{self.name}.relay.after_publish")
         await self._advance(connection, {row["topic"]: row["position"] for row in rows})
         self._runtime.crash_point(f"{self.name}.relay.after_record")
