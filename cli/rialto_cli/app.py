@@ -15,6 +15,7 @@ from rialto_cli.console import show_error
 from rialto_cli.dead_letters.commands import register as register_dead_letters
 from rialto_cli.errors import OperatorError
 from rialto_cli.replay.commands import register as register_replay
+from rialto_cli.topics.commands import register as register_topics
 
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -28,7 +29,7 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for register in (register_embedded, register_replay, register_dead_letters):
+    for register in (register_embedded, register_replay, register_dead_letters, register_topics):
         register(app)
     if find_spec("rialto_cli.audit") and find_spec("rialto_cli.audit.commands"):
         import_module("rialto_cli.audit.commands").register(app)

@@ -59,6 +59,10 @@ class TopicAdmin:
     ) -> None:
         await self._client.close()
 
+    async def cluster_id(self) -> str:
+        """Return the id by which this cluster is told from all others, wherever its brokers are."""
+        return str((await self._client.describe_cluster())["cluster_id"])
+
     async def plan(self, *, partitions: int | None = None, replication: int | None = None) -> list[TopicChange]:
         """Return what has to change, a change for each topic.
 
