@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 DATA_DIR ?= .rialto
+KAFKA_PORT ?= 9092
 
 PACKAGES := libs/common services/gateway services/ledger services/fraud services/compliance services/chain-bridge cli
 # uv brings its own certificates; behind a proxy with one of its own, the system's are the right ones.
@@ -13,7 +14,7 @@ UV_INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$
 	retry() { install "$$@" 2>/dev/null || install --system-certs "$$@"; }; retry
 NODE_FOLDERS := cli/rialto_cli/embedded/node
 
-.PHONY: help install install-dev kafka-jars demo up test check format contracts lock clean
+.PHONY: help install install-dev kafka-jars demo up kafka test check format contracts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,11 +36,16 @@ $(VENV)/.installed: $(BIN)/uv requirements.lock $(addsuffix /pyproject.toml,$(PA
 	@$(BIN)/python -m rialto_cli.embedded.node_tools install
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock services/chain-bridge/contracts/package-lock.json
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock services/chain-bridge/contracts/package-lock.json deploy/kafka/pom.xml deploy/kafka/SHA256SUMS
 	@echo "· installing the test tools"
 	@$(UV_INSTALL) --require-hashes -r requirements-dev.lock
 	@echo "· installing the Solidity compiler"
 	@$(BIN)/python -m rialto_cli.embedded.node_tools install services/chain-bridge/contracts
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
+		echo "· installing Apache Kafka"; $(BIN)/python -m rialto_cli.embedded.kafka_jars install; \
+	else \
+		echo "!! NO JDK OR NO MAVEN: tests of Kafka will be skipped (on Debian: apt install openjdk-17-jre-headless maven)"; \
+	fi
 	@touch $@
 
 install: $(VENV)/.installed ## everything Rialto needs, into .venv
@@ -48,11 +54,14 @@ install-dev: $(VENV)/.installed-dev ## also what tests and checks need
 kafka-jars: install ## fetch and verify the Kafka broker (needs a JDK 17 and Maven)
 	@$(BIN)/python -m rialto_cli.embedded.kafka_jars install
 
-demo: install ## start Rialto, pay a sample of payments, report; stays up until Ctrl-C
-	@$(BIN)/rialto demo --data-dir $(DATA_DIR) --port $(PORT)
+demo: install ## start Rialto, pay a sample of payments, report; stays up until Ctrl-C (BUS=kafka: on Kafka)
+	@$(BIN)/rialto demo --data-dir $(DATA_DIR) --port $(PORT) $(addprefix --bus ,$(BUS))
 
-up: install ## start Rialto without the sample
-	@$(BIN)/rialto up --data-dir $(DATA_DIR) --port $(PORT)
+up: install ## start Rialto without the sample (BUS=kafka: on Kafka)
+	@$(BIN)/rialto up --data-dir $(DATA_DIR) --port $(PORT) $(addprefix --bus ,$(BUS))
+
+kafka: install ## start Apache Kafka alone (needs a JDK 17 and Maven), and say the RIALTO_BUS_URL
+	@$(BIN)/rialto kafka --data-dir $(DATA_DIR) --port $(KAFKA_PORT)
 
 test: install-dev ## every test
 	@$(BIN)/python -m pytest

@@ -1,20 +1,13 @@
-"""`rialto up`, `status` and `migrate`."""
+"""`rialto up`, `status`, `migrate` and `kafka`."""
 
 import asyncio
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rialto_cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, DataDir, Port
-
-
-class Bus(StrEnum):
-    """Where events travel."""
-
-    POSTGRES = "postgres"
+from rialto_cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, Bus, BusName, BusUrl, DataDir, Port
 
 
 def register(app: typer.Typer) -> None:
@@ -22,17 +15,27 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(status)
     app.command()(migrate)
+    app.command()(kafka)
 
 
 def up(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     port: Port = DEFAULT_PORT,
-    bus: Annotated[Bus, typer.Option("--bus", help="Where events travel.")] = Bus.POSTGRES,
+    bus: BusName = None,
+    bus_url: BusUrl = None,
 ) -> None:
     """Start the whole platform here, and keep it running until Ctrl-C."""
+    from rialto_cli.embedded.platform import Options
     from rialto_cli.embedded.up import run
 
-    raise typer.Exit(asyncio.run(run(absolute(data_dir), port, bus.value)))
+    refuse_both(bus, bus_url)
+    raise typer.Exit(asyncio.run(run(Options(absolute(data_dir), port, bus, bus_url))))
+
+
+def refuse_both(bus: Bus | None, bus_url: str | None) -> None:
+    """--bus and --bus-url exclude each other. Raises: typer.BadParameter."""
+    if bus is not None and bus_url is not None:
+        raise typer.BadParameter("--bus and --bus-url exclude each other")
 
 
 def status(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
@@ -55,6 +58,16 @@ def migrate(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     for migration in applied:
         typer.echo(f"applied {migration}")
     typer.echo(f"{len(applied)} migrations applied" if applied else "nothing to apply: the database is up to date")
+
+
+def kafka(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Kafka's port.")] = 9092,
+) -> None:
+    """Start Apache Kafka alone, with Rialto's topics, and keep it running until Ctrl-C."""
+    from rialto_cli.embedded.kafka_alone import run
+
+    raise typer.Exit(asyncio.run(run(absolute(data_dir), port)))
 
 
 def absolute(data_dir: Path) -> Path:

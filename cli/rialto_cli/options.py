@@ -1,5 +1,6 @@
 """Options that many commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,14 @@ import typer
 
 DEFAULT_DATA_DIR = Path(".rialto")
 DEFAULT_PORT = 8080
+
+
+class Bus(StrEnum):
+    """Where events travel."""
+
+    POSTGRES = "postgres"
+    KAFKA = "kafka"
+
 
 DataDir = Annotated[
     Path,
@@ -19,3 +28,11 @@ DataDir = Annotated[
 ]
 Port = Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="The public API's port.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+BusName = Annotated[
+    Bus | None,
+    typer.Option("--bus", help="Where events travel; a data directory keeps to its first. [default: postgres]"),
+]
+BusUrl = Annotated[
+    str | None,
+    typer.Option("--bus-url", help="A Kafka cluster of yours: kafka://HOST:PORT[,…][/PREFIX], kafka+tls://…"),
+]

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -62,8 +62,8 @@ def disk_full(data_dir: Path, why: str) -> OperatorError:
     )
 
 
-def choose_ports(remembered: dict[str, int], public_port: int) -> dict[str, int]:
-    """A port for each program: the public one for the gateway, the remembered ones where they are free, else new ones.
+def choose_ports(remembered: dict[str, int], public_port: int, names: Sequence[str] = PROGRAMS) -> dict[str, int]:
+    """A port for each name: the public one for the gateway, the remembered ones where they are free, else new ones.
 
     Raises: OperatorError: the public port is in use.
     """
@@ -74,7 +74,7 @@ def choose_ports(remembered: dict[str, int], public_port: int) -> dict[str, int]
             "stop that program, or name another port: --port P",
         )
     chosen = {GATEWAY: public_port}
-    others = [name for name in PROGRAMS if name != GATEWAY]
+    others = [name for name in names if name != GATEWAY]
     for name in others:
         port = remembered.get(name)
         if port is not None and port not in chosen.values() and port_is_free(port):

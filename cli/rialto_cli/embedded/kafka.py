@@ -5,6 +5,7 @@ TLS and SASL it opens a second port. One node keeps one copy of each record and 
 system: a killed broker loses nothing, a power cut may take the last second (see deploy/kafka/README.md).
 """
 
+import asyncio
 import base64
 import shutil
 import signal
@@ -22,6 +23,7 @@ from typing import IO
 from rialto_cli.embedded import kafka_jars
 from rialto_cli.embedded.files import write_atomically
 from rialto_cli.embedded.processes import launch
+from rialto_cli.embedded.supervisor import Program
 from rialto_cli.errors import OperatorError
 
 # After `kill -9` the controller takes the old process for alive until its session ends: 6 s from start to ready.
@@ -221,6 +223,25 @@ def server_command(node: Node) -> list[str | Path]:
 def server_environment() -> dict[str, str]:
     """Nothing of the caller's environment reaches the server: JAVA_TOOL_OPTIONS and the like would change it."""
     return {"LC_ALL": "C.UTF-8"}
+
+
+def program(node: Node) -> Program:
+    """How a supervisor runs a node whose storage exists."""
+
+    async def ask() -> bool:
+        return await asyncio.to_thread(is_ready, node.port)
+
+    return Program(
+        name="kafka",
+        port=node.port,
+        command=server_command(node),
+        environment=server_environment(),
+        working_directory=node.directory,
+        is_ready=ask,
+        prepare=lambda: configure(node),
+        stop_timeout_seconds=60.0,
+        death_signal=signal.SIGTERM,
+    )
 
 
 def start(node: Node, output: IO[bytes] | int) -> "subprocess.Popen[bytes]":

@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 from rich.markup import escape
 
 from rialto_cli.console import Progress
-from rialto_cli.embedded import directory, migrations, postgres, secrets, services
+from rialto_cli.embedded import bus, directory, kafka, kafka_jars, migrations, postgres, secrets, services
 from rialto_cli.embedded.processes import Identity, end
-from rialto_cli.embedded.services import ANVIL, GATEWAY, POSTGRES, SERVICES, Installation
+from rialto_cli.embedded.services import ANVIL, GATEWAY, KAFKA, POSTGRES, SERVICES, Installation
 from rialto_cli.embedded.state import RunLock, State
 from rialto_cli.embedded.supervisor import Keeper, Supervisor
 from rialto_cli.errors import OperatorError
+from rialto_cli.topics.cluster import cluster_of, ensure_topics
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ LEFTOVER_GRACE_SECONDS = 10.0
 START_TIMEOUT_SECONDS = 120.0
 TITLES = {
     POSTGRES: "PostgreSQL",
+    KAFKA: "Kafka",
     ANVIL: "EVM node",
     GATEWAY: "gateway",
     "chain-bridge": "chain bridge",
@@ -38,11 +40,12 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the person at the terminal chose."""
+    """What the person at the terminal chose. `bus` and `bus_url` are None for the bus that the directory uses."""
 
     data_dir: Path
     port: int
-    bus: str = "postgres"
+    bus: str | None = None
+    bus_url: str | None = None
 
 
 class Platform:
@@ -93,15 +96,37 @@ class Platform:
         if not (installation.cluster / "PG_VERSION").exists():
             self._progress.waiting("creating the database's files")
             await asyncio.to_thread(postgres.initialise, installation.cluster, installation.secrets.superuser_password)
+        own_kafka = KAFKA in installation.programs
+        if own_kafka:
+            self._progress.waiting("creating Kafka's files")
+            await asyncio.to_thread(kafka.initialise, installation.kafka)
         self._progress.waiting("starting PostgreSQL and the EVM node")
-        started = {name: self._supervisor.start(services.program(installation, name)) for name in (POSTGRES, ANVIL)}
+        engines = [name for name in installation.programs if name not in SERVICES]
+        started = {name: self._supervisor.start(services.program(installation, name)) for name in engines}
         await started[POSTGRES].wait_until_ready()
         self._progress.waiting("migrating the database")
         await asyncio.to_thread(migrate, installation, self._progress)
+        if own_kafka:
+            self._progress.waiting("starting Kafka")
+            await started[KAFKA].wait_until_ready()
+        await self._prepare_bus()
         self._progress.waiting("starting the services")
         started |= {name: self._supervisor.start(services.program(installation, name)) for name in SERVICES}
         await self._all_ready(started)
         self._progress.idle()
+
+    async def _prepare_bus(self) -> None:
+        """Create the topics; from then on the directory keeps to its bus."""
+        installation, data_dir = self.installation, self.installation.data_dir
+        choice = installation.bus
+        if choice.kind != bus.POSTGRES:
+            self._progress.waiting("creating the topics")
+            cluster_id, created = await ensure_topics(cluster_of(installation.bus_url))
+            if created:
+                self._progress.done(f"the topics are as they should be ({created} changed)")
+            if choice.kind == bus.CLUSTER:
+                choice = bus.confirm_cluster(data_dir, choice, cluster_id)
+        await asyncio.to_thread(bus.remember, data_dir, choice)
 
     async def _all_ready(self, started: dict[str, Keeper]) -> None:
         try:
@@ -119,7 +144,7 @@ class Platform:
         """Stop everything: first who uses the others, then PostgreSQL and the chain."""
         self._stop_requested.set()
         self._progress.waiting("stopping")
-        await self._supervisor.stop(tuple(reversed(SERVICES)), (ANVIL, POSTGRES))
+        await self._supervisor.stop(tuple(reversed(SERVICES)), (ANVIL, KAFKA, POSTGRES))
         self._progress.idle()
         self._state.supervisor = None
         self._state.processes = {}
@@ -175,17 +200,19 @@ def migrate(installation: Installation, progress: Progress) -> list[migrations.M
     return applied
 
 
-def open_installation(options: Options, state: State) -> Installation:
-    """Secrets and ports of a data directory whose lock we hold; whatever a crashed run left behind is ended first.
+def open_installation(options: Options, state: State, progress: Progress) -> Installation:
+    """Secrets, ports and bus of a data directory whose lock we hold; what a crashed run left behind is ended first.
 
     Raises: OperatorError: something in the way that only a person can remove.
     """
     postgres.programs()
+    choice = bus.choose(options.data_dir, options.bus, options.bus_url)
+    if choice.kind == bus.KAFKA:
+        kafka_jars.install(progress)
     end_leftovers(state)
-    state.ports = directory.choose_ports(state.ports, options.port)
-    installation = Installation(
-        options.data_dir, secrets.load_or_create(options.data_dir), dict(state.ports), options.bus
-    )
+    # Ports of a bus that is not used now stay remembered.
+    state.ports |= directory.choose_ports(state.ports, options.port, services.port_names(choice))
+    installation = Installation(options.data_dir, secrets.load_or_create(options.data_dir), dict(state.ports), choice)
     state.supervisor = Identity.of(os.getpid())
     state.processes = {}
     state.save(options.data_dir)
@@ -194,9 +221,9 @@ def open_installation(options: Options, state: State) -> Installation:
 
 def end_leftovers(state: State) -> None:
     """End processes of an earlier run that was killed. Only those whose pid and start time are both remembered."""
-    services_first = sorted(state.processes.items(), key=lambda item: item[0] == POSTGRES)
-    living = [(name, process) for name, identity in services_first if (process := identity.process()) is not None]
-    end([p for name, p in living if name != POSTGRES], grace_seconds=LEFTOVER_GRACE_SECONDS)
+    living = [(n, process) for n, identity in state.processes.items() if (process := identity.process()) is not None]
+    end([p for name, p in living if name not in (KAFKA, POSTGRES)], grace_seconds=LEFTOVER_GRACE_SECONDS)
+    end([p for name, p in living if name == KAFKA], grace_seconds=LEFTOVER_GRACE_SECONDS)
     end([p for name, p in living if name == POSTGRES], grace_seconds=LEFTOVER_GRACE_SECONDS, first=signal.SIGINT)
 
 
@@ -211,7 +238,7 @@ async def running(options: Options, progress: Progress) -> AsyncIterator[Platfor
     with RunLock(options.data_dir):
         state = State.load(options.data_dir)
         try:
-            installation = await asyncio.to_thread(open_installation, options, state)
+            installation = await asyncio.to_thread(open_installation, options, state, progress)
         except OSError as error:
             raise directory.explain(error, options.data_dir) from error
         platform = Platform(installation, state, progress)

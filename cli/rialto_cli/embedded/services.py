@@ -1,4 +1,4 @@
-"""The programs of one installation: PostgreSQL, anvil and the five services, with the settings each needs."""
+"""The programs of one installation: PostgreSQL, Kafka, anvil and the five services, with the settings each needs."""
 
 import asyncio
 import os
@@ -7,20 +7,25 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rialto_cli.embedded import anvil, chain_state, postgres
+from rialto_cli.embedded import anvil, bus, chain_state, kafka, postgres
+from rialto_cli.embedded.bus import BusChoice
 from rialto_cli.embedded.processes import memory_bytes
 from rialto_cli.embedded.secrets import Secrets
 from rialto_cli.embedded.supervisor import Program
 
 POSTGRES = "postgres"
+KAFKA = "kafka"
 ANVIL = "anvil"
 GATEWAY = "gateway"
 # In the order of a payment's way through them.
 SERVICES = (GATEWAY, "fraud", "compliance", "ledger", "chain-bridge")
 PROGRAMS = (POSTGRES, ANVIL, *SERVICES)
+"""What every installation has; `Installation.programs` has Kafka too where that is its bus."""
+KAFKA_CONTROLLER = "kafka-controller"
+"""The name of a port, not of a program."""
 # Those that seal or open personal data.
 KEYRING_USERS = (GATEWAY, "compliance")
 # anvil keeps the states of the last 1,500 blocks whatever it is told (1.8 GB after a day's payments in 25 minutes);
@@ -35,7 +40,24 @@ class Installation:
     data_dir: Path
     secrets: Secrets
     ports: Mapping[str, int]
-    bus: str = "postgres"
+    bus: BusChoice = field(default_factory=BusChoice)
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs by name, in the order of their start."""
+        return programs(self.bus)
+
+    @property
+    def kafka(self) -> kafka.Node:
+        """The Kafka of this installation's own; only where that is its bus."""
+        return kafka.Node(self.data_dir / "kafka", self.ports[KAFKA], self.ports[KAFKA_CONTROLLER])
+
+    @property
+    def bus_url(self) -> str:
+        """The services' RIALTO_BUS_URL."""
+        if self.bus.kind == bus.KAFKA:
+            return self.kafka.url
+        return self.bus.url or bus.POSTGRES
 
     @property
     def cluster(self) -> Path:
@@ -62,6 +84,16 @@ class Installation:
         return f"http://127.0.0.1:{self.ports[name]}"
 
 
+def programs(choice: BusChoice) -> tuple[str, ...]:
+    """The programs of an installation with this bus."""
+    return (POSTGRES, KAFKA, *PROGRAMS[1:]) if choice.kind == bus.KAFKA else PROGRAMS
+
+
+def port_names(choice: BusChoice) -> tuple[str, ...]:
+    """What needs a port in an installation with this bus."""
+    return (*programs(choice), KAFKA_CONTROLLER) if choice.kind == bus.KAFKA else PROGRAMS
+
+
 def answers(url: str, *, timeout_seconds: float = 2.0) -> bool:
     """Whether a GET is answered with a 2xx now."""
     try:
@@ -75,6 +107,8 @@ def is_ready(installation: Installation, name: str) -> bool:
     """Whether a program can do its work now, by its own account."""
     if name == POSTGRES:
         return postgres.accepts_connections(installation.access)
+    if name == KAFKA:
+        return kafka.is_ready(installation.ports[KAFKA])
     if name == ANVIL:
         return anvil.block_number(installation.url(ANVIL)) is not None
     return answers(f"{installation.url(name)}/readyz")
@@ -84,6 +118,8 @@ def program(installation: Installation, name: str) -> Program:
     """How to run a program of this installation."""
     if name == POSTGRES:
         return _postgres(installation)
+    if name == KAFKA:
+        return kafka.program(installation.kafka)
     if name == ANVIL:
         return _anvil(installation)
     return _service(installation, name)
@@ -163,12 +199,15 @@ def service_environment(installation: Installation, name: str) -> dict[str, str]
         "OMP_NUM_THREADS": "1",
         **os.environ,
         "PYTHONUNBUFFERED": "1",
-        "RIALTO_BUS_URL": installation.bus,
+        "RIALTO_BUS_URL": installation.bus_url,
         "RIALTO_SERVICE_TOKEN_SECRET": secrets.service_token_secret,
         f"{prefix}DATABASE_URL": installation.access.dsn(name),
         f"{prefix}HTTP_HOST": "127.0.0.1",
         f"{prefix}HTTP_PORT": str(installation.ports[name]),
     }
+    if installation.bus.kind != bus.CLUSTER:
+        # Credentials for some other cluster: ours has none.
+        environment |= {"RIALTO_BUS_USERNAME": "", "RIALTO_BUS_PASSWORD": ""}
     if name in KEYRING_USERS:
         environment["RIALTO_KEYRING_MASTER_KEY"] = secrets.keyring_master_key
     if name == GATEWAY:

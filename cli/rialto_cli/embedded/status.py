@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rialto_cli.embedded import postgres, secrets, services
-from rialto_cli.embedded.services import ANVIL, GATEWAY, PROGRAMS, Installation
+from rialto_cli.embedded import bus, postgres, secrets, services
+from rialto_cli.embedded.services import ANVIL, GATEWAY, Installation
 from rialto_cli.embedded.state import State, is_running
 from rialto_cli.embedded.welcome import Demo
 from rialto_cli.errors import OperatorError
@@ -52,6 +52,7 @@ class Status:
                 name: {"pid": program.pid, "port": program.port, "ready": program.ready}
                 for name, program in self.programs.items()
             },
+            "bus": {"kind": installation.bus.kind, "url": installation.bus_url},
             "auditor_dsn": installation.access.dsn(postgres.AUDITOR),
             "chain_rpc": installation.url(ANVIL),
             "test_key": None if self.demo is None else self.demo.test_key,
@@ -72,11 +73,12 @@ def find_running(data_dir: Path) -> tuple[Installation, State]:
             f"start it with `rialto up --data-dir {data_dir}`",
         )
     state = State.load(data_dir)
-    if set(state.ports) != set(PROGRAMS):
+    choice = bus.load(data_dir)
+    if choice is None or not set(services.port_names(choice)) <= set(state.ports):
         raise OperatorError(
-            f"Rialto is just starting on {data_dir}", "it has not chosen its ports yet", "ask again in a moment"
+            f"Rialto is just starting on {data_dir}", "it has not come to its services yet", "ask again in a moment"
         )
-    return Installation(data_dir, secrets.load(data_dir), state.ports), state
+    return Installation(data_dir, secrets.load(data_dir), state.ports, choice), state
 
 
 def collect(data_dir: Path) -> Status:
@@ -85,10 +87,11 @@ def collect(data_dir: Path) -> Status:
     Raises: OperatorError: the platform does not run.
     """
     installation, state = find_running(data_dir)
-    with ThreadPoolExecutor(len(PROGRAMS)) as pool:
-        ready = dict(zip(PROGRAMS, pool.map(lambda name: services.is_ready(installation, name), PROGRAMS), strict=True))
+    names = installation.programs
+    with ThreadPoolExecutor(len(names)) as pool:
+        ready = dict(zip(names, pool.map(lambda name: services.is_ready(installation, name), names), strict=True))
     programs = {}
-    for name in PROGRAMS:
+    for name in names:
         identity = state.processes.get(name)
         alive = identity is not None and identity.process() is not None
         programs[name] = ProgramStatus(
@@ -106,5 +109,6 @@ def show(status: Status) -> None:
         )
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
+    console.print(f"{'bus':<22} {status.installation.bus_url}", markup=False)
     for name, url in status.urls().items():
         console.print(f"{name:<22} {url}", markup=False)

@@ -18,11 +18,11 @@ from rialto_cli.embedded.status import find_running
 STOPPED_EARLY = 130
 
 
-async def run(data_dir: Path, port: int, bus: str) -> int:
+async def run(options: Options) -> int:
     """Run the platform until someone stops it; returns the exit status."""
     with Progress() as progress:
         try:
-            async with platform.running(Options(data_dir, port, bus), progress) as running:
+            async with platform.running(options, progress) as running:
                 demo = await running.unless_stopped(asyncio.to_thread(welcome.ensure, running.installation))
                 with suppress(BrokenPipeError):  # nobody reads, as in `rialto up | head`: it runs all the same
                     sys.stdout.write(welcome.text(running.installation, demo))

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from rialto_cli.commands import absolute, refuse_both
 from rialto_cli.errors import OperatorError
-from rialto_cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, DataDir, Port
+from rialto_cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, BusName, BusUrl, DataDir, Port
 
 DEFAULT_IN_FLIGHT = 64
 DEFAULT_PATIENCE_SECONDS = 120.0
@@ -82,6 +83,8 @@ def replay(
 def demo(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     port: Port = DEFAULT_PORT,
+    bus: BusName = None,
+    bus_url: BusUrl = None,
     as_json: AsJson = False,
     leave: Annotated[bool, typer.Option("--exit", help="End after the report instead of staying up.")] = False,
     patience: Patience = DEFAULT_PATIENCE_SECONDS,
@@ -91,13 +94,12 @@ def demo(
     A platform that already runs on the data directory is used, and left running. With --exit, status 0 means that
     every check holds.
     """
+    from rialto_cli.embedded.platform import Options
     from rialto_cli.replay import demo as demonstration
 
-    raise typer.Exit(
-        demonstration.main(
-            data_dir.expanduser().absolute(), port, leave=leave, as_json=as_json, patience_seconds=patience
-        )
-    )
+    refuse_both(bus, bus_url)
+    options = Options(absolute(data_dir), port, bus, bus_url)
+    raise typer.Exit(demonstration.main(options, leave=leave, as_json=as_json, patience_seconds=patience))
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

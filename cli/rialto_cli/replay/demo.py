@@ -33,20 +33,16 @@ _RATE = 100.0
 """Rows a second: below what a small machine carries, so that the latencies shown are a payment's and not a queue's."""
 
 
-def main(data_dir: Path, port: int, *, leave: bool, as_json: bool, patience_seconds: float) -> int:
+def main(options: platform.Options, *, leave: bool, as_json: bool, patience_seconds: float) -> int:
     """Return the exit status: with `leave`, 0 only if every check holds.
 
     Raises: OperatorError: the platform cannot start, or the sample cannot be paid.
     """
     with Progress() as progress:
-        if is_running(data_dir):
-            progress.note(f"Rialto already runs on {data_dir}: using it, and leaving it running")
-            return _on_running(data_dir, leave=leave, as_json=as_json, patience_seconds=patience_seconds)
-        return asyncio.run(
-            _start_and_pay(
-                platform.Options(data_dir, port), progress, leave=leave, as_json=as_json, patience=patience_seconds
-            )
-        )
+        if is_running(options.data_dir):
+            progress.note(f"Rialto already runs on {options.data_dir}: using it, and leaving it running")
+            return _on_running(options.data_dir, leave=leave, as_json=as_json, patience_seconds=patience_seconds)
+        return asyncio.run(_start_and_pay(options, progress, leave=leave, as_json=as_json, patience=patience_seconds))
 
 
 def _on_running(data_dir: Path, *, leave: bool, as_json: bool, patience_seconds: float) -> int:
