@@ -1,4 +1,4 @@
-"""What only Kafka does to a consumer: rebalances in mid-batch, stalls, dead brokers, more partitions, a long backlog."""
+"""What only Kafka does to a consumer: rebalances in mid-batch, stalls, dead brokers, new partitions, long backlogs."""
 
 import asyncio
 import gc
