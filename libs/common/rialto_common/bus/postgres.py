@@ -132,9 +132,9 @@ async def _rollback(connection: Connection, transaction: Any) -> None:
 
     A connection that does not answer is dropped: the pool would wait for its cancelled statement to be acknowledged.
     """
-    if connection.is_closed():
-        return
     try:
+        if connection.is_closed():
+            return
         async with asyncio.timeout(ROLLBACK_SECONDS):
             await transaction.rollback()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
