@@ -13,6 +13,7 @@ PACKAGES := libs/common services/gateway services/ledger services/fraud services
 UV_INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"; }; \
 	retry() { install "$$@" 2>/dev/null || install --system-certs "$$@"; }; retry
 NODE_FOLDERS := cli/rialto_cli/embedded/node
+DEV_NODE_FOLDERS := services/chain-bridge/contracts libs/common/tests/asyncapi
 
 .PHONY: help install install-dev kafka-jars demo up kafka test check format contracts lock clean
 
@@ -36,11 +37,12 @@ $(VENV)/.installed: $(BIN)/uv requirements.lock $(addsuffix /pyproject.toml,$(PA
 	@$(BIN)/python -m rialto_cli.embedded.node_tools install
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock services/chain-bridge/contracts/package-lock.json deploy/kafka/pom.xml deploy/kafka/SHA256SUMS
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock $(addsuffix /package-lock.json,$(DEV_NODE_FOLDERS)) \
+		deploy/kafka/pom.xml deploy/kafka/SHA256SUMS
 	@echo "· installing the test tools"
 	@$(UV_INSTALL) --require-hashes -r requirements-dev.lock
-	@echo "· installing the Solidity compiler"
-	@$(BIN)/python -m rialto_cli.embedded.node_tools install services/chain-bridge/contracts
+	@echo "· installing the Solidity compiler and AsyncAPI's schemas"
+	@$(BIN)/python -m rialto_cli.embedded.node_tools install $(DEV_NODE_FOLDERS)
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
 		echo "· installing Apache Kafka"; $(BIN)/python -m rialto_cli.embedded.kafka_jars install; \
 	else \

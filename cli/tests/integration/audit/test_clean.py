@@ -9,6 +9,7 @@ import pytest
 
 from rialto_cli.audit import books, consumers
 from rialto_cli.testing import AnvilNode, Database
+from rialto_common.events import MODELS, flows
 
 from .conftest import Scene
 
@@ -27,6 +28,16 @@ def test_an_empty_platform_does_not_pass(database: Database, anvil: AnvilNode) -
 
 def test_the_audit_knows_what_each_group_handles(scene: Scene) -> None:
     assert set(consumers.rows()) == scene.subscriptions
+
+
+def test_the_published_flows_are_what_services_subscribe_to_and_emit(scene: Scene) -> None:
+    assert flows.subscriptions() == scene.subscriptions
+    published = {(model.topic, flows.source_of(model), model.type) for model in MODELS}
+    with psycopg.connect(scene.database.dsn("auditor")) as connection:
+        emitted = set(connection.execute("SELECT DISTINCT topic, source, type FROM bus.log").fetchall())
+    assert emitted <= published
+    # Of the 29 types, a world without accidents shows these many.
+    assert len(emitted) >= 18
 
 
 def test_the_auditor_may_not_write(scene: Scene) -> None:

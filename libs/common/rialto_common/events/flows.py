@@ -1,0 +1,66 @@
+"""Who tells what, and who listens: the one service that emits on each topic, and what each consumer group handles.
+
+Written down for people and documents; services do not read it. Tests compare it with what the services really
+subscribe to, emit and compose.
+"""
+
+from collections.abc import Mapping
+
+from rialto_common.events import compliance, fraud, ledger, payments, settlements
+from rialto_common.events.common import COMPLIANCE, FRAUD, LEDGER, PAYMENTS, SETTLEMENTS
+from rialto_common.events.envelope import EventData
+
+GATEWAY = "gateway"
+CHAIN_BRIDGE = "chain_bridge"
+
+EMITTERS: Mapping[str, str] = {
+    PAYMENTS: GATEWAY,
+    FRAUD: "fraud",
+    COMPLIANCE: "compliance",
+    LEDGER: "ledger",
+    SETTLEMENTS: CHAIN_BRIDGE,
+}
+"""The service that emits on a topic; `source` is `rialto.` and this name."""
+
+CONSUMERS: Mapping[str, tuple[type[EventData], ...]] = {
+    GATEWAY: (
+        fraud.FraudAssessed,
+        compliance.ComplianceScreened,
+        ledger.HoldPlaced,
+        ledger.HoldCaptured,
+        ledger.HoldVoided,
+        ledger.HoldExpired,
+        ledger.PostingRefused,
+        settlements.SettlementSubmitted,
+        settlements.SettlementConfirmed,
+        settlements.SettlementReorged,
+        settlements.SettlementFailed,
+    ),
+    "fraud": (payments.PaymentCreated,),
+    "compliance": (payments.PaymentCreated,),
+    "ledger": (
+        payments.PaymentApproved,
+        payments.CaptureRequested,
+        payments.VoidRequested,
+        settlements.SettlementConfirmed,
+        settlements.SettlementReorged,
+        settlements.DepositConfirmed,
+    ),
+    CHAIN_BRIDGE: (payments.SettlementRequested,),
+}
+"""What each consumer group handles; a service's group is named like the service."""
+
+
+def source_of(model: type[EventData]) -> str:
+    """Return the CloudEvents source of an event type."""
+    return f"rialto.{EMITTERS[model.topic]}"
+
+
+def consumers_of(model: type[EventData]) -> list[str]:
+    """Return the consumer groups that handle an event type."""
+    return [group for group, handled in CONSUMERS.items() if model in handled]
+
+
+def subscriptions() -> set[tuple[str, str, str]]:
+    """Return (group, topic, type) for everything that is handled."""
+    return {(group, model.topic, model.type) for group, handled in CONSUMERS.items() for model in handled}
