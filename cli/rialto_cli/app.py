@@ -14,6 +14,7 @@ from rialto_cli.commands import register as register_embedded
 from rialto_cli.console import show_error
 from rialto_cli.dead_letters.commands import register as register_dead_letters
 from rialto_cli.errors import OperatorError
+from rialto_cli.events.commands import register as register_events
 from rialto_cli.replay.commands import register as register_replay
 from rialto_cli.topics.commands import register as register_topics
 
@@ -29,7 +30,8 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for register in (register_embedded, register_replay, register_dead_letters, register_topics):
+    registers = (register_embedded, register_replay, register_dead_letters, register_topics, register_events)
+    for register in registers:
         register(app)
     if find_spec("rialto_cli.audit") and find_spec("rialto_cli.audit.commands"):
         import_module("rialto_cli.audit.commands").register(app)

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from rialto_common.bus.port import DEAD_LETTER_SUFFIX
-from rialto_common.bus.topics import MAX_EVENT_BYTES, TopicSpec, wanted_topics
+from rialto_common.bus.port import DEAD_LETTER_SUFFIX, MAX_EVENT_BYTES
+from rialto_common.bus.topics import TopicSpec, wanted_topics
 from rialto_common.events import MODELS, Event, EventData
 from rialto_common.events.common import TOPICS
 from rialto_common.events.flows import CONSUMERS, EMITTERS, source_of
