@@ -34,5 +34,5 @@ BusName = Annotated[
 ]
 BusUrl = Annotated[
     str | None,
-    typer.Option("--bus-url", help="A Kafka cluster of yours: kafka://HOST:PORT[,…][/PREFIX], kafka+tls://…"),
+    typer.Option("--bus-url", help="A Kafka cluster of yours: kafka://HOST:PORT[,…]\\[/PREFIX], kafka+tls://…"),
 ]

@@ -25,7 +25,7 @@ BusUrl = Annotated[
     typer.Option(
         "--bus-url",
         envvar="RIALTO_BUS_URL",
-        help="A bus of your own, kafka[+tls]://host:port[,…][/prefix], instead of --data-dir's. Credentials: "
+        help="A bus of your own, kafka[+tls]://host:port[,…]\\[/prefix], instead of --data-dir's. Credentials: "
         "RIALTO_BUS_USERNAME, _PASSWORD, _SASL_MECHANISM, _CA_FILE.",
     ),
 ]
@@ -178,9 +178,9 @@ def _open(bus_url: str | None, data_dir: DataDir) -> "EventLog":
         from rialto_cli.embedded.status import find_running
 
         installation, _ = find_running(absolute(data_dir))
-        if installation.bus == POSTGRES:
+        if installation.bus_url == POSTGRES:
             return PostgresLog(installation.access.dsn(AUDITOR))
-        bus_url = installation.bus
+        bus_url = installation.bus_url
     else:
         credentials = {
             "username": os.environ.get("RIALTO_BUS_USERNAME") or None,

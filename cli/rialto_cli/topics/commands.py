@@ -24,7 +24,7 @@ def apply(
         typer.Option(
             "--bus-url",
             envvar="RIALTO_BUS_URL",
-            help="The cluster, kafka://HOST:PORT[,…][/PREFIX] or kafka+tls://…; else that of the data directory.",
+            help="The cluster, kafka://HOST:PORT[,…]\\[/PREFIX] or kafka+tls://…; else that of the data directory.",
         ),
     ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
