@@ -1,8 +1,11 @@
-"""`make bench-pipeline`: open-loop load through the whole platform, accepted → authorised.
+"""`make bench-pipeline`: open-loop load through the whole platform, accepted → authorised, on each bus.
 
 `rialto up` runs everything as a user would, PostgreSQL durable. A latency runs from when a request was *due* to the
 commit of the decision (authorised, declined or review), read from the commit timestamps that PostgreSQL keeps; a
 payment that was not decided counts as infinite. CPU and WAL are per payment, over its whole way to settlement.
+
+The buses take turns, each with a platform of its own: rates, then rates again on the other, and so on; a figure is the
+median of the rounds. `python -m bench.pipeline kafka` measures one bus alone.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, perf_counter, sleep, time
@@ -28,6 +32,8 @@ from rich.table import Table
 from bench import load, machine
 from rialto_cli.embedded.processes import free_ports
 
+BUSES = ("postgres", "kafka")
+ROUNDS = 2
 RATES = (100, 200, 300)
 SECONDS = 20.0
 HELD_SECONDS = 60.0
@@ -91,11 +97,11 @@ def status(data_dir: Path) -> dict[str, Any]:
     return json.loads(answer.stdout) if answer.stdout else {}
 
 
-def start(data_dir: Path, port: int) -> tuple[subprocess.Popen[bytes], Rialto]:
+def start(data_dir: Path, port: int, bus: str) -> tuple[subprocess.Popen[bytes], Rialto]:
     """Start the platform and return it once `rialto status` says that all is ready."""
     command = [sys.executable, "-m", "rialto_cli"]
     process = subprocess.Popen(
-        [*command, "up", "--data-dir", str(data_dir), "--port", str(port)], stdout=subprocess.DEVNULL
+        [*command, "up", "--data-dir", str(data_dir), "--port", str(port), "--bus", bus], stdout=subprocess.DEVNULL
     )
     deadline = monotonic() + 120
     while monotonic() < deadline:
@@ -222,58 +228,90 @@ async def show(rialto: Rialto, wallets: list[str], rate: float, seconds: float, 
     return run
 
 
-async def measure(rialto: Rialto, console: Console) -> tuple[list[Run], Run | None]:
-    """Warm up, run each rate, then look for the highest."""
+async def measure(rialto: Rialto, console: Console, *, last: bool) -> tuple[list[Run], Run | None]:
+    """Warm up, run each rate; in the last round also look for the highest."""
     console.print(f"· opening {WALLETS} wallets")
     wallets = await open_wallets(rialto)
     console.print("· warming up")
     await show(rialto, wallets, 100, 5, console)
     console.print("· measuring")
     runs = [await show(rialto, wallets, rate, SECONDS, console) for rate in RATES]
+    if not last:
+        return runs, None
     console.print("· looking for the highest rate held")
     return runs, await search(rialto, wallets, console)
+
+
+def one_round(bus: str, console: Console, *, last: bool) -> tuple[list[Run], Run | None]:
+    """Run a platform on a bus through all rates."""
+    console.print(f"[bold]{bus}[/bold]")
+    with tempfile.TemporaryDirectory() as directory:
+        process, rialto = start(Path(directory) / "data", free_ports(1)[0], bus)
+        try:
+            return uvloop.run(measure(rialto, console, last=last))
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+
+
+def median_run(runs: Sequence[Run]) -> Run:
+    """Return the run with the median p99."""
+    return sorted(runs, key=lambda run: run.p99_ms)[(len(runs) - 1) // 2]
 
 
 def main() -> None:
     """Measure, print, write."""
     console = Console(stderr=True)
+    buses = tuple(sys.argv[1:]) or BUSES
     about = machine.describe() | {"fsync_per_second_before": round(machine.fsync_rate())}
-    with tempfile.TemporaryDirectory() as directory:
-        process, rialto = start(Path(directory) / "data", free_ports(1)[0])
-        try:
-            runs, highest = uvloop.run(measure(rialto, console))
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+    rounds: dict[str, list[list[Run]]] = {bus: [] for bus in buses}
+    highest: dict[str, Run | None] = {}
+    for number in range(ROUNDS):
+        for bus in buses:
+            runs, highest[bus] = one_round(bus, console, last=number == ROUNDS - 1)
+            rounds[bus].append(runs)
     about["fsync_per_second_after"] = round(machine.fsync_rate())
-    table = Table("rate", "p50 ms", "p99 ms", "CPU ms a payment", "WAL kB a payment", "of which")
-    for run in [*runs, *([highest] if highest else [])]:
-        parts = ", ".join(f"{name} {value:.2f}" for name, value in run.cpu_ms.items())
-        total = sum(run.cpu_ms.values())
-        row = (
+    found = {
+        bus: {rate: median_run([runs[nth] for runs in rounds[bus]]) for nth, rate in enumerate(RATES)} for bus in buses
+    }
+    Console().print(table_of(found, highest))
+    for bus, held in highest.items():
+        Console().print(
+            f"{bus}: highest rate held for {HELD_SECONDS:g} s with p99 < 1 s: {held.rate if held else 0:g}/s"
+        )
+    Console().print(about)
+    figures = {
+        bus: {
+            "rates": [vars(run) for run in found[bus].values()],
+            "all_rounds": [[vars(run) for run in runs] for runs in rounds[bus]],
+            "highest_held": vars(held) if (held := highest[bus]) else None,
+        }
+        for bus in buses
+    } | {"load_average": os.getloadavg(), "fsync": "on", "synchronous_commit": "on"}
+    ratios = {}
+    for bus in buses:
+        held = highest[bus]
+        ratios[f"{bus}_highest_held_to_300"] = round((held.rate if held else 0.0) / 300, 2)
+        ratios[f"{bus}_p99_300_to_budget_250ms"] = round(min(found[bus][300].p99_ms, 1e9) / 250, 3)
+    Console().print(f"written to {machine.write('pipeline', ratios, figures, about)}")
+
+
+def table_of(found: dict[str, dict[int, Run]], highest: dict[str, Run | None]) -> Table:
+    """Return the figures, the buses beside each other."""
+    table = Table("rate", "bus", "p50 ms", "p99 ms", "CPU ms a payment", "WAL kB a payment", "of which")
+    lines = [(run, bus) for rate in RATES for bus in found for run in [found[bus][rate]]]
+    lines += [(run, bus) for bus, run in highest.items() if run is not None]
+    for run, bus in lines:
+        table.add_row(
             f"{run.rate:g}/s",
+            bus,
             f"{run.p50_ms:.0f}",
             f"{run.p99_ms:.0f}",
-            f"{total:.2f}",
+            f"{sum(run.cpu_ms.values()):.2f}",
             f"{run.wal_bytes / 1000:.1f}",
+            ", ".join(f"{name} {value:.2f}" for name, value in run.cpu_ms.items()),
         )
-        table.add_row(*row, parts)
-    Console().print(table)
-    held = highest.rate if highest else 0.0
-    Console().print(f"highest rate held for {HELD_SECONDS:g} s with p99 < 1 s: {held:g}/s; {about}")
-    figures = {
-        "rates": [vars(run) for run in runs],
-        "highest_held": vars(highest) if highest else None,
-        "load_average": os.getloadavg(),
-        "fsync": "on",
-        "synchronous_commit": "on",
-    }
-    at_300 = next(run for run in runs if run.rate == 300)
-    ratios = {
-        "highest_held_to_300": round(held / 300, 2),
-        "p99_300_to_budget_250ms": round(min(at_300.p99_ms, 1e9) / 250, 3),
-    }
-    Console().print(f"written to {machine.write('pipeline', ratios, figures, about)}")
+    return table
 
 
 if __name__ == "__main__":
