@@ -61,12 +61,13 @@ CREATE TABLE bus.members (
     CONSTRAINT members_pk PRIMARY KEY (consumer_group, member)
 );
 
--- In front of Kafka: who copies a service's topics there. `epoch` grows with each change of owner.
+-- In front of Kafka: who copies a service's topics there. `epoch` grows with each change of owner, `renewals` while it
+-- lives: whoever sees both unchanged for the length of a lease takes over. So no two clocks need agree.
 CREATE TABLE bus.relays (
     relay TEXT NOT NULL,
     owner TEXT,
     epoch BIGINT NOT NULL DEFAULT 0,
-    owned_until TIMESTAMPTZ,
+    renewals BIGINT NOT NULL DEFAULT 0,
     CONSTRAINT relays_pk PRIMARY KEY (relay)
 ) WITH (fillfactor = 50);
 

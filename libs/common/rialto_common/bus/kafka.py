@@ -34,6 +34,9 @@ POLL_INTERVAL_SECONDS = 30.0
 REQUEST_SECONDS = 10.0
 METADATA_SECONDS = 10.0
 """How soon new partitions and moved leaders are noticed."""
+FETCH_WAIT_SECONDS = 0.05
+"""How long a broker may hold a request for records when there are none. The client has one request under way and leaves
+out partitions whose records are still being handled: what arrives there meanwhile waits for that request to end."""
 FETCH_PARTITION_BYTES = 512 * 1024
 """What one partition may bring at a time; a larger record still comes, alone. Bounds a member's memory."""
 CLOSE_SECONDS = 5.0
@@ -214,6 +217,7 @@ class KafkaSubscription:
             max_poll_interval_ms=int(self._poll_interval_seconds * 1000),
             request_timeout_ms=int(max(REQUEST_SECONDS, 2 * self._session_seconds) * 1000),
             metadata_max_age_ms=int(METADATA_SECONDS * 1000),
+            fetch_max_wait_ms=int(FETCH_WAIT_SECONDS * 1000),
             max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
             **self._cluster.client_options(self._member),
         )

@@ -46,15 +46,24 @@ INSERT INTO bus.relayed (topic, relay, backlog_limit)
 SELECT t.topic, $1, $3 FROM bus.topics AS t WHERE t.topic = ANY ($2)
 ON CONFLICT ON CONSTRAINT relayed_pk DO UPDATE SET relay = excluded.relay, backlog_limit = excluded.backlog_limit
 
--- name: relay_claim
--- Take or keep a relay's lease until $4; no row while another holds it.
-UPDATE bus.relays SET owner = $2, owned_until = $4, epoch = epoch + (owner IS DISTINCT FROM $2)::INT
-WHERE relay = $1 AND (owner IS NULL OR owner = $2 OR owned_until < $3)
+-- name: relay_renew
+-- Keep a relay's lease; no row where it is another's by now.
+UPDATE bus.relays SET renewals = renewals + 1 WHERE relay = $1 AND owner = $2 AND epoch = $3
+RETURNING epoch
+
+-- name: relay_lease
+-- Who holds a relay's lease, and the signs of its life.
+SELECT owner, epoch, renewals FROM bus.relays WHERE relay = $1
+
+-- name: relay_take
+-- Take a relay's lease that is free, or whose holder has shown no more signs of life than these.
+UPDATE bus.relays SET owner = $2, epoch = epoch + 1
+WHERE relay = $1 AND epoch = $3 AND renewals = $4
 RETURNING epoch
 
 -- name: relay_release
 -- Give the lease back.
-UPDATE bus.relays SET owner = NULL, owned_until = NULL WHERE relay = $1 AND owner = $2 AND epoch = $3
+UPDATE bus.relays SET owner = NULL WHERE relay = $1 AND owner = $2 AND epoch = $3
 
 -- name: relay_progress
 -- How far each topic has been copied, over how many partitions, and what waits: how many events, since when.

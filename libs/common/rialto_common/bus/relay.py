@@ -1,7 +1,8 @@
 """The relay: copies what a service's units of work appended to the log to Kafka, in order, at least once.
 
-One relay of a service is active: the one that holds the lease row. A lease alone would not do, as a process that is
-paused wakes up believing in it, so taking the lease over is followed by taking over the relay's `transactional_id`:
+One relay of a service is active: the one that holds the lease row, and shows that it lives by renewing it; another that
+sees it unchanged for the length of a lease, by its own monotonic clock, takes it. A lease alone would not do, as a
+process that is paused wakes up believing in it, so that is followed by taking over the relay's `transactional_id`:
 from then on Kafka refuses the earlier relay's commits, and aborts the transaction it had open. Only after that is read
 how far the topics were copied, so nothing that the earlier one finished is missed, and nothing of it comes late.
 
@@ -81,6 +82,8 @@ class Relay:
         self._connection: asyncpg.Connection[Any] | None = None
         self._publisher: KafkaPublisher | None = None
         self._epoch: int | None = None
+        self._signs: tuple[int, int] | None = None
+        self._signs_since = 0.0
         self._progress: dict[str, _Progress] = {}
         self._woken = asyncio.Event()
         self._claim_due = self._measure_due = self._refresh_due = 0.0
@@ -127,8 +130,7 @@ class Relay:
         """Take or keep the lease, with an open publisher; False while another has it."""
         connection = await self._connected()
         if self._runtime.monotonic() >= self._claim_due:
-            now = self._runtime.now()
-            epoch = await connection.fetchval(_QUERIES["relay_claim"], self.name, self._owner, now, now + self._lease)
+            epoch = await self._claim(connection)
             self._claim_due = self._runtime.monotonic() + self._lease.total_seconds() / 4
             if epoch != self._epoch:
                 # Lost, or gained: in both cases whatever publisher there was is another's past.
@@ -142,6 +144,20 @@ class Relay:
         if self._publisher is None:
             await self._take_over(connection)
         return True
+
+    async def _claim(self, connection: "asyncpg.Connection[Any]") -> int | None:
+        """Return the epoch in which this relay holds the lease; None while another does."""
+        if self._epoch is not None:
+            return _epoch(await connection.fetchrow(_QUERIES["relay_renew"], self.name, self._owner, self._epoch))
+        lease = await connection.fetchrow(_QUERIES["relay_lease"], self.name)
+        if lease is None:
+            raise BusUnavailable(f"the relay {self.name} is not registered")
+        now, signs = self._runtime.monotonic(), (lease["epoch"], lease["renewals"])
+        if signs != self._signs:
+            self._signs, self._signs_since = signs, now
+        if lease["owner"] is not None and now - self._signs_since < self._lease.total_seconds():
+            return None
+        return _epoch(await connection.fetchrow(_QUERIES["relay_take"], self.name, self._owner, *signs))
 
     async def _take_over(self, connection: "asyncpg.Connection[Any]") -> None:
         """Shut the earlier relay out, and only then read how far it came."""
@@ -278,3 +294,7 @@ class Relay:
     def _hint(self, _connection: object, _pid: int, _channel: str, topic: object) -> None:
         if topic in self._topics:
             self._woken.set()
+
+
+def _epoch(row: Any) -> int | None:
+    return None if row is None else int(row["epoch"])
