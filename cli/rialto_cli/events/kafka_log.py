@@ -34,12 +34,12 @@ class KafkaLog:
     async def spans(self, topics: Collection[str]) -> Mapping[Place, Span]:
         """Return what the partitions of these topics hold now."""
         async with self._connected() as consumer:
-            there = await consumer.topics()
+            # The library has no public way to learn the partitions of topics that are not subscribed to.
+            found = await consumer._client.fetch_all_metadata()
             places = [
                 Place(topic, partition)
                 for topic in sorted(topics)
-                if self._cluster.name(topic) in there
-                for partition in sorted(consumer.partitions_for_topic(self._cluster.name(topic)) or ())
+                for partition in sorted(found.partitions_for_topic(self._cluster.name(topic)) or ())
             ]
             partitions = [self._partition(place) for place in places]
             if not partitions:

@@ -34,7 +34,9 @@ def json_line(entry: Entry) -> str:
     else:
         event = to_json(entry.event)
         form = {"topic": event.pop("topic"), **form, **event}
-    return json.dumps(form, ensure_ascii=False)
+    line = json.dumps(form, ensure_ascii=False)
+    # Characters that turn the text's direction, or end a line for some readers, are escaped.
+    return line if line.isprintable() else json.dumps(form)
 
 
 class Lines:
