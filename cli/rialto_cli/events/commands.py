@@ -169,35 +169,29 @@ def _open(bus_url: str | None, data_dir: DataDir) -> "EventLog":
 
     Raises: OperatorError: nothing runs there, or the URL is none.
     """
-    from rialto_cli.events.postgres_log import PostgresLog
-    from rialto_common.bus.kafka_cluster import POSTGRES, KafkaCluster
+    from rialto_cli.embedded import bus
 
-    credentials: dict[str, str | None] = {}
-    if bus_url in (None, "", POSTGRES):
-        from rialto_cli.embedded.postgres import AUDITOR
-        from rialto_cli.embedded.status import find_running
+    if bus_url and bus_url != bus.POSTGRES:
+        return _kafka(bus_url)
+    from rialto_cli.embedded.postgres import AUDITOR
+    from rialto_cli.embedded.status import find_running
 
-        installation, _ = find_running(absolute(data_dir))
-        if installation.bus_url == POSTGRES:
-            return PostgresLog(installation.access.dsn(AUDITOR))
-        bus_url = installation.bus_url
-    else:
-        credentials = {
-            "username": os.environ.get("RIALTO_BUS_USERNAME") or None,
-            "password": os.environ.get("RIALTO_BUS_PASSWORD") or None,
-            "mechanism": os.environ.get("RIALTO_BUS_SASL_MECHANISM") or "SCRAM-SHA-512",
-            "ca_file": os.environ.get("RIALTO_BUS_CA_FILE") or None,
-        }
+    installation, _ = find_running(absolute(data_dir))
+    if installation.bus.kind == bus.POSTGRES:
+        from rialto_cli.events.postgres_log import PostgresLog
+
+        return PostgresLog(installation.access.dsn(AUDITOR))
+    # Credentials in the environment are a cluster's; the platform's own Kafka has none.
+    return _kafka(installation.bus_url, guarded=installation.bus.kind == bus.CLUSTER)
+
+
+def _kafka(url: str, *, guarded: bool = True) -> "EventLog":
+    # Imported only here: the client takes a quarter of a second, which the embedded bus need not pay.
     from rialto_cli.events.kafka_log import KafkaLog
+    from rialto_cli.topics.cluster import cluster_of
+    from rialto_common.bus.kafka_cluster import KafkaCluster
 
-    try:
-        return KafkaLog(KafkaCluster.from_url(str(bus_url), **credentials))  # type: ignore[arg-type]
-    except (ValueError, OSError) as error:
-        raise OperatorError(
-            "The bus's URL cannot be used",
-            str(error).rstrip("."),
-            "name it as kafka://host:port or kafka+tls://host:port",
-        ) from error
+    return KafkaLog(cluster_of(url) if guarded else KafkaCluster.from_url(url))
 
 
 def _output(as_json: bool) -> "Output":

@@ -1,7 +1,7 @@
 """Puts events on a bus as services do, and holds back the commit when asked to."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -13,7 +13,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from rialto_cli.events.kafka_log import KafkaLog
 from rialto_cli.events.port import EventLog
 from rialto_cli.events.postgres_log import PostgresLog
-from rialto_cli.testing import Database
 from rialto_common import ids
 from rialto_common.bus.kafka_cluster import KafkaCluster
 from rialto_common.bus.postgres import PostgresUnitOfWork
@@ -44,8 +43,9 @@ class Publisher(Protocol):
 
 
 class PostgresPublisher:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, dsn: Callable[[str], str]) -> None:
+        """`dsn` gives the URI of a role."""
+        self._dsn = dsn
         self._pool: Any = None
 
     async def publish(self, events: Sequence[Event]) -> None:
@@ -56,7 +56,7 @@ class PostgresPublisher:
     async def unfinished(self, events: Sequence[Event], *, commit: bool) -> AsyncIterator[None]:
         """Publish with a real unit of work; one that is to come to nothing appends, waits for the block, and fails."""
         if self._pool is None:
-            self._pool = await open_pool(self._database.dsn("gateway"), application="test")
+            self._pool = await open_pool(self._dsn("gateway"), application="test")
         unit_of_work = PostgresUnitOfWork(self._pool, schema="gateway", runtime=SystemRuntime())
         if commit:
             async with unit_of_work.begin() as transaction:
@@ -71,10 +71,10 @@ class PostgresPublisher:
                 raise RolledBack
 
     def log(self) -> EventLog:
-        return PostgresLog(self._database.dsn("auditor"))
+        return PostgresLog(self._dsn("auditor"))
 
     async def traces(self) -> list[str]:
-        connection = await asyncpg.connect(self._database.dsn("owner"))
+        connection = await asyncpg.connect(self._dsn("owner"))
         try:
             rows = await connection.fetch(
                 "SELECT consumer_group FROM bus.cursors UNION SELECT consumer_group FROM bus.members"

@@ -26,7 +26,7 @@ ANYTHING = Want()
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Publisher]:
     publisher: Publisher
     if request.param == "postgres":
-        publisher = PostgresPublisher(request.getfixturevalue("database"))
+        publisher = PostgresPublisher(request.getfixturevalue("database").dsn)
     else:
         publisher = KafkaEventPublisher(request.getfixturevalue("kafka_cluster"))
     yield publisher

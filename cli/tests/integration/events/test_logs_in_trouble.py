@@ -47,7 +47,7 @@ async def test_a_database_that_was_away_is_read_on_from_the_same_place(
 ) -> None:
     server = postgres_factory()
     database = server.create_database()
-    publisher, log = PostgresPublisher(database), PostgresLog(database.dsn("auditor"))
+    publisher, log = PostgresPublisher(database.dsn), PostgresLog(database.dsn("auditor"))
     await publisher.publish([made(CREATED, 1)])
     positions = await answers(log)
     await publisher.close()
@@ -55,7 +55,7 @@ async def test_a_database_that_was_away_is_read_on_from_the_same_place(
     with pytest.raises(LogUnreadable, match=r"the bus's database does not answer: .+"):
         await log.follow(positions, Want(), wait_seconds=5)
     server.start()
-    publisher = PostgresPublisher(database)
+    publisher = PostgresPublisher(database.dsn)
     await publisher.publish([made(CREATED, 1, 2)])
     await answers(log)
     (entry,) = await follow_until(log, positions)
