@@ -42,16 +42,25 @@ def choose(data_dir: Path, asked: str | None, url: str | None) -> BusChoice:
     kind = CLUSTER if url is not None else asked
     remembered = load(data_dir)
     if remembered is None:
-        return BusChoice(kind or POSTGRES, url, prefix="" if url is None else KafkaCluster.from_url(url).prefix)
+        return BusChoice(kind or POSTGRES, url, prefix=_prefix(url))
     if kind is not None and kind != remembered.kind:
         raise OperatorError(
             f"{data_dir} uses {NAMES[remembered.kind]}, not {NAMES[kind]}",
             "events that were not read yet on the one bus would be missing on the other, and their payments would hang",
             "start it as it is (without --bus), or name another directory: --data-dir DIR",
         )
-    if url is not None and KafkaCluster.from_url(url).prefix != remembered.prefix:
+    if url is not None and _prefix(url) != remembered.prefix:
         raise _another_cluster(data_dir, f"it was started with the prefix '{remembered.prefix}'")
     return BusChoice(remembered.kind, url or remembered.url, remembered.cluster_id, remembered.prefix)
+
+
+def _prefix(url: str | None) -> str:
+    try:
+        return "" if url is None else KafkaCluster.from_url(url).prefix
+    except ValueError as error:
+        raise OperatorError(
+            f"{url} is no Kafka cluster", str(error), "name one: --bus-url kafka://HOST:PORT[/PREFIX]"
+        ) from error
 
 
 def confirm_cluster(data_dir: Path, choice: BusChoice, cluster_id: str) -> BusChoice:

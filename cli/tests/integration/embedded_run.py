@@ -51,10 +51,10 @@ class Rialto:
             self.command(*arguments), env=self.environment, capture_output=True, text=True, timeout=90, check=False
         )
 
-    def begin(self) -> "subprocess.Popen[str]":
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start the platform, and return at once."""
         process = subprocess.Popen(
-            self.command("up", "--port", str(self.port)),
+            self.command("up", "--port", str(self.port), *arguments),
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -64,9 +64,9 @@ class Rialto:
         self.process = process
         return process
 
-    def up(self) -> "subprocess.Popen[str]":
+    def up(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start the platform, and return when it has said how to reach it."""
-        process = self.begin()
+        process = self.begin(*arguments)
         assert process.stdout is not None
         output = ""
         deadline = time.monotonic() + START_TIMEOUT_SECONDS

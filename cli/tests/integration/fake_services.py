@@ -21,7 +21,7 @@ if os.environ.get("FAKE_BROKEN") == NAME:
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.answer(200, {{"status": "ready", "data": []}})
+        self.answer(200, {{"status": "ready", "data": [], "bus_url": os.environ["RIALTO_BUS_URL"]}})
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
