@@ -1,10 +1,7 @@
 """The gateway's composition root: the only place that builds its parts and reads its settings."""
 
-from collections.abc import Sequence
-
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events.common import PAYMENTS
-from rialto_common.events.envelope import Event
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
 from rialto_gateway.documentation import document
@@ -16,14 +13,13 @@ from rialto_gateway.payments.accept import Acceptor
 from rialto_gateway.payments.api import payment_router
 from rialto_gateway.payments.deadlines import DeadlineSweep
 from rialto_gateway.payments.service import PaymentService
-from rialto_gateway.payments.store import PostgresPayments
+from rialto_gateway.payments.store import PostgresPaymentReader, PostgresUnit, PostgresUnits
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import wallet_router
-from rialto_gateway.wallets.directory import WalletDirectory
+from rialto_gateway.wallets.directory import PostgresWallets, WalletDirectory
 from rialto_gateway.wallets.ledger_client import LedgerClient
 from rialto_gateway.webhooks.api import webhook_router
 from rialto_gateway.webhooks.deliver import WebhookDelivery
-from rialto_gateway.webhooks.messages import PostgresMessages
 from rialto_gateway.webhooks.outgoing import OutgoingCalls
 
 LEDGER_TIMEOUT_SECONDS = 10.0
@@ -42,16 +38,17 @@ async def build(service: Service[GatewaySettings]) -> None:
         admin_key=settings.admin_key.get_secret_value(),
     )
     once = IdempotentRequests(service.unit_of_work, vault, runtime)
-    directory = WalletDirectory(pool)
+    directory = WalletDirectory(PostgresWallets(pool))
     ledger_http = runtime.http_client(
         base_url=settings.ledger_url, timeout=LEDGER_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
     )
     service.on_close(ledger_http.aclose)
     ledger = LedgerClient(ledger_http, service.tokens)
+    units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
     payments = PaymentService(
-        pool=pool,
-        unit_of_work=service.unit_of_work,
-        acceptor=Acceptor(service.unit_of_work, keyring, runtime, deadlines),
+        units=units,
+        reader=reader,
+        acceptor=Acceptor(units, runtime, deadlines),
         wallets=directory,
         runtime=runtime,
         deadlines=deadlines,
@@ -68,19 +65,12 @@ async def build(service: Service[GatewaySettings]) -> None:
     )
     document(service.app)
 
-    async def handle(transaction: PostgresTransaction, events: Sequence[Event]) -> None:
-        occurrences = [occurrence for event in events if (occurrence := handlers.read_fact(event)) is not None]
-        await handlers.apply_all(
-            occurrences,
-            transaction=transaction,
-            payments=PostgresPayments(transaction.connection),
-            messages=PostgresMessages(transaction.connection),
-            now=runtime.now(),
-            deadlines=deadlines,
-        )
+    def unit_of(transaction: PostgresTransaction) -> PostgresUnit:
+        return PostgresUnit(transaction, keyring)
 
-    await service.consume("gateway", handlers.TOPICS, handlers.TYPES, handle)
-    service.add_loop("deadlines", DeadlineSweep(pool, service.unit_of_work, runtime, deadlines).step)
+    facts = handlers.FactHandler(unit_of, runtime, deadlines)
+    await service.consume("gateway", handlers.TOPICS, handlers.TYPES, facts.handle)
+    service.add_loop("deadlines", DeadlineSweep(units, reader, runtime, deadlines).step)
     calls = OutgoingCalls(runtime, allow_private=allow_private)
     service.on_close(calls.close)
     service.add_loop("webhooks", WebhookDelivery(pool, runtime, vault, calls, service.registry).step)

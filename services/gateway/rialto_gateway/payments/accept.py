@@ -15,18 +15,16 @@ from uuid import UUID
 import orjson
 
 from rialto_common import ids
-from rialto_common.bus.port import UnitOfWork
-from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.database import is_unavailable
 from rialto_common.errors import CommitUnknown, IdempotencyKeyReused, ServiceUnavailable
 from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event, compose
 from rialto_common.events.payments import PaymentCreated, WalletMethod
-from rialto_common.keyring import Keyring, PersonErased
+from rialto_common.keyring import PersonErased
 from rialto_common.runtime import Runtime
 from rialto_gateway.payments.handlers import SOURCE
 from rialto_gateway.payments.machine import Deadlines
-from rialto_gateway.payments.store import NewPayment, PostgresPayments
+from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, Payments, People, Units
 
 MAX_BATCH = 200
 MAX_WAITING = 5_000
@@ -71,18 +69,13 @@ class Accepted:
 
 
 Waiting = tuple[AcceptRequest, asyncio.Future[Accepted]]
-IdempotencyKey = tuple[UUID, str, str]
-"""Merchant, mode and the caller's key: what names a payment before it has an id."""
 
 
 class Acceptor:
     """Gathers waiting requests into few transactions."""
 
-    def __init__(
-        self, unit_of_work: UnitOfWork[PostgresTransaction], keyring: Keyring, runtime: Runtime, deadlines: Deadlines
-    ) -> None:
-        self._unit_of_work = unit_of_work
-        self._keyring = keyring
+    def __init__(self, units: Units, runtime: Runtime, deadlines: Deadlines) -> None:
+        self._units = units
         self._runtime = runtime
         self._deadlines = deadlines
         self._waiting: list[Waiting] = []
@@ -147,10 +140,10 @@ class Acceptor:
         deadline_at = self._deadlines.of("created", now)
         if deadline_at is None:
             raise ValueError("created is not a final state")
-        async with self._unit_of_work.begin(admitting=True) as transaction:
-            payments = PostgresPayments(transaction.connection)
+        async with self._units.begin(admitting=True) as unit:
+            payments = unit.payments
             try:
-                sealed = await self._seal(transaction, requests)
+                sealed = await _seal(unit.people, requests)
             except PersonErased:
                 return await _accepted_before(payments, requests)
             new = [self._new(request, people, now) for request, people in zip(requests, sealed, strict=True)]
@@ -164,25 +157,13 @@ class Acceptor:
                 _check_same_requests(requests, earlier)
             if fresh:
                 await payments.start_timeline([payment for payment, _ in fresh], now, deadline_at)
-                transaction.publish(*(_created(payment, people, now) for payment, people in fresh))
+                unit.publish(*(_created(payment, people, now) for payment, people in fresh))
         return [
             Accepted(payment.payment_id, _row(payment, now))
             if payment.payment_id in inserted
             else Accepted(earlier[_key(payment)][0], None)
             for payment in new
         ]
-
-    async def _seal(
-        self, transaction: PostgresTransaction, requests: Sequence[AcceptRequest]
-    ) -> list[tuple[Sealed, Sealed | None]]:
-        people = []
-        for request in requests:
-            for person in (request.payer, request.payee):
-                if person is not None:
-                    party_id = self._keyring.party_id(request.merchant_id, person)
-                    people.append((party_id, orjson.dumps(person)))
-        sealed = iter(await self._keyring.seal(transaction.connection, people))
-        return [(next(sealed), next(sealed) if request.payee is not None else None) for request in requests]
 
     def _new(self, request: AcceptRequest, people: tuple[Sealed, Sealed | None], now: datetime) -> NewPayment:
         payer, payee = people
@@ -208,6 +189,16 @@ class Acceptor:
         )
 
 
+async def _seal(people: People, requests: Sequence[AcceptRequest]) -> list[tuple[Sealed, Sealed | None]]:
+    facts = []
+    for request in requests:
+        for person in (request.payer, request.payee):
+            if person is not None:
+                facts.append((people.party_id(request.merchant_id, person), orjson.dumps(person)))
+    sealed = iter(await people.seal(facts))
+    return [(next(sealed), next(sealed) if request.payee is not None else None) for request in requests]
+
+
 class _KeysReused(IdempotencyKeyReused):
     """Some requests of a batch, by their places in it, came under keys that stand for other requests."""
 
@@ -230,7 +221,7 @@ def _row(payment: NewPayment, now: datetime) -> dict[str, Any]:
     return {name: getattr(payment, name) for name in NewPayment.__slots__} | {"created_at": now}
 
 
-async def _accepted_before(payments: PostgresPayments, requests: Sequence[AcceptRequest]) -> list[Accepted]:
+async def _accepted_before(payments: Payments, requests: Sequence[AcceptRequest]) -> list[Accepted]:
     """Answer requests about an erased person: what was accepted before the erasure stands, also for a retry.
 
     Raises: PersonErased: one of them is new.

@@ -8,15 +8,12 @@ import structlog
 
 from rialto_common import ids
 from rialto_common.bus.consumer import describe
-from rialto_common.bus.port import UnitOfWork
-from rialto_common.bus.postgres import PostgresTransaction
-from rialto_common.database import Pool, is_retryable
+from rialto_common.database import is_retryable
 from rialto_common.runtime import Runtime
 from rialto_gateway.payments.facts import DeadlinePassed
 from rialto_gateway.payments.handlers import Occurrence, apply_all
 from rialto_gateway.payments.machine import Deadlines
-from rialto_gateway.payments.store import QUERIES, PostgresPayments
-from rialto_gateway.webhooks.messages import PostgresMessages
+from rialto_gateway.payments.ports import PaymentReader, Units
 
 log = structlog.get_logger()
 
@@ -29,35 +26,32 @@ FAILED_PAUSE = timedelta(seconds=30)
 class DeadlineSweep:
     """Applies passed deadlines in batches."""
 
-    def __init__(
-        self, pool: Pool, unit_of_work: UnitOfWork[PostgresTransaction], runtime: Runtime, deadlines: Deadlines
-    ) -> None:
-        self._pool = pool
-        self._unit_of_work = unit_of_work
+    def __init__(self, units: Units, reader: PaymentReader, runtime: Runtime, deadlines: Deadlines) -> None:
+        self._units = units
+        self._reader = reader
         self._runtime = runtime
         self._deadlines = deadlines
 
     async def step(self) -> float:
         """Move on what is due; come again at once after a full batch."""
-        rows = await self._pool.fetch(QUERIES["due"], self._runtime.now(), BATCH)
-        if not rows:
+        payment_ids = await self._reader.due(self._runtime.now(), BATCH)
+        if not payment_ids:
             return PAUSE_SECONDS
-        payment_ids = [row["payment_id"] for row in rows]
         try:
             await self._move_on(payment_ids)
         except Exception as error:
             if is_retryable(error):
                 raise
             await self._move_on_one_by_one(payment_ids)
-        return 0.0 if len(rows) == BATCH else PAUSE_SECONDS
+        return 0.0 if len(payment_ids) == BATCH else PAUSE_SECONDS
 
     async def _move_on(self, payment_ids: Sequence[UUID]) -> None:
-        async with self._unit_of_work.begin() as transaction:
+        async with self._units.begin() as unit:
             await apply_all(
                 [Occurrence(payment_id, DeadlinePassed(), actor="clock") for payment_id in payment_ids],
-                transaction=transaction,
-                payments=PostgresPayments(transaction.connection),
-                messages=PostgresMessages(transaction.connection),
+                transaction=unit,
+                payments=unit.payments,
+                messages=unit.messages,
                 now=self._runtime.now(),
                 deadlines=self._deadlines,
             )
@@ -71,4 +65,4 @@ class DeadlineSweep:
                 if is_retryable(error):
                     raise
                 log.error("deadline.failed", payment_id=ids.to_text("pay", payment_id), error=describe(error))
-                await self._pool.execute(QUERIES["postpone"], payment_id, self._runtime.now() + FAILED_PAUSE)
+                await self._reader.postpone(payment_id, self._runtime.now() + FAILED_PAUSE)

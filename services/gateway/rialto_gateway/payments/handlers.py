@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 
 from rialto_common import ids
-from rialto_common.bus.port import Transaction
 from rialto_common.errors import InvariantViolated
 from rialto_common.events import compliance, fraud, ledger, settlements
 from rialto_common.events.common import COMPLIANCE, FRAUD, LEDGER, SETTLEMENTS
 from rialto_common.events.envelope import Event, EventData, compose
+from rialto_common.runtime import Runtime
 from rialto_gateway.payments import machine
 from rialto_gateway.payments.facts import (
     AuthorisationRefused,
@@ -31,8 +31,8 @@ from rialto_gateway.payments.facts import (
     SettlementSubmitted,
 )
 from rialto_gateway.payments.machine import CaptureChange, Deadlines
+from rialto_gateway.payments.ports import Changes, TimelineLine, Unit
 from rialto_gateway.payments.states import Payment
-from rialto_gateway.payments.store import Payments, TimelineLine
 from rialto_gateway.webhooks.messages import MESSAGES, Message, Messages
 
 log = structlog.get_logger()
@@ -51,6 +51,42 @@ class Occurrence:
     actor: str = "merchant"
 
 
+class Publisher(Protocol):
+    """The part of a transaction that tells others."""
+
+    def publish(self, *events: Event) -> None:
+        """Put events on the bus when the transaction commits."""
+        ...
+
+
+Tx_contra = TypeVar("Tx_contra", contravariant=True)
+
+
+class FactHandler(Generic[Tx_contra]):
+    """Handles the other services' events: the consumer's handler."""
+
+    def __init__(self, unit_of: Callable[[Tx_contra], Unit], runtime: Runtime, deadlines: Deadlines) -> None:
+        """`unit_of` gives the gateway's view of a transaction that the consumer opened."""
+        self._unit_of = unit_of
+        self._runtime = runtime
+        self._deadlines = deadlines
+
+    async def handle(self, transaction: Tx_contra, events: Sequence[Event]) -> None:
+        """Apply what a batch of events says, in order.
+
+        Raises: MalformedEvent; InvariantViolated: an event about a payment that does not exist.
+        """
+        unit = self._unit_of(transaction)
+        await apply_all(
+            [occurrence for event in events if (occurrence := read_fact(event)) is not None],
+            transaction=unit,
+            payments=unit.payments,
+            messages=unit.messages,
+            now=self._runtime.now(),
+            deadlines=self._deadlines,
+        )
+
+
 def read_fact(event: Event) -> Occurrence | None:
     """Return what an event says about a payment; None where it is none of the gateway's business."""
     reader = _READERS.get(event.type)
@@ -63,8 +99,8 @@ def read_fact(event: Event) -> Occurrence | None:
 async def apply_all(
     occurrences: Sequence[Occurrence],
     *,
-    transaction: Transaction,
-    payments: Payments,
+    transaction: Publisher,
+    payments: Changes,
     messages: Messages,
     now: datetime,
     deadlines: Deadlines,

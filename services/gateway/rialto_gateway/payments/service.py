@@ -7,9 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from rialto_common import ids
-from rialto_common.bus.port import UnitOfWork
-from rialto_common.bus.postgres import PostgresTransaction
-from rialto_common.database import Pool
 from rialto_common.runtime import Runtime
 from rialto_gateway.merchants.keys import Principal
 from rialto_gateway.payments.accept import Acceptor, AcceptRequest
@@ -23,12 +20,11 @@ from rialto_gateway.payments.errors import (
 from rialto_gateway.payments.facts import CaptureAsked, Fact
 from rialto_gateway.payments.handlers import Occurrence, apply_all
 from rialto_gateway.payments.machine import Deadlines
+from rialto_gateway.payments.ports import PaymentReader, Unit, Units
 from rialto_gateway.payments.states import UNDECIDED
-from rialto_gateway.payments.store import QUERIES, PostgresPayments
 from rialto_gateway.payments.view import as_accepted, payment_view, time_text
 from rialto_gateway.payments.wait import Waiters
 from rialto_gateway.wallets.directory import WalletDirectory
-from rialto_gateway.webhooks.messages import PostgresMessages
 
 LAST_ID = UUID(int=(1 << 128) - 1)
 FIRST_ID = UUID(int=0)
@@ -51,19 +47,19 @@ class PaymentService:
     def __init__(
         self,
         *,
-        pool: Pool,
-        unit_of_work: UnitOfWork[PostgresTransaction],
+        units: Units,
+        reader: PaymentReader,
         acceptor: Acceptor,
         wallets: WalletDirectory,
         runtime: Runtime,
         deadlines: Deadlines,
         currencies: frozenset[str],
     ) -> None:
-        self._pool = pool
-        self._unit_of_work = unit_of_work
+        self._units = units
+        self._reader = reader
         self._acceptor = acceptor
-        self._decisions = Waiters(pool, runtime, QUERIES["decided"])
-        self._answers = Waiters(pool, runtime, QUERIES["answered"])
+        self._decisions = Waiters(reader.decided, runtime)
+        self._answers = Waiters(reader.answered, runtime)
         self._wallets = wallets
         self._runtime = runtime
         self._deadlines = deadlines
@@ -130,8 +126,8 @@ class PaymentService:
         Raises: PaymentNotFound: none, or another merchant's or mode's.
         """
         row = await self._row(payment_id, principal)
-        timeline = await self._pool.fetch(QUERIES["timeline"], payment_id)
-        captures = await self._pool.fetch(QUERIES["captures"], payment_id)
+        timeline = await self._reader.timeline(payment_id)
+        captures = await self._reader.captures(payment_id)
         return payment_view(row, timeline=timeline, captures=captures)
 
     async def newest(
@@ -139,12 +135,7 @@ class PaymentService:
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Return a page, newest first, and the cursor of the next (None at the end)."""
         cursor = before or LAST_ID
-        if principal.merchant_id is None:
-            rows = await self._pool.fetch(QUERIES["list_of_all"], mode, cursor, status, limit + 1)
-        else:
-            rows = await self._pool.fetch(
-                QUERIES["list_of_merchant"], principal.merchant_id, mode, cursor, status, limit + 1
-            )
+        rows = await self._reader.newest(principal.merchant_id, mode, before=cursor, state=status, limit=limit + 1)
         page = rows[:limit]
         more = ids.to_text("pay", page[-1]["payment_id"]) if len(rows) > limit else None
         return [payment_view(row) for row in page], more
@@ -153,19 +144,18 @@ class PaymentService:
         self, principal: Principal, mode: str, *, since: datetime, after: UUID, status: str | None, limit: int
     ) -> tuple[list[dict[str, Any]], str, bool]:
         """Return payments that changed, oldest change first, the cursor to go on from, and whether there are more."""
-        rows = await self._pool.fetch(QUERIES["changed_since"], since, after, mode, principal.merchant_id, limit + 1)
+        changes = await self._reader.changes(principal.merchant_id, mode, since=since, after=after, limit=limit + 1)
         ripe = self._runtime.now() - VISIBLE_AFTER
-        page = [row for row in rows[:limit] if row["at"] <= ripe]
-        found = await self._pool.fetch(QUERIES["get_many"], list({row["payment_id"] for row in page}))
-        by_id = {row["payment_id"]: row for row in found}
-        last_at, last_id = (page[-1]["at"], page[-1]["payment_id"]) if page else (since, after)
+        page = [change for change in changes[:limit] if change[0] <= ripe]
+        unique = list(dict.fromkeys(payment_id for _, payment_id in page))
+        by_id = {row["payment_id"]: row for row in await self._reader.rows(unique)}
+        last_at, last_id = page[-1] if page else (since, after)
         cursor = f"{time_text(last_at)}/{ids.to_text('pay', last_id)}"
-        unique = dict.fromkeys(row["payment_id"] for row in page)
         changed = [by_id[payment_id] for payment_id in unique]
         return (
             [payment_view(row) for row in changed if status in (None, row["state"])],
             cursor,
-            len(page) == limit < len(rows),
+            len(page) == limit < len(changes),
         )
 
     async def capture(
@@ -183,12 +173,12 @@ class PaymentService:
         Raises: PaymentNotFound, PaymentNotCapturable, CaptureAboveAuthorised, IdempotencyKeyReused.
         """
         await self._row(payment_id, principal)
-        async with self._unit_of_work.begin() as transaction:
-            payments = PostgresPayments(transaction.connection)
+        async with self._units.begin() as unit:
+            payments = unit.payments
             await payments.lock([payment_id])
             replayed = key is not None and await payments.captured_under(payment_id, key, request_hash)
             if not replayed:
-                await self._apply(transaction, Occurrence(payment_id, fact))
+                await self._apply(unit, Occurrence(payment_id, fact))
                 if key is not None:
                     await payments.name_capture(payment_id, key, request_hash)
         if wait_seconds > 0:
@@ -203,18 +193,18 @@ class PaymentService:
         Raises: PaymentNotFound and what the state machine refuses.
         """
         await self._row(payment_id, principal)
-        async with self._unit_of_work.begin() as transaction:
-            await self._apply(transaction, Occurrence(payment_id, fact, actor=actor))
+        async with self._units.begin() as unit:
+            await self._apply(unit, Occurrence(payment_id, fact, actor=actor))
         if wait_seconds > 0:
             await self._answers.wait(payment_id, wait_seconds)
         return await self.get(principal, payment_id)
 
-    async def _apply(self, transaction: PostgresTransaction, occurrence: Occurrence) -> None:
+    async def _apply(self, unit: Unit, occurrence: Occurrence) -> None:
         await apply_all(
             [occurrence],
-            transaction=transaction,
-            payments=PostgresPayments(transaction.connection),
-            messages=PostgresMessages(transaction.connection),
+            transaction=unit,
+            payments=unit.payments,
+            messages=unit.messages,
             now=self._runtime.now(),
             deadlines=self._deadlines,
         )
@@ -223,9 +213,7 @@ class PaymentService:
         return as_accepted(row, self._deadlines.by_state["created"].after)
 
     async def _row(self, payment_id: UUID, principal: Principal) -> Mapping[str, Any]:
-        row: Mapping[str, Any] | None = await self._pool.fetchrow(
-            QUERIES["get"], payment_id, principal.merchant_id, principal.mode
-        )
+        row = await self._reader.row(payment_id, principal.merchant_id, principal.mode)
         if row is None:
             raise PaymentNotFound(f"there is no payment {ids.to_text('pay', payment_id)} for this key")
         return row

@@ -1,76 +1,26 @@
 """Payments in PostgreSQL: set-based, one statement per kind of row and batch."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import orjson
 
-from rialto_common.database import Connection, load_queries
+from rialto_common.bus.port import UnitOfWork
+from rialto_common.bus.postgres import PostgresTransaction
+from rialto_common.database import Connection, Pool, load_queries
 from rialto_common.errors import IdempotencyKeyReused
+from rialto_common.events.common import Sealed
+from rialto_common.events.envelope import Event
+from rialto_common.keyring import Keyring
 from rialto_gateway.payments.machine import CaptureChange
+from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import Payment, Settlement
+from rialto_gateway.webhooks.messages import PostgresMessages
 
 QUERIES = load_queries(__package__)
-
-
-@dataclass(frozen=True, slots=True)
-class NewPayment:
-    """A payment to accept; `payer` and `payee` are sealed JSON."""
-
-    payment_id: UUID
-    merchant_id: UUID
-    mode: str
-    shard: int
-    idempotency_key: str
-    request_hash: bytes
-    amount_minor: int
-    currency: str
-    wallet_id: UUID
-    capture_method: str
-    terminal_id: str | None
-    description: str | None
-    metadata: str
-    payer: str
-    payee: str | None
-    payee_address: str
-    occurred_at: datetime
-    traceparent: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineLine:
-    """A line to add to a payment's timeline."""
-
-    payment_id: UUID
-    nth: int
-    state: str
-    event: str
-    cause: str | None
-    actor: str
-    detail: Mapping[str, Any] | None
-
-
-class Payments(Protocol):
-    """What the handlers need of the payments inside one transaction."""
-
-    async def lock(self, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
-        """Load payments and keep others from changing them until the transaction ends."""
-        ...
-
-    async def save(self, payments: Sequence[Payment], now: datetime) -> None:
-        """Write payments back, and their deadline rows."""
-        ...
-
-    async def add_timeline(self, lines: Sequence[TimelineLine], now: datetime) -> None:
-        """Add lines to timelines."""
-        ...
-
-    async def record_captures(self, captures: Sequence[tuple[UUID, CaptureChange]], now: datetime) -> None:
-        """Record captures asked for (payment id, capture), and the outcomes of earlier ones."""
-        ...
 
 
 class PostgresPayments:
@@ -94,9 +44,7 @@ class PostgresPayments:
             QUERIES["start_timeline"], [item.payment_id for item in new], now, deadline_at, details
         )
 
-    async def by_idempotency_key(
-        self, keys: Sequence[tuple[UUID, str, str]]
-    ) -> dict[tuple[UUID, str, str], tuple[UUID, bytes]]:
+    async def by_idempotency_key(self, keys: Sequence[IdempotencyKey]) -> dict[IdempotencyKey, tuple[UUID, bytes]]:
         """Return payment id and request hash by (merchant, mode, idempotency key)."""
         rows = await self._connection.fetch(
             QUERIES["by_idempotency_key"], [key[0] for key in keys], [key[1] for key in keys], [key[2] for key in keys]
@@ -188,6 +136,105 @@ class PostgresPayments:
     async def name_capture(self, payment_id: UUID, key: str, request_hash: bytes) -> None:
         """Remember the key of the capture just recorded, and what it stands for."""
         await self._connection.execute(QUERIES["name_capture"], payment_id, key, request_hash)
+
+
+class PostgresPeople:
+    """Personal data under the keyring's keys, made in the caller's transaction."""
+
+    def __init__(self, connection: Connection, keyring: Keyring) -> None:
+        self._connection = connection
+        self._keyring = keyring
+
+    def party_id(self, scope: UUID, person: Mapping[str, object]) -> UUID:
+        """Return a person's id within a scope."""
+        return self._keyring.party_id(scope, person)
+
+    async def seal(self, people: Sequence[tuple[UUID, bytes]]) -> list[Sealed]:
+        """Seal one text per party."""
+        return await self._keyring.seal(self._connection, people)
+
+
+class PostgresUnit:
+    """A unit of work of the gateway."""
+
+    def __init__(self, transaction: PostgresTransaction, keyring: Keyring) -> None:
+        self._transaction = transaction
+        self.payments = PostgresPayments(transaction.connection)
+        self.messages = PostgresMessages(transaction.connection)
+        self.people = PostgresPeople(transaction.connection, keyring)
+
+    def publish(self, *events: Event) -> None:
+        """Put events on the bus when the transaction commits."""
+        self._transaction.publish(*events)
+
+
+class PostgresUnits:
+    """Opens units of work of the gateway."""
+
+    def __init__(self, unit_of_work: UnitOfWork[PostgresTransaction], keyring: Keyring) -> None:
+        self._unit_of_work = unit_of_work
+        self._keyring = keyring
+
+    @asynccontextmanager
+    async def begin(self, *, admitting: bool = False) -> AsyncIterator[PostgresUnit]:
+        """Open a unit of work."""
+        async with self._unit_of_work.begin(admitting=admitting) as transaction:
+            yield PostgresUnit(transaction, self._keyring)
+
+
+class PostgresPaymentReader:
+    """Reads of committed payments, each on a connection of the pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def row(self, payment_id: UUID, merchant_id: UUID | None, mode: str | None) -> Mapping[str, Any] | None:
+        """Return a payment; None where there is none for this caller."""
+        row: Mapping[str, Any] | None = await self._pool.fetchrow(QUERIES["get"], payment_id, merchant_id, mode)
+        return row
+
+    async def rows(self, payment_ids: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
+        """Return payments by id."""
+        return await self._pool.fetch(QUERIES["get_many"], list(payment_ids))
+
+    async def timeline(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
+        """Return a payment's timeline, oldest first."""
+        return await self._pool.fetch(QUERIES["timeline"], payment_id)
+
+    async def captures(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
+        """Return a payment's captures."""
+        return await self._pool.fetch(QUERIES["captures"], payment_id)
+
+    async def newest(
+        self, merchant_id: UUID | None, mode: str, *, before: UUID, state: str | None, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return payments below an id, the newest first."""
+        if merchant_id is None:
+            return await self._pool.fetch(QUERIES["list_of_all"], mode, before, state, limit)
+        return await self._pool.fetch(QUERIES["list_of_merchant"], merchant_id, mode, before, state, limit)
+
+    async def changes(
+        self, merchant_id: UUID | None, mode: str, *, since: datetime, after: UUID, limit: int
+    ) -> Sequence[tuple[datetime, UUID]]:
+        """Return when which payment changed, oldest first."""
+        rows = await self._pool.fetch(QUERIES["changed_since"], since, after, mode, merchant_id, limit)
+        return [(row["at"], row["payment_id"]) for row in rows]
+
+    async def decided(self, payment_ids: Sequence[UUID]) -> list[UUID]:
+        """Return which of these payments are no longer undecided."""
+        return [row["payment_id"] for row in await self._pool.fetch(QUERIES["decided"], list(payment_ids))]
+
+    async def answered(self, payment_ids: Sequence[UUID]) -> list[UUID]:
+        """Return for which of these payments the ledger has answered everything."""
+        return [row["payment_id"] for row in await self._pool.fetch(QUERIES["answered"], list(payment_ids))]
+
+    async def due(self, now: datetime, limit: int) -> list[UUID]:
+        """Return payments whose deadline has passed."""
+        return [row["payment_id"] for row in await self._pool.fetch(QUERIES["due"], now, limit)]
+
+    async def postpone(self, payment_id: UUID, until: datetime) -> None:
+        """Look at a payment again later."""
+        await self._pool.execute(QUERIES["postpone"], payment_id, until)
 
 
 def _payment(row: Any) -> Payment:

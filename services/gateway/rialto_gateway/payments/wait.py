@@ -3,11 +3,11 @@
 import asyncio
 import re
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import asyncpg
 
-from rialto_common.database import Pool
 from rialto_common.runtime import Runtime
 
 MAX_WAIT_SECONDS = 30.0
@@ -28,10 +28,9 @@ class Waiters:
     Looking, rather than being told, works however many gateways there are and whichever of them decides.
     """
 
-    def __init__(self, pool: Pool, runtime: Runtime, question: str) -> None:
-        """`question`: SQL that returns those of the payments $1 whose wait is over."""
+    def __init__(self, question: Callable[[Sequence[UUID]], Awaitable[list[UUID]]], runtime: Runtime) -> None:
+        """`question` returns those of some payments whose wait is over."""
         self._question = question
-        self._pool = pool
         self._runtime = runtime
         self._waiting: dict[UUID, set[asyncio.Event]] = defaultdict(set)
         self._looking = False
@@ -66,7 +65,6 @@ class Waiters:
     async def _decided(self) -> list[UUID]:
         """Return which are decided; none while the database is away, as the requests have an answer (202) anyway."""
         try:
-            rows = await self._pool.fetch(self._question, list(self._waiting))
+            return await self._question(list(self._waiting))
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return []
-        return [row["payment_id"] for row in rows]

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from rialto_common import ids
@@ -23,11 +24,31 @@ class Wallet:
     currency: str
 
 
-class WalletDirectory:
-    """Looks wallets up."""
+class Wallets(Protocol):
+    """The wallets' table."""
+
+    async def get(self, wallet_id: UUID) -> Wallet | None:
+        """Return a wallet, or None."""
+        ...
+
+
+class PostgresWallets:
+    """The table in PostgreSQL."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def get(self, wallet_id: UUID) -> Wallet | None:
+        """Return a wallet, or None."""
+        row = await self._pool.fetchrow(QUERIES["get"], wallet_id)
+        return None if row is None else Wallet(row["wallet_id"], row["merchant_id"], row["mode"], row["currency"])
+
+
+class WalletDirectory:
+    """Looks wallets up."""
+
+    def __init__(self, wallets: Wallets) -> None:
+        self._wallets = wallets
         self._known: OrderedDict[UUID, Wallet] = OrderedDict()
 
     async def find(self, wallet_id: UUID) -> Wallet | None:
@@ -35,10 +56,9 @@ class WalletDirectory:
         wallet = self._known.get(wallet_id)
         if wallet is not None:
             return wallet
-        row = await self._pool.fetchrow(QUERIES["get"], wallet_id)
-        if row is None:
+        wallet = await self._wallets.get(wallet_id)
+        if wallet is None:
             return None
-        wallet = Wallet(row["wallet_id"], row["merchant_id"], row["mode"], row["currency"])
         self._known[wallet_id] = wallet
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

@@ -23,8 +23,8 @@ from rialto_gateway.payments.facts import (
 )
 from rialto_gateway.payments.handlers import TYPES, Occurrence, apply_all, read_fact
 from rialto_gateway.payments.machine import CaptureChange
+from rialto_gateway.payments.ports import TimelineLine
 from rialto_gateway.payments.states import Payment
-from rialto_gateway.payments.store import TimelineLine
 from rialto_gateway.webhooks.messages import Message
 
 from .payment_states import DEADLINES, MERCHANT_ID, NOW, PAYMENT_ID, capture_id, payment
