@@ -1,17 +1,28 @@
 """The seeded in-memory bus: delays, duplicates, reorders across keys, lost acknowledgements, all from one seed.
 
 For tests and simulation. Order per key is kept, as on every bus; everything else that a real bus may do to a consumer,
-this one does on purpose, and does the same again for the same seed.
+this one does on purpose, and does the same again for the same seed. So does the unit of work with what a database may
+do to whoever commits.
 """
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TypeVar, cast
 
 from rialto_common.bus.port import DeadLetter, Delivery, check_size
+from rialto_common.errors import CommitUnknown, ServiceUnavailable
 from rialto_common.events.envelope import Event
 from rialto_common.runtime import Runtime
+
+View = TypeVar("View")
+GiveWay = Callable[[], Awaitable[None]]
+"""Awaited where a real adapter would wait for the network: a simulation lets others run there."""
+
+LEASE_SECONDS = 5.0
+"""After how long without a poll a member's partitions go to the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +39,30 @@ class Faults:
         return cls(0.0, 0.0, 0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class StoreFaults:
+    """How often, 0..1, a transaction meets what callers must cope with.
+
+    `away`: the database is not there when it begins. `refused`: the commit is rolled back, as after a deadlock.
+    `unknown_committed`, `unknown_lost`: the commit's answer is lost, though it happened, or because it did not.
+    """
+
+    away: float = 0.0
+    refused: float = 0.0
+    unknown_committed: float = 0.0
+    unknown_lost: float = 0.0
+
+
 @dataclass
 class MemoryStore:
-    """One service's inbox and dead letters."""
+    """One service's inbox and dead letters, and whose turn it is: transactions run one after another."""
 
     handled: set[tuple[str, object]] = field(default_factory=set)
     parked: dict[tuple[str, str], list[DeadLetter]] = field(default_factory=dict)
     replay_requested: set[tuple[str, str]] = field(default_factory=set)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    commits: int = 0
+    """How many transactions that changed something have committed."""
 
 
 class MemoryTransaction:
@@ -45,6 +73,7 @@ class MemoryTransaction:
         self.dead_letters = MemoryDeadLetters(store, self)
         self.outgoing: list[Event] = []
         self._effects: list[Callable[[], None]] = []
+        self._views: dict[object, object] = {}
 
     def publish(self, *events: Event) -> None:
         """Put events on the bus when this transaction commits. Raises: EventTooLarge."""
@@ -54,6 +83,17 @@ class MemoryTransaction:
     def on_commit(self, effect: Callable[[], None]) -> None:
         """Have a change applied at commit; it must not fail."""
         self._effects.append(effect)
+
+    def view(self, name: object, make: Callable[[], View]) -> View:
+        """Return this transaction's one view of some tables, made when first asked for."""
+        if name not in self._views:
+            self._views[name] = make()
+        return cast(View, self._views[name])
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether its commit would do anything."""
+        return bool(self._effects or self.outgoing)
 
     def apply(self) -> None:
         """Apply every change, in the order in which they were made."""
@@ -75,8 +115,9 @@ class MemoryInbox:
         for event in events:
             identity = (event.source, event.id)
             if identity not in self._store.handled and identity not in self._taken:
+                if not self._taken:
+                    self._transaction.on_commit(lambda: self._store.handled.update(self._taken))
                 self._taken.add(identity)
-                self._transaction.on_commit(lambda identity=identity: self._store.handled.add(identity))  # type: ignore[misc]
                 fresh.append(event)
         return fresh
 
@@ -154,51 +195,155 @@ class MemoryDeadLetters:
 
 
 class MemoryUnitOfWork:
-    """Opens transactions of one service against the in-memory bus."""
+    """Opens transactions of one service against the in-memory bus; processes of one service share a `store`."""
 
-    def __init__(self, bus: "MemoryBus", runtime: Runtime, *, name: str = "memory") -> None:
-        self.store = MemoryStore()
-        self._bus = bus
-        self._runtime = runtime
-        self._name = name
+    def __init__(
+        self,
+        bus: "MemoryBus",
+        runtime: Runtime,
+        *,
+        name: str = "memory",
+        store: MemoryStore | None = None,
+        give_way: GiveWay | None = None,
+    ) -> None:
+        self.store = MemoryStore() if store is None else store
+        self.bus = bus
+        self.runtime = runtime
+        self.name = name
+        self.give_way = give_way
 
-    @asynccontextmanager
-    async def begin(self, *, admitting: bool = False) -> AsyncIterator[MemoryTransaction]:
-        """Open a transaction; its effects appear together when the block ends."""
-        transaction = MemoryTransaction(self.store)
-        yield transaction
-        self._runtime.crash_point(f"{self._name}.before_commit")
+    def begin(self, *, admitting: bool = False) -> "_Begun":
+        """Open a transaction; its effects appear together when the block ends.
+
+        Raises: ConnectionError: the database is away. On leaving, ServiceUnavailable: rolled back; CommitUnknown.
+        """
+        return _Begun(self)
+
+
+class _Begun:
+    """A transaction from begin to commit. (A class, as a generator would cost more than all that it does.)"""
+
+    __slots__ = ("_transaction", "_work")
+
+    def __init__(self, work: MemoryUnitOfWork) -> None:
+        self._work = work
+
+    async def __aenter__(self) -> MemoryTransaction:
+        work = self._work
+        if work.give_way is not None:
+            await work.give_way()
+        if work.bus.strikes("database_away", work.bus.store_faults.away):
+            raise ConnectionError("the database is away")
+        await work.store.turn.acquire()
+        self._transaction = MemoryTransaction(work.store)
+        return self._transaction
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        work, transaction = self._work, self._transaction
+        try:
+            if error is not None:
+                return
+            work.runtime.crash_point(f"{work.name}.before_commit")
+            answer = self._commit(transaction)
+        finally:
+            work.store.turn.release()
+        work.runtime.crash_point(f"{work.name}.after_commit")
+        if work.give_way is not None:
+            await work.give_way()
+        if answer is not None:
+            raise answer
+
+    def _commit(self, transaction: MemoryTransaction) -> CommitUnknown | None:
+        """Commit, or not; return the error by which the caller does not learn which.
+
+        Raises: ServiceUnavailable: rolled back.
+        """
+        bus, store, faults = self._work.bus, self._work.store, self._work.bus.store_faults
+        unknown = CommitUnknown("the database went away during a commit; ask again by the same identity")
+        if not transaction.changes_something:
+            return None
+        if bus.strikes("commit_refused", faults.refused):
+            raise ServiceUnavailable("the database rolled the transaction back; try again")
+        if bus.strikes("commit_unknown_lost", faults.unknown_lost):
+            return unknown
         transaction.apply()
-        self._bus.append(transaction.outgoing)
-        self._runtime.crash_point(f"{self._name}.after_commit")
+        store.commits += 1
+        bus.append(transaction.outgoing)
+        return unknown if bus.strikes("commit_unknown_committed", faults.unknown_committed) else None
 
 
 @dataclass
 class _Group:
+    """Where a group stands, and when each member was last heard of."""
+
     reached: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
-    members: list[str] = field(default_factory=list)
+    members: dict[str, float] = field(default_factory=dict)
 
 
 class MemoryBus:
     """Topics as lists, partitions by shard, groups by position."""
 
-    def __init__(self, runtime: Runtime, *, faults: Faults | None = None, partitions: int = 4) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        faults: Faults | None = None,
+        store_faults: StoreFaults | None = None,
+        partitions: int = 4,
+    ) -> None:
         self.runtime = runtime
         self.random = runtime.random
         self.faults = faults or Faults()
+        self.store_faults = store_faults or StoreFaults()
         self.partitions = partitions
+        self.log: list[Event] = []
+        """Every event, in the order of the commits."""
+
         self.logs: dict[tuple[str, int], list[Event]] = defaultdict(list)
         self.groups: dict[str, _Group] = defaultdict(_Group)
+        self.withheld: dict[tuple[str, int], float] = {}
+        """Until when (monotonic seconds) a partition gives nothing."""
+
+        self.struck: Counter[str] = Counter()
+        """How often which fault struck."""
+
+        self.on_append: Callable[[Sequence[Event]], None] | None = None
+
+    def strikes(self, fault: str, probability: float) -> bool:
+        """Say whether a fault strikes now, and count it."""
+        if probability <= 0.0 or self.random.random() >= probability:
+            return False
+        self.struck[fault] += 1
+        return True
 
     def append(self, events: Sequence[Event]) -> None:
         """Put committed events into their partitions."""
         for event in events:
             self.logs[(event.topic, event.shard % self.partitions)].append(event)
+        self.log.extend(events)
+        if self.on_append is not None and events:
+            self.on_append(events)
 
-    async def subscribe(self, group: str, topics: Sequence[str], *, member: str) -> "MemorySubscription":
-        """Join a group."""
-        self.groups[group].members.append(member)
-        return MemorySubscription(self, group, list(topics), member)
+    def lag(self, group: str, topics: Sequence[str]) -> int:
+        """Return how many events of these topics the group has not acknowledged."""
+        reached = self.groups[group].reached
+        places = [(topic, partition) for topic in topics for partition in range(self.partitions)]
+        return sum(len(self.logs[place]) - reached[place] for place in places)
+
+    async def subscribe(
+        self,
+        group: str,
+        topics: Sequence[str],
+        *,
+        member: str,
+        give_way: GiveWay | None = None,
+        wait: "Wait | None" = None,
+    ) -> "MemorySubscription":
+        """Join a group. `wait` returns when there may be events; without it the clock moves on by itself."""
+        self.groups[group].members[member] = self.runtime.monotonic()
+        return MemorySubscription(self, group, list(topics), member, give_way, wait)
 
     async def rewind(self, group: str, topics: Sequence[str]) -> None:
         """Let the group see every event of these topics again."""
@@ -208,28 +353,39 @@ class MemoryBus:
 
 
 class MemorySubscription:
-    """One member of a group; shares the partitions with the others by turn."""
+    """One member of a group; shares the partitions with the others that are heard of by turn."""
 
-    def __init__(self, bus: MemoryBus, group: str, topics: list[str], member: str) -> None:
+    def __init__(
+        self,
+        bus: MemoryBus,
+        group: str,
+        topics: list[str],
+        member: str,
+        give_way: GiveWay | None = None,
+        wait: "Wait | None" = None,
+    ) -> None:
+        self.topics = topics
         self._bus = bus
         self._group = bus.groups[group]
-        self._topics = topics
         self._member = member
+        self._give_way = give_way
+        self._wait = wait
 
     async def poll(self, *, max_events: int, wait_seconds: float) -> Sequence[Delivery]:
         """Return some of the next events: fewer than there are, some of them again, partitions in any order."""
-        deliveries: list[Delivery] = []
-        partitions = self._held()
-        self._bus.random.shuffle(partitions)
-        for topic, partition in partitions:
-            deliveries.extend(self._from_partition(topic, partition, max_events - len(deliveries)))
+        if self._give_way is not None:
+            await self._give_way()
+        deliveries = self._take(max_events)
         if not deliveries:
-            await self._bus.runtime.sleep(wait_seconds)
+            await (self._bus.runtime.sleep(wait_seconds) if self._wait is None else self._wait(self, wait_seconds))
+            deliveries = self._take(max_events)
         return deliveries
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Move the group on, unless the seed says that this acknowledgement is lost."""
-        if self._bus.random.random() < self._bus.faults.lose_acknowledgement:
+        if self._give_way is not None:
+            await self._give_way()
+        if self._bus.strikes("acknowledgement_lost", self._bus.faults.lose_acknowledgement):
             return
         held = set(self._held())
         for delivery in deliveries:
@@ -239,28 +395,53 @@ class MemorySubscription:
 
     async def close(self) -> None:
         """Leave the group."""
-        if self._member in self._group.members:
-            self._group.members.remove(self._member)
+        self._group.members.pop(self._member, None)
 
-    def _held(self) -> list[tuple[str, int]]:
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to read, if only the bus gave it."""
+        reached, logs = self._group.reached, self._bus.logs
+        return any(len(logs[place]) > reached[place] for place in self._held())
+
+    def _take(self, max_events: int) -> list[Delivery]:
         if self._member not in self._group.members:
             return []
-        index, count = self._group.members.index(self._member), len(self._group.members)
+        bus, group, now = self._bus, self._group, self._bus.runtime.monotonic()
+        group.members[self._member] = now
+        held = self._held()
+        pending = [place for place in held if len(bus.logs[place]) > group.reached[place]]
+        bus.random.shuffle(pending)
+        starts = {place: group.reached[place] for place in pending}
+        if held and bus.strikes("redelivered", bus.faults.redeliver):
+            # Now and then a partition starts a little earlier, which delivers events again.
+            place = held[bus.random.randrange(len(held))]
+            if reached := group.reached[place]:
+                starts[place] = reached - bus.random.randint(1, min(reached, 3))
+        deliveries: list[Delivery] = []
+        for place, start in starts.items():
+            if bus.withheld and bus.withheld.get(place, 0.0) > now:
+                continue
+            log = bus.logs[place]
+            end = min(len(log), start + max_events - len(deliveries))
+            if end > start and bus.strikes("held_back", bus.faults.hold_back):
+                end = bus.random.randint(start, end)
+            deliveries.extend(Delivery(log[index], place[1], index + 1) for index in range(start, end))
+        return deliveries
+
+    def _held(self) -> list[tuple[str, int]]:
+        """Return this member's partitions; none for one that has not been heard of for the length of a lease."""
+        oldest = self._bus.runtime.monotonic() - LEASE_SECONDS
+        present = [member for member, seen in self._group.members.items() if seen >= oldest]
+        if self._member not in present:
+            return []
+        index, count = present.index(self._member), len(present)
         return [
             (topic, partition)
-            for topic in self._topics
+            for topic in self.topics
             for partition in range(self._bus.partitions)
             if partition % count == index
         ]
 
-    def _from_partition(self, topic: str, partition: int, room: int) -> list[Delivery]:
-        """Return a prefix of what is left; now and then starting a little earlier, which delivers events again."""
-        log = self._bus.logs[(topic, partition)]
-        start = self._group.reached[(topic, partition)]
-        chance, faults = self._bus.random, self._bus.faults
-        if start > 0 and chance.random() < faults.redeliver:
-            start -= chance.randint(1, min(start, 3))
-        end = min(len(log), start + room)
-        if end > start and chance.random() < faults.hold_back:
-            end = chance.randint(start, end)
-        return [Delivery(log[index], partition, index + 1) for index in range(start, end)]
+
+Wait = Callable[[MemorySubscription, float], Awaitable[None]]
+"""Waits for events of a subscription, at most so many seconds."""

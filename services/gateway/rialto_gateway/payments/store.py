@@ -77,7 +77,7 @@ class PostgresPayments:
             [payment.captures for payment in payments],
             [payment.void_reason for payment in payments],
             [payment.asked for payment in payments],
-            [_settlement_json(payment.settlement) for payment in payments],
+            [settlement_json(payment.settlement) for payment in payments],
             [payment.authorised_at for payment in payments],
             deadlines,
             [payment.sequence for payment in payments],
@@ -265,7 +265,8 @@ def _payment(row: Any) -> Payment:
     )
 
 
-def _settlement_json(settlement: Settlement | None) -> str | None:
+def settlement_json(settlement: Settlement | None) -> str | None:
+    """Return where the merchant was paid as the column `settlement` has it."""
     if settlement is None:
         return None
     return orjson.dumps(
