@@ -204,15 +204,11 @@ class MemoryPayments:
         )
 
     def _resolve(self, change: CaptureChange, now: datetime) -> None:
-        for place, capture in self._captures.items():
-            if capture.capture_id == change.capture_id:
-                break
-        else:
-            known = self._store.capture_ids.get(change.capture_id)
-            if known is None:
-                return
-            place = known
-            capture = self._captures.get(place) or self._store.captures[place[0]][place[1]]
+        mine = [place for place, capture in self._captures.items() if capture.capture_id == change.capture_id]
+        place = mine[0] if mine else self._store.capture_ids.get(change.capture_id)
+        if place is None:
+            return
+        capture = self._captures.get(place) or self._store.captures[place[0]][place[1]]
         self._captures[place] = replace(capture, state=change.state, failure_code=change.failure_code, updated_at=now)
 
     def _captures_of(self, payment_id: UUID) -> Iterable[Capture]:
