@@ -1,4 +1,4 @@
-"""A model of an EVM node with our contracts on it, for simulation: what the bridge sees of a chain, without gas and keys.
+"""A model of an EVM node with our contracts on it, for simulation: what the bridge sees of a chain, and no gas or keys.
 
 The settlement contract pays each payment id once, skips what it has paid, and refuses a batch as a whole when one of
 its settlements conflicts with what was paid. Transactions are executed in the order of their nonces; the node may lose

@@ -11,7 +11,7 @@ from rialto_common.bus.memory import MemoryTransaction
 from rialto_common.events import Event
 from rialto_common.events.common import Sealed
 from rialto_compliance.application.handlers import published_hits
-from rialto_compliance.application.ports import KeptScreening, LoadedList, Screening
+from rialto_compliance.application.ports import KeptScreening, LoadedList, People, Screening
 from rialto_compliance.domain.sanctions import SanctionsList
 
 
@@ -76,9 +76,12 @@ class MemoryLists:
 class MemoryUnit:
     """The handler's view of one transaction in memory."""
 
-    def __init__(self, store: ComplianceStore, transaction: MemoryTransaction) -> None:
+    def __init__(
+        self, store: ComplianceStore, transaction: MemoryTransaction, people: People | None = None
+    ) -> None:
+        """`people` reads the parties' names; by default those that the store was given."""
         self._transaction = transaction
-        self.people = MemoryPeople(store.names)
+        self.people: People = MemoryPeople(store.names) if people is None else people
         self.screenings = MemoryScreenings(store, transaction)
 
     def publish(self, *events: Event) -> None:

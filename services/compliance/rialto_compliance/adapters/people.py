@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
 
 import orjson
 
-from rialto_common.database import Connection
+from rialto_common.errors import PaymentError
 from rialto_common.events.common import Sealed
-from rialto_common.keyring import Keyring, PersonErased
+from rialto_common.keyring import PersonErased
+
+Connection = TypeVar("Connection")
+Connection_contra = TypeVar("Connection_contra", contravariant=True)
 
 
-class KeyringPeople:
+class Opener(Protocol[Connection_contra]):
+    """A keyring, of which opening is all that is needed here."""
+
+    async def open(self, connection: Connection_contra, sealed: Sequence[Sealed], /) -> list[bytes | PaymentError]:
+        """Return each text, or the error that stands in its way."""
+        ...
+
+
+class KeyringPeople(Generic[Connection]):
     """Opens what the gateway sealed: a JSON object whose `name` is the party's name."""
 
-    def __init__(self, keyring: Keyring, connection: Connection) -> None:
+    def __init__(self, keyring: Opener[Connection], connection: Connection) -> None:
         self._keyring = keyring
         self._connection = connection
 

@@ -1,0 +1,208 @@
+"""One seed's history, from the first process to the last payment at rest, and what came of it."""
+
+import asyncio
+from asyncio.events import _get_running_loop, _set_running_loop
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from random import Random
+
+from rialto_cli.sim.customers import Customers, open_wallet
+from rialto_cli.sim.instruments import Instruments
+from rialto_cli.sim.invariants import Checker
+from rialto_cli.sim.plans import (
+    TROUBLE_ENDS_SECONDS,
+    Saboteur,
+    merchants_of,
+    payments_of,
+    shape_of,
+    trouble_of,
+)
+from rialto_cli.sim.services import Starter, instances
+from rialto_cli.sim.world import Instance, World
+from rialto_common.events.envelope import Event
+from rialto_common.ids import Ids
+
+MOST_STEPS_A_PAYMENT = 50_000
+LONGEST = timedelta(days=10)
+"""Every deadline but those of a settlement that can never be paid has passed by then."""
+
+
+@dataclass
+class Outcome:
+    """What came of a seed."""
+
+    seed: int
+    hash: str
+    payments: int
+    violations: list[str]
+    events: int
+    steps: int
+    looks: int
+    crashes: int
+    faults: Counter[str]
+    states: Counter[str]
+    crash_points: set[str]
+    timeline: list[tuple[int, str]] = field(default_factory=list)
+
+
+def run(seed: int, payments: int, instruments: Instruments, *, trace: bool = False) -> Outcome:
+    """Run the history of a seed until everything is at rest, or something is wrong."""
+    history = _History(seed, payments, instruments, trace)
+    outer = _get_running_loop()
+    _set_running_loop(history.world.loop)
+    try:
+        return history.run()
+    finally:
+        _set_running_loop(outer)
+
+
+class _History:
+    def __init__(self, seed: int, payments: int, instruments: Instruments, trace: bool) -> None:
+        draws = Random(seed)
+        pace, shape = shape_of(draws)
+        self.world = World(draws.getrandbits(64), instruments, pace=pace, shape=shape)
+        self.seed = seed
+        if trace:
+            self.world.timeline = []
+        self._count = payments
+        self._trouble = trouble_of(draws)
+        self._draws = draws
+        self._starter = Starter(self.world)
+        self._customers = Customers(self.world, self.world.new_process("customers"))
+        self._checker = Checker(self.world, self._customers.memory)
+        self._changes_checked = -1
+
+    def run(self) -> Outcome:
+        world = self.world
+        world.instances = instances(dict(self._shape_processes()))
+        for instance in world.instances:
+            self._starter.start(instance)
+        violations = self._open_wallets()
+        if not violations:
+            self._begin_trouble()
+            world.later(TROUBLE_ENDS_SECONDS, self._calm)
+            violations = self._until_rest()
+        return self._outcome(violations)
+
+    def _shape_processes(self) -> dict[str, int]:
+        return dict(self.world.shape.processes)
+
+    def _open_wallets(self) -> list[str]:
+        """Set the scene, without faults."""
+        world = self.world
+        minted = Ids(lambda: int(world.loop.start.timestamp() * 1000), world.random.getrandbits)
+        merchants, funded = merchants_of(self._draws, minted.mint)
+        self._plans = payments_of(self._draws, merchants, self._count)
+        opening: asyncio.Task[None] = asyncio.Task(self._open(funded), loop=world.loop)  # type: ignore[arg-type]
+        while not opening.done():
+            if not world.loop.run_ready() and not world.loop.advance():
+                return ["the wallets could not be opened"]
+        opening.result()
+        return []
+
+    async def _open(self, funded: list[object]) -> None:
+        for item in funded:
+            await open_wallet(self._customers, self.world, item.wallet, item.funds_minor)  # type: ignore[attr-defined]
+
+    def _begin_trouble(self) -> None:
+        world = self.world
+        world.trouble = self._trouble
+        world.bus.faults, world.bus.store_faults = self._trouble.bus, self._trouble.store
+        Saboteur(world, self._restart).plan()
+        self._customers.begin(self._plans)
+
+    def _restart(self, instance: Instance, seconds: float) -> None:
+        self.world.later(seconds, lambda: None if instance.is_up else self._starter.start(instance))
+
+    def _calm(self) -> None:
+        world = self.world
+        world.calm()
+        world.chain.is_away = False
+        world.chain.version += 1
+        for instance in world.instances:
+            if not instance.is_up:
+                self._starter.start(instance)
+        self._checker.calm_since = world.loop.now()
+
+    def _until_rest(self) -> list[str]:
+        world, loop = self.world, self.world.loop
+        most = MOST_STEPS_A_PAYMENT * self._count
+        while True:
+            while loop.run_ready():
+                if loop.crashed:
+                    self._bury()
+            if loop.steps > most:
+                return [f"I3: nothing comes to rest within {most} steps"]
+            if violations := self._look():
+                return violations
+            world.keep_mining()
+            if loop.now() - loop.start > LONGEST or not loop.advance():
+                return self._checker.look(at_rest=world.lag == 0, at_end=True) + self._unrest()
+
+    def _bury(self) -> None:
+        """Processes that died at a crash point come back after a while."""
+        loop = self.world.loop
+        while loop.crashed:
+            process = loop.crashed.pop()
+            for instance in self.world.instances:
+                if instance.process is process:
+                    self.world.kill(instance, "crashed")
+                    self._restart(instance, 0.05 + self.world.random.random() * 10)
+
+    def _look(self) -> list[str]:
+        """Check what must hold now, whenever nothing can run and something has changed."""
+        world = self.world
+        changes = sum(store.commits for store in world.stores.inboxes.values()) + world.chain.version
+        if changes == self._changes_checked and not world.loop.errors and not world.failures:
+            return []
+        self._changes_checked = changes
+        return self._checker.look(at_rest=world.lag == 0) + world.failures + world.loop.errors
+
+    def _unrest(self) -> list[str]:
+        lag = self.world.lag
+        return [f"I8: {lag} events wait although nothing happens any more"] if lag else []
+
+    def _outcome(self, violations: list[str]) -> Outcome:
+        world = self.world
+        crashes = sum(count for fault, count in world.bus.struck.items() if fault.startswith(("crashed", "killed")))
+        return Outcome(
+            seed=self.seed,
+            hash=hash_of(world.bus.log),
+            payments=len(world.stores.gateway.payments),
+            violations=list(dict.fromkeys(violations)),
+            events=len(world.bus.log),
+            steps=world.loop.steps,
+            looks=self._checker.looks,
+            crashes=crashes,
+            faults=world.bus.struck,
+            states=Counter(payment.state for payment in world.stores.gateway.payments.values()),
+            crash_points=world.crash_points,
+            timeline=world.timeline or [],
+        )
+
+
+def hash_of(events: list[Event]) -> str:
+    """Return SHA-256 over every event in the order of the commits, each attribute with its length before it."""
+    digest = sha256()
+    for event in events:
+        for part in (
+            event.id.bytes,
+            event.source.encode(),
+            event.type.encode(),
+            event.topic.encode(),
+            event.key.encode(),
+            b"%d" % event.shard,
+            event.time.isoformat(timespec="microseconds").encode(),
+            b"%d" % event.sequence,
+            event.correlation_id.encode(),
+            (event.causation_id or "").encode(),
+            (event.traceparent or "").encode(),
+            event.data,
+        ):
+            digest.update(b"%d:" % len(part))
+            digest.update(part)
+    return digest.hexdigest()
+
+
