@@ -119,8 +119,7 @@ class _History:
     def _calm(self) -> None:
         world = self.world
         world.calm()
-        world.chain.is_away = False
-        world.chain.version += 1
+        world.chain.come_back()
         for instance in world.instances:
             if not instance.is_up:
                 self._starter.start(instance)

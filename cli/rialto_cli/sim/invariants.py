@@ -6,11 +6,11 @@ is in flight, as when every event has been handled.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
@@ -63,6 +63,41 @@ class _Booked:
     """By payment: settlements minus reversals; 0 or 1."""
 
     settled_minor: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    held: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    totals: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    """Debits minus credits of all accounts, by mode and currency."""
+
+
+@dataclass
+class _Agreed:
+    """How far services were found to agree."""
+
+    payments: "_Seen[Any]" = field(default_factory=lambda: _Seen())
+    captures: int = 0
+    entries: int = 0
+    holds: int = 0
+    verdicts: int = 0
+
+
+Row = TypeVar("Row")
+
+
+@dataclass
+class _Seen(Generic[Row]):
+    """Rows as they were at the last look: rows are never changed, only replaced, so what is the same needs no look."""
+
+    rows: list[Row | None] = field(default_factory=list)
+
+    def changes(self, table: Mapping[UUID, Row]) -> list[tuple[Row | None, Row]]:
+        """Return the rows that are new or other than before, each after what it was."""
+        seen = self.rows
+        seen.extend([None] * (len(table) - len(seen)))
+        changed = []
+        for nth, row in enumerate(table.values()):
+            if row is not seen[nth]:
+                changed.append((seen[nth], row))
+                seen[nth] = row
+        return changed
 
 
 class Checker:
@@ -75,17 +110,29 @@ class Checker:
         self._booked = _Booked()
         self._events_seen = 0
         self._entries_seen = 0
+        self._chain_seen = -1
+        self._answers_seen = 0
         self._handled_to: dict[tuple[str, str, int], int] = defaultdict(int)
-        self.calm_since: Any = None
+        self._payments_seen: _Seen[Any] = _Seen()
+        self._accounts_seen: _Seen[Any] = _Seen()
+        self._holds_seen: _Seen[Any] = _Seen()
+        self._agreed = _Agreed()
+        self.calm_since: datetime | None = None
         self.looks = 0
 
     def look(self, *, at_rest: bool, at_end: bool = False) -> list[str]:
-        """Return what is wrong now, each with the invariant's number."""
+        """Return what is wrong now, each with the invariant's number. At the end, everything is looked at once more."""
         self.looks += 1
+        if at_end:
+            self._payments_seen, self._agreed = _Seen(), _Agreed()
+            self._answers_seen = 0
         found = [*self._memory.violations, *self._new_events(), *self._new_entries()]
+        found += self._holds()
         found += self._accounts()
         found += self._payments()
-        found += self._chain()
+        if self._chain_seen != self._world.chain.version:
+            self._chain_seen = self._world.chain.version
+            found += self._chain()
         found += self._handled()
         if at_rest:
             found += self._agreement()
@@ -127,7 +174,7 @@ class Checker:
             told.numbers[event.key].append(event.sequence)
         if name in ("rialto.fraud.assessed.v1", "rialto.compliance.screened.v1"):
             told.verdicts[event.source, event.key] += 1
-            return
+            return  # a second one has an id of its own only if it is about something else: see _agreement
         if name not in _READ:
             return
         data = orjson.loads(event.data)
@@ -146,19 +193,19 @@ class Checker:
     def _handled(self) -> Iterator[str]:
         """Every event that a group has read past is in its inbox, if it is one that it handles."""
         world = self._world
-        for group, (topics, types) in CONSUMED.items():
-            inbox, reached = world.stores.inboxes[group].handled, world.bus.groups[group].reached
-            for topic in topics:
-                for partition in range(world.bus.partitions):
-                    place = (group, topic, partition)
-                    log, end = world.bus.logs[topic, partition], reached[topic, partition]
-                    for event in log[self._handled_to[place] : end]:
-                        if event.type in types and (event.source, event.id) not in inbox:
-                            yield f"I8: {group} went past {event.type} of {event.key} without handling it"
-                    self._handled_to[place] = max(end, self._handled_to[place])
-            if world.stores.inboxes[group].parked:
-                for (_, key), letters in world.stores.inboxes[group].parked.items():
-                    yield f"I8: {group} has set events of {key} aside: {letters[0].error}"
+        for group, (_, types) in CONSUMED.items():
+            inbox = world.stores.inboxes[group]
+            for (topic, partition), end in world.bus.groups[group].reached.items():
+                place = (group, topic, partition)
+                start = self._handled_to[place]
+                if end <= start:
+                    continue
+                for event in world.bus.logs[topic, partition][start:end]:
+                    if event.type in types and (event.source, event.id) not in inbox.handled:
+                        yield f"I8: {group} went past {event.type} of {event.key} without handling it"
+                self._handled_to[place] = end
+            for (_, key), letters in inbox.parked.items():
+                yield f"I8: {group} has set events of {key} aside: {letters[0].error}"
 
     # I1, I2, I5: the books ------------------------------------------------------------------------------------------
 
@@ -192,43 +239,54 @@ class Checker:
             if booked.settled[payment_id] not in (0, 1):
                 yield f"I4: payment {payment_id} is settled {booked.settled[payment_id]} times in the ledger"
 
-    def _accounts(self) -> Iterator[str]:
-        books, booked = self._world.stores.ledger.books, self._booked
-        held: dict[UUID, int] = defaultdict(int)
-        for hold in books.holds.values():
+    def _holds(self) -> Iterator[str]:
+        booked = self._booked
+        for before, hold in self._holds_seen.changes(self._world.stores.ledger.books.holds):
+            if hold.account_id is not None:
+                booked.held[hold.account_id] += _reserved(hold) - _reserved(before)
             rest = hold.amount_minor - hold.captured_minor - hold.released_minor
-            if hold.status.value == "pending":
-                if hold.account_id is not None:
-                    held[hold.account_id] += rest
-            elif hold.status.value != "refused" and rest != 0:
+            if rest < 0 or (rest > 0 and hold.status.value not in ("pending", "refused")):
                 yield f"I2: hold {hold.id} is {hold.status.value} and {rest} of it is neither captured nor released"
             if hold.captured_minor != booked.captured[hold.payment_id]:
-                yield f"I2: hold {hold.id} says {hold.captured_minor} captured, {booked.captured[hold.payment_id]} is booked"
-        totals: dict[tuple[str, str], int] = defaultdict(int)
-        for account in books.accounts.values():
-            debits, credits_ = booked.debits[account.id], booked.credits[account.id]
+                yield f"I2: hold {hold.id} has {hold.captured_minor} captured, booked: {booked.captured[hold.payment_id]}"
+
+    def _accounts(self) -> Iterator[str]:
+        booked = self._booked
+        changes = self._accounts_seen.changes(self._world.stores.ledger.books.accounts)
+        for before, account in changes:
+            debits, credits_, held = booked.debits[account.id], booked.credits[account.id], booked.held[account.id]
             if (account.debits_minor, account.credits_minor) != (debits, credits_):
                 yield f"I2: account {account.spec.code} has other totals than its postings"
-            if account.held_minor != held[account.id]:
-                yield f"I2: account {account.spec.code} has {account.held_minor} held, its holds say {held[account.id]}"
+            if account.held_minor != held:
+                yield f"I2: account {account.spec.code} has {account.held_minor} held, its holds say {held}"
             ledger_balance = debits - credits_ if account.spec.type.value in DEBIT_NORMAL else credits_ - debits
             least = account.spec.minimum_available_minor
-            if least is not None and ledger_balance - held[account.id] < least:
-                yield f"I2: account {account.spec.code} is {ledger_balance - held[account.id]}, below its limit {least}"
-            totals[account.spec.mode, account.spec.currency] += account.debits_minor - account.credits_minor
-        for (mode, currency), total in totals.items():
-            if total != 0:
-                yield f"I5: the {mode} accounts in {currency} add up to {total}"
+            if least is not None and ledger_balance - held < least:
+                yield f"I2: account {account.spec.code} is at {ledger_balance - held}, below its limit {least}"
+            group = (account.spec.mode, account.spec.currency)
+            booked.totals[group] += account.debits_minor - account.credits_minor
+            if before is not None:
+                booked.totals[group] -= before.debits_minor - before.credits_minor
+        if changes:
+            for (mode, currency), total in booked.totals.items():
+                if total != 0:
+                    yield f"I5: the {mode} accounts in {currency} add up to {total}"
 
     # I3, I4: the payments -------------------------------------------------------------------------------------------
 
     def _payments(self) -> Iterator[str]:
-        store = self._world.stores.gateway
-        for (merchant_id, key), payment_id in self._memory.accepted.items():
+        store, accepted = self._world.stores.gateway, self._memory.accepted
+        for (merchant_id, key), payment_id in islice(accepted.items(), self._answers_seen, None):
             if store.by_key.get((merchant_id, "test", key)) != payment_id or payment_id not in store.payments:
                 yield f"I3: payment {payment_id} was answered and is lost"
-        for payment in store.payments.values():
+        self._answers_seen = len(accepted)
+        for _, payment in self._payments_seen.changes(store.payments):
             yield from self._payment(payment)
+        if self.calm_since is not None and store.deadlines:
+            payment_id, due_at = min(store.deadlines.items(), key=lambda item: item[1])
+            if self._world.loop.now() - max(due_at, self.calm_since) > GRACE:
+                state = store.payments[payment_id].state
+                yield f"I3: payment {payment_id} is {state} although its deadline {due_at} has passed"
 
     def _payment(self, payment: Any) -> Iterator[str]:
         store, name = self._world.stores.gateway, ids.to_text("pay", payment.id)
@@ -237,10 +295,6 @@ class Checker:
             yield f"I3: {name} is {payment.state} with deadline {payment.deadline_at}"
         if payment.state in STATES_WITH_REASON and not payment.reason:
             yield f"I3: {name} is {payment.state} without a reason"
-        if not is_final and self.calm_since is not None:
-            late = self._world.loop.now() - max(payment.deadline_at, self.calm_since)
-            if late > GRACE:
-                yield f"I3: {name} is {payment.state} although its deadline {payment.deadline_at} has passed"
         lines = store.timelines.get(payment.id, {})
         numbers = sorted([*lines, *self._told.numbers[name]])
         if numbers != list(range(1, payment.sequence + 1)):
@@ -268,33 +322,41 @@ class Checker:
     # I7, I8: once nothing is in flight ------------------------------------------------------------------------------
 
     def _agreement(self) -> Iterator[str]:
-        world, told = self._world, self._told
-        for payment in world.stores.gateway.payments.values():
-            name, booked = ids.to_text("pay", payment.id), self._booked.captured[payment.id]
-            if payment.amount_captured_minor != booked:
-                yield f"I7: {name} has {payment.amount_captured_minor} captured, the ledger has booked {booked}"
-            recorded = world.stores.gateway.captures.get(payment.id, {}).values()
-            succeeded = sum(capture.amount_minor for capture in recorded if capture.state == "succeeded")
-            if succeeded != booked:
-                yield f"I7: the captures of {name} come to {succeeded}, the ledger has booked {booked}"
-            for capture in recorded:
-                if capture.state == "pending":
-                    yield f"I8: capture {capture.ordinal} of {name} is pending with nothing on the way"
+        world, told, agreed = self._world, self._told, self._agreed
+        payments, books = world.stores.gateway.payments, world.stores.ledger.books
+        for _, payment in agreed.payments.changes(payments):
+            yield from self._totals(payment)
+        for payment_id in islice(payments, agreed.verdicts, None):
+            name = ids.to_text("pay", payment_id)
             for source in ("rialto.fraud", "rialto.compliance"):
                 if told.verdicts[source, name] != 1:
                     yield f"I8: {source} has told {told.verdicts[source, name]} verdicts on {name}"
-        for capture_id in told.asked:
+        for capture_id in islice(told.asked, agreed.captures, None):
             if capture_id not in told.answered:
                 yield f"I8: the ledger has not answered capture {capture_id}"
             elif (told.answered[capture_id] == "captured") != (capture_id in self._booked.capture_ids):
                 yield f"I8: capture {capture_id} was told as {told.answered[capture_id]}, the journal says otherwise"
-        for entry in world.stores.ledger.books.entries:
-            if told.entries[ids.to_text("je", entry)] != 1:
-                yield f"I8: entry {entry} was told {told.entries[ids.to_text('je', entry)]} times"
-        for hold in world.stores.ledger.books.holds.values():
+        for entry_id in islice(books.entries, agreed.entries, None):
+            if told.entries[ids.to_text("je", entry_id)] != 1:
+                yield f"I8: entry {entry_id} was told {told.entries[ids.to_text('je', entry_id)]} times"
+        for hold in islice(books.holds.values(), agreed.holds, None):
             placed = hold.account_id is not None and hold.status.value != "refused"
             if told.holds.get(ids.to_text("hold", hold.id)) != (hold.amount_minor if placed else None):
                 yield f"I8: hold {hold.id} of {hold.amount_minor} was not told as it is"
+        agreed.verdicts, agreed.captures = len(payments), len(told.asked)
+        agreed.entries, agreed.holds = len(books.entries), len(books.holds)
+
+    def _totals(self, payment: Any) -> Iterator[str]:
+        name, booked = ids.to_text("pay", payment.id), self._booked.captured[payment.id]
+        if payment.amount_captured_minor != booked:
+            yield f"I7: {name} has {payment.amount_captured_minor} captured, the ledger has booked {booked}"
+        recorded = self._world.stores.gateway.captures.get(payment.id, {}).values()
+        succeeded = sum(capture.amount_minor for capture in recorded if capture.state == "succeeded")
+        if succeeded != booked:
+            yield f"I7: the captures of {name} come to {succeeded}, the ledger has booked {booked}"
+        for capture in recorded:
+            if capture.state == "pending":
+                yield f"I8: capture {capture.ordinal} of {name} is pending with nothing on the way"
 
     def _end(self) -> Iterator[str]:
         """At the end of a history that has calmed down: final, or with a reason to wait."""
@@ -306,6 +368,14 @@ class Checker:
                 yield f"I7: {ids.to_text('pay', payment.id)} is {payment.state}, and settled {settled} times in the ledger"
             if settled and self._booked.settled_minor[payment.id] != payment.amount_captured_minor:
                 yield f"I7: {ids.to_text('pay', payment.id)} was settled with another amount than was captured"
+
+
+def _reserved(hold: Any) -> int:
+    """Return what a hold takes from its account's available balance."""
+    if hold is None or hold.status.value != "pending":
+        return 0
+    reserved: int = hold.amount_minor - hold.captured_minor - hold.released_minor
+    return reserved
 
 
 _READ = frozenset(

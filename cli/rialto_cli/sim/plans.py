@@ -37,6 +37,7 @@ def shape_of(random: Random) -> tuple[Pace, Shape]:
         partitions=1 + int(random.random() * 4),
         max_events=int(_pick(random, (1.0, 3.0, 20.0, 400.0))),
         confirmations=1 + int(random.random() * 3),
+        linger_seconds=_pick(random, (0.0, 0.015, 0.015, 0.2)),
     )
     return pace, shape
 
@@ -179,13 +180,12 @@ class Saboteur:
         world, seconds = self._world, 1 + self._random.random() * 90
         world.bus.struck["chain away"] += 1
         world.tell(f"the chain's node is away for {seconds:.0f} s")
-        world.chain.is_away = True
+        world.chain.go_away()
         world.later(seconds, self._chain_back)
 
     def _chain_back(self) -> None:
         self._world.tell("the chain's node is back")
-        self._world.chain.is_away = False
-        self._world.chain.version += 1
+        self._world.chain.come_back()
 
     def _reorganise(self) -> None:
         depth = 1 + int(self._random.random() * 4)

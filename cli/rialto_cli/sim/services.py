@@ -145,7 +145,7 @@ class Starter:
             facts=facts,
             metrics=metrics,
             runtime=process,
-            confirmations=world.confirmations,
+            confirmations=world.shape.confirmations,
         )
         pace = BridgePace(
             batches=BatchPolicy(max_payments=8, max_age=timedelta(milliseconds=500)),
@@ -204,15 +204,16 @@ class Starter:
                 topics,
                 member=process.name,
                 give_way=world.give_way(process),
-                wait=world.wait_for_events(process),
+                wait=world.wait_for_events(process, types),
             ),
             unit_of_work=self._unit_of_work(service, process),
             handler=handler,
             runtime=process,
             metrics=world.instruments.bus,
-            max_events=world.max_events,
+            max_events=world.shape.max_events,
+            linger_seconds=world.shape.linger_seconds,
         )
-        # After a back-off a consumer has something to do: it failed.
+        # A consumer that pauses lets a batch gather, or has failed: it goes on by itself.
         await world.keep_stepping(process, "consumer", consumer.step, lambda: 0)
 
     def _loop(self, process: SimulatedProcess, name: str, step: Callable[[], Any], due: Due) -> None:

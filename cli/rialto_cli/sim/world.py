@@ -52,11 +52,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the installation is set up: processes by service, the bus's partitions, the largest batch, the chain."""
+    """How the installation is set up: processes by service, the bus's partitions, the consumers' batches, the chain."""
 
     processes: Mapping[str, int]
     partitions: int
     max_events: int
+    linger_seconds: float
     confirmations: int
 
 
@@ -88,6 +89,37 @@ class Instance:
         return self.process is not None and self.process.alive
 
 
+NOW = 0
+CONSUMER = ("consumer",)
+
+
+@dataclass(eq=False, slots=True)
+class Ear:
+    """A consumer that waits. What it handles wakes it at once; what it will only skip may gather for as long as it
+    would wait for the bus: word of new events is a hint, and hints come late. Waking for each costs most of the time.
+    """
+
+    process: SimulatedProcess
+    subscription: MemorySubscription
+    types: frozenset[str]
+    patience_ends: int
+    due: int | None = None
+    is_open: bool = True
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Take notice of events that are in the log now."""
+        for event in events:
+            if event.topic in self.subscription.topics and self.subscription.holds(event):
+                if event.type in self.types:
+                    self.due = NOW
+                    return
+                self.due = self.patience_ends
+
+    def when(self) -> int | None:
+        """Return when to wake."""
+        return self.due
+
+
 class World:
     """Everything of one history."""
 
@@ -98,15 +130,14 @@ class World:
         self.loop = VirtualLoop(self.random)
         self.pace = pace
         self.shape = shape
-        self.confirmations = shape.confirmations
-        self.max_events = shape.max_events
         self.trouble = Trouble()
         self.bus = MemoryBus(
             self.new_process("bus"), faults=self.trouble.bus, store_faults=self.trouble.store, partitions=shape.partitions
         )
-        self.bus.on_append = self._announce
+        self.bus.on_commit = self._announce
         self.stores = Stores()
         self.chain = ModelChain(CHAIN_ID)
+        self.chain.on_change = self.loop.changed
         self.instances: list[Instance] = []
         self.failures: list[str] = []
         """What loops raised that no retry can mend: a bug."""
@@ -115,6 +146,7 @@ class World:
         self.crash_points: set[str] = set()
         """Every crash point that a process came through."""
 
+        self.listening: list[Ear] = []
         self._block_is_due = False
 
     # Time and processes ---------------------------------------------------------------------------------------------
@@ -141,6 +173,8 @@ class World:
         if instance.process is not None:
             self.tell(f"{instance.name} dies: {why}")
             instance.process.kill()
+            self.bus.fall_silent(instance.process.name)
+            self.listening = [ear for ear in self.listening if ear.process is not instance.process]
             self.later(LEASE_OVER_SECONDS, self.wake_consumers)
 
     def freeze(self, instance: Instance, seconds: float) -> None:
@@ -151,8 +185,13 @@ class World:
         self.bus.struck["frozen"] += 1
         self.tell(f"{instance.name} freezes for {seconds:.3f} s")
         process.freeze()
+        self.bus.fall_silent(process.name)
         self.later(LEASE_OVER_SECONDS, self.wake_consumers)
-        self.later(seconds, process.thaw)
+        self.later(seconds, lambda: self._thaw(process))
+
+    def _thaw(self, process: SimulatedProcess) -> None:
+        process.thaw()
+        self.wake_consumers()
 
     def wake_consumers(self) -> None:
         """Let every consumer look again: partitions may have moved."""
@@ -181,8 +220,12 @@ class World:
         return True
 
     def _announce(self, events: Sequence[Event]) -> None:
-        topics = {event.topic for event in events}
-        self.loop.wake(lambda wait: not topics.isdisjoint(wait.topics))
+        self.loop.changed()
+        if events:
+            self.listening = [ear for ear in self.listening if ear.is_open]
+            for ear in self.listening:
+                ear.hear(events)
+            self.loop.wake(lambda wait: wait.due() == NOW)
         if self.timeline is not None:
             for event in events:
                 self.tell(f"{event.source.removeprefix('rialto.')} publishes {describe(event)}")
@@ -202,13 +245,18 @@ class World:
 
         return wait
 
-    def wait_for_events(self, process: SimulatedProcess) -> Callable[[MemorySubscription, float], Awaitable[None]]:
-        """Return how a consumer waits: until something comes, or as long as it would where it is behind already."""
+    def wait_for_events(
+        self, process: SimulatedProcess, types: frozenset[str]
+    ) -> Callable[[MemorySubscription, float], Awaitable[None]]:
+        """Return how a consumer of some types waits."""
 
         async def wait(subscription: MemorySubscription, seconds: float) -> None:
-            behind = subscription.is_behind
-            due = self.loop.micros + round(seconds * MICROSECONDS) if behind else None
-            await process.idle(0.0, lambda: due, tuple(subscription.topics))
+            ear = Ear(process, subscription, types, self.loop.micros + round(seconds * MICROSECONDS))
+            if subscription.is_behind:
+                ear.due = ear.patience_ends
+            self.listening.append(ear)
+            await process.idle(0.0, ear.when, CONSUMER)
+            ear.is_open = False
 
         return wait
 
@@ -234,7 +282,7 @@ class World:
         """Have the next block made in a while, when there is something to wait for."""
         if self._block_is_due:
             return
-        newest = self.chain.blocks[-self.confirmations - 1 :]
+        newest = self.chain.blocks[-self.shape.confirmations - 1 :]
         if self.chain.pool or any(mined.receipts for mined in newest):
             self._block_is_due = True
             self.later(0.5 + self.random.random(), self._mine)

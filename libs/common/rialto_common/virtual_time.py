@@ -83,6 +83,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Processes that died at a crash point and were not yet buried."""
 
         self.idle: list[IdleWait] = []
+        self._idle_due: int | None = None
+        self._idle_due_is_known = False
         self._ready: list[_Callback] = []
         self._timers: list[tuple[int, int, _Callback]] = []
         self._numbers = count()
@@ -117,40 +119,37 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def advance(self) -> bool:
         """Move the clock to the next instant at which somebody wants to run; say whether there is one."""
-        at = self._next_timer()
-        for wait in self.idle:
-            due = self._due_of(wait)
-            if due is not None and (at is None or due < at):
-                at = due
-        if at is None:
+        timer, idle = self._next_timer(), self._next_idle()
+        if timer is None and idle is None:
             return False
-        self.micros = max(self.micros, at)
-        while (due := self._next_timer()) is not None and due <= self.micros:
-            self._ready.append(heappop(self._timers)[2])
-        self.wake(lambda wait: (due := self._due_of(wait)) is not None and due <= self.micros)
+        if idle is None or (timer is not None and timer <= idle):
+            self.micros = max(self.micros, timer or 0)
+            while (due := self._next_timer()) is not None and due <= self.micros:
+                self._ready.append(heappop(self._timers)[2])
+        else:
+            self.micros = max(self.micros, idle)
+            self.wake(lambda wait: (due := _due_of(wait)) is not None and due <= self.micros)
         return True
-
-    def next_instant(self) -> int | None:
-        """Return when (microseconds) somebody wants to run next."""
-        instants = [due for wait in self.idle if (due := self._due_of(wait)) is not None]
-        if (timer := self._next_timer()) is not None:
-            instants.append(timer)
-        return min(instants, default=None)
 
     def wake(self, chosen: Callable[[IdleWait], object]) -> None:
         """Wake the loops that are chosen."""
         waits = [wait for wait in self.idle if chosen(wait)]
         if waits:
             self.idle = [wait for wait in self.idle if wait not in waits]
+            self.changed()
             for wait in waits:
                 if not wait.woken.done():
                     wait.woken.set_result(None)
 
-    def _due_of(self, wait: IdleWait) -> int | None:
-        if wait.process.frozen:
-            return None
-        due = wait.due()
-        return None if due is None else max(due, wait.earliest)
+    def changed(self) -> None:
+        """Ask the idle loops anew when they are due: something happened that may be of use to them."""
+        self._idle_due_is_known = False
+
+    def _next_idle(self) -> int | None:
+        if not self._idle_due_is_known:
+            self._idle_due = min((due for wait in self.idle if (due := _due_of(wait)) is not None), default=None)
+            self._idle_due_is_known = True
+        return self._idle_due
 
     def _next_timer(self) -> int | None:
         while self._timers:
@@ -220,6 +219,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         message, error = str(context.get("message")), context.get("exception")
         if "never retrieved" not in message:
             self.errors.append(f"{message}: {type(error).__name__}: {error}")
+
+
+def _due_of(wait: IdleWait) -> int | None:
+    if wait.process.frozen:
+        return None
+    due = wait.due()
+    return None if due is None else max(due, wait.earliest)
 
 
 @coroutine
@@ -297,6 +303,7 @@ class SimulatedProcess:
         woken: asyncio.Future[None] = self.loop.create_future()
         earliest = self.loop.micros + round(seconds * MICROSECONDS)
         self.loop.idle.append(IdleWait(self, woken, earliest, due, topics))
+        self.loop.changed()
         await woken
 
     def call(self, work: Coroutine[Any, Any, Result], name: str) -> "asyncio.Future[Result]":
@@ -318,6 +325,7 @@ class SimulatedProcess:
         self.alive = False
         self.deferred.clear()
         self.loop.idle = [wait for wait in self.loop.idle if wait.process is not self]
+        self.loop.changed()
         for answer in self._calls.values():
             if not answer.done():
                 answer.set_exception(ProcessGone(f"{self.name} died before it answered"))
@@ -329,10 +337,12 @@ class SimulatedProcess:
     def freeze(self) -> None:
         """Let nothing of it run until it is thawed."""
         self.frozen = True
+        self.loop.changed()
 
     def thaw(self) -> None:
         """Let everything run that was to run meanwhile."""
         self.frozen = False
+        self.loop.changed()
         deferred, self.deferred = self.deferred, []
         self.loop.put_back(deferred)
 

@@ -6,6 +6,7 @@ do to whoever commits.
 """
 
 import asyncio
+import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -271,6 +272,8 @@ class _Begun:
         transaction.apply()
         store.commits += 1
         bus.append(transaction.outgoing)
+        if bus.on_commit is not None:
+            bus.on_commit(transaction.outgoing)
         return unknown if bus.strikes("commit_unknown_committed", faults.unknown_committed) else None
 
 
@@ -309,7 +312,8 @@ class MemoryBus:
         self.struck: Counter[str] = Counter()
         """How often which fault struck."""
 
-        self.on_append: Callable[[Sequence[Event]], None] | None = None
+        self.on_commit: Callable[[Sequence[Event]], None] | None = None
+        """Hears of every commit that changed something, with the events that it published."""
 
     def strikes(self, fault: str, probability: float) -> bool:
         """Say whether a fault strikes now, and count it."""
@@ -323,14 +327,11 @@ class MemoryBus:
         for event in events:
             self.logs[(event.topic, event.shard % self.partitions)].append(event)
         self.log.extend(events)
-        if self.on_append is not None and events:
-            self.on_append(events)
 
     def lag(self, group: str, topics: Sequence[str]) -> int:
         """Return how many events of these topics the group has not acknowledged."""
         reached = self.groups[group].reached
-        places = [(topic, partition) for topic in topics for partition in range(self.partitions)]
-        return sum(len(self.logs[place]) - reached[place] for place in places)
+        return sum(len(log) - reached[place] for place, log in self.logs.items() if place[0] in topics)
 
     async def subscribe(
         self,
@@ -344,6 +345,12 @@ class MemoryBus:
         """Join a group. `wait` returns when there may be events; without it the clock moves on by itself."""
         self.groups[group].members[member] = self.runtime.monotonic()
         return MemorySubscription(self, group, list(topics), member, give_way, wait)
+
+    def fall_silent(self, member: str) -> None:
+        """Hear no more of a member, though it has not left: its partitions go to the others a lease later."""
+        for group in self.groups.values():
+            if member in group.members:
+                group.members[member] = min(group.members[member], self.runtime.monotonic())
 
     async def rewind(self, group: str, topics: Sequence[str]) -> None:
         """Let the group see every event of these topics again."""
@@ -377,6 +384,9 @@ class MemorySubscription:
             await self._give_way()
         deliveries = self._take(max_events)
         if not deliveries:
+            if self._member in self._group.members:
+                # A real member polls on while there is nothing: it is there.
+                self._group.members[self._member] = math.inf
             await (self._bus.runtime.sleep(wait_seconds) if self._wait is None else self._wait(self, wait_seconds))
             deliveries = self._take(max_events)
         return deliveries
@@ -402,6 +412,10 @@ class MemorySubscription:
         """Whether there is something to read, if only the bus gave it."""
         reached, logs = self._group.reached, self._bus.logs
         return any(len(logs[place]) > reached[place] for place in self._held())
+
+    def holds(self, event: Event) -> bool:
+        """Say whether the event lies in one of this member's partitions."""
+        return len(self._group.members) == 1 or (event.topic, event.shard % self._bus.partitions) in self._held()
 
     def _take(self, max_events: int) -> list[Delivery]:
         if self._member not in self._group.members:

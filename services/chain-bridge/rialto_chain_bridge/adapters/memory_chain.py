@@ -6,7 +6,7 @@ those that wait, and reorganise its newest blocks. The state after each block is
 takes its payouts back. Transactions and calls travel as JSON.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -124,6 +124,7 @@ class ModelChain:
         self.version = 0
         """Changes with everything that a look at the node could show."""
 
+        self.on_change: Callable[[], None] = lambda: None
         self._forks = 0
 
     @property
@@ -149,7 +150,7 @@ class ModelChain:
         number = self.blocks[-1].block.number + 1
         digest = sha256(f"{self.blocks[-1].block.hash}/{number}/{self._forks}/{sorted(receipts)}".encode()).hexdigest()
         self.blocks.append(Mined(Block(number, "0x" + digest), receipts, tuple(raws), state))
-        self.version += 1
+        self._changed()
 
     def reorganise(self, depth: int, *, keep_in_pool: bool) -> None:
         """Take the newest blocks back; their transactions wait again, or are forgotten. Then mine one block more."""
@@ -164,10 +165,24 @@ class ModelChain:
         for _ in range(depth + (not keep_in_pool)):
             self.mine()
 
+    def go_away(self) -> None:
+        """Answer nobody."""
+        self.is_away = True
+        self._changed()
+
+    def come_back(self) -> None:
+        """Answer again."""
+        self.is_away = False
+        self._changed()
+
     def forget_pool(self) -> None:
         """Lose what waits, as a node that is started anew does."""
         self.pool.clear()
+        self._changed()
+
+    def _changed(self) -> None:
         self.version += 1
+        self.on_change()
 
     def _execute(self, state: ChainState, content: dict[str, Any]) -> bool:
         data = orjson.loads(content["data"])
@@ -254,7 +269,7 @@ class ModelChain:
             if content["nonce"] < self.state.nonces.get(content["from"], 0):
                 return Sent(Attempt.UNKNOWN, "nonce too low")
             self.pool[tx_hash] = raw
-            self.version += 1
+            self._changed()
         return Sent(Attempt.SUCCEEDED)
 
     def _inclusion(self, tx_hash: str) -> Inclusion | None:
