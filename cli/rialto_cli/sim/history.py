@@ -136,7 +136,6 @@ class _History:
                 return [f"I3: nothing comes to rest within {most} steps"]
             if violations := self._look():
                 return violations
-            world.keep_mining()
             if loop.now() - loop.start > LONGEST or not loop.advance():
                 return self._checker.look(at_rest=world.lag == 0, at_end=True) + self._unrest()
 
@@ -153,10 +152,10 @@ class _History:
     def _look(self) -> list[str]:
         """Check what must hold now, whenever nothing can run and something has changed."""
         world = self.world
-        changes = sum(store.commits for store in world.stores.inboxes.values()) + world.chain.version
-        if changes == self._changes_checked and not world.loop.errors and not world.failures:
+        if world.changes == self._changes_checked and not world.loop.errors and not world.failures:
             return []
-        self._changes_checked = changes
+        self._changes_checked = world.changes
+        world.keep_mining()
         return self._checker.look(at_rest=world.lag == 0) + world.failures + world.loop.errors
 
     def _unrest(self) -> list[str]:
@@ -203,5 +202,3 @@ def hash_of(events: list[Event]) -> str:
             digest.update(b"%d:" % len(part))
             digest.update(part)
     return digest.hexdigest()
-
-

@@ -14,7 +14,7 @@ from rialto_gateway.merchants.keys import Principal
 from rialto_gateway.payments.bodies import CreatePayment
 from rialto_gateway.wallets.directory import Wallet
 
-PAYMENTS_WITHIN_SECONDS = 60.0
+PAYMENTS_WITHIN_SECONDS = (5.0, 20.0, 60.0)
 TROUBLE_ENDS_SECONDS = 240.0
 MANUAL_FOLLOW_UPS = ("all", "all", "parts", "part_final", "part_void", "void", "void", "above", "nothing")
 KINDS = ("ordinary",) * 14 + ("large", "suspicious", "fraud", "listed", "nearly_listed", "payee_listed")
@@ -75,10 +75,11 @@ def merchants_of(random: Random, mint: Callable[[], UUID]) -> tuple[list[Merchan
 
 def payments_of(random: Random, merchants: list[Merchant], count: int) -> list[Plan]:
     """Draw so many payments."""
-    return [_payment(random, merchants, number) for number in range(count)]
+    within = _pick(random, PAYMENTS_WITHIN_SECONDS)
+    return [_payment(random, merchants, number, random.random() * within) for number in range(count)]
 
 
-def _payment(random: Random, merchants: list[Merchant], number: int) -> Plan:
+def _payment(random: Random, merchants: list[Merchant], number: int, at: float) -> Plan:
     merchant, kind = _pick(random, merchants), _pick(random, KINDS)
     manual = random.random() < 0.45
     body: dict[str, Any] = {
@@ -94,7 +95,7 @@ def _payment(random: Random, merchants: list[Merchant], number: int) -> Plan:
     return Plan(
         number=number,
         merchant=merchant,
-        at=random.random() * PAYMENTS_WITHIN_SECONDS,
+        at=at,
         body=CreatePayment.model_validate(body),
         key=f"order-{number}",
         copies=1 + (random.random() < 0.25) + (random.random() < 0.1),
@@ -201,7 +202,9 @@ class Saboteur:
 
     def _withhold(self) -> None:
         world = self._world
-        place = (_pick(self._random, sorted(world.bus.logs)), 1 + self._random.random() * 40) if world.bus.logs else None
+        place = (
+            (_pick(self._random, sorted(world.bus.logs)), 1 + self._random.random() * 40) if world.bus.logs else None
+        )
         if place is None:
             return
         (topic, partition), seconds = place

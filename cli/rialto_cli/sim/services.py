@@ -1,7 +1,7 @@
 """Puts the five services together as each one's `main.py` does, on the memory adapters. No handler is a stand-in."""
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from rialto_chain_bridge.adapters.memory import MemoryUnit as BridgeUnit
@@ -50,8 +50,11 @@ OPERATOR = "0x" + "0e" * 20
 TOKEN = "RUSD"
 TOKEN_DECIMALS = 6
 TREASURY = 10**18
+WAIT_SECONDS = 3.0
+"""How long a consumer waits for the bus; longer than in production, as virtual waits cost real turns."""
 
 Due = Callable[[], int | None]
+_PENDING = HoldStatus.PENDING
 
 
 class Starter:
@@ -59,6 +62,11 @@ class Starter:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        gateway, books = world.stores.gateway, world.stores.ledger.books
+        self._deadlines_due = Earliest(world, "gateway", lambda: gateway.deadlines.values())
+        self._holds_due = Earliest(
+            world, "ledger", lambda: [hold.expires_at for hold in books.holds.values() if hold.status is _PENDING]
+        )
         self._build: dict[str, Callable[[Instance, SimulatedProcess], None]] = {
             "gateway": self._gateway,
             "fraud": self._fraud,
@@ -93,9 +101,8 @@ class Starter:
             return GatewayUnit(world.stores.gateway, keyring, transaction)
 
         self._consume("gateway", process, gateway_handlers.FactHandler(unit_of, process, deadlines).handle)
-        due_at = world.stores.gateway.deadlines
         sweep = DeadlineSweep(units, reader, process, deadlines)
-        self._loop(process, "deadlines", sweep.step, lambda: self._earliest(due_at.values()))
+        self._loop(process, "deadlines", sweep.step, self._deadlines_due)
 
     def _fraud(self, instance: Instance, process: SimulatedProcess) -> None:
         world = self._world
@@ -123,13 +130,7 @@ class Starter:
         begin, ledger_of = self._unit_of_work("ledger", process).begin, world.stores.ledger.of
         instance.door = CoalescingPoster(begin, ledger_of, process)
         self._consume("ledger", process, LedgerConsumer(ledger_of, process).handle)
-        holds = world.stores.ledger.books.holds
-
-        def due() -> int | None:
-            pending = [hold.expires_at for hold in holds.values() if hold.status is HoldStatus.PENDING]
-            return self._earliest(at for at in pending if at is not None)
-
-        self._loop(process, "sweeper", Sweeper(begin, ledger_of, process).step, due)
+        self._loop(process, "sweeper", Sweeper(begin, ledger_of, process).step, self._holds_due)
 
     def _chain_bridge(self, instance: Instance, process: SimulatedProcess) -> None:
         world = self._world
@@ -211,6 +212,7 @@ class Starter:
             runtime=process,
             metrics=world.instruments.bus,
             max_events=world.shape.max_events,
+            wait_seconds=WAIT_SECONDS,
             linger_seconds=world.shape.linger_seconds,
         )
         # A consumer that pauses lets a batch gather, or has failed: it goes on by itself.
@@ -219,9 +221,24 @@ class Starter:
     def _loop(self, process: SimulatedProcess, name: str, step: Callable[[], Any], due: Due) -> None:
         process.spawn(self._world.keep_stepping(process, name, step, due), name=name)
 
-    def _earliest(self, instants: Any) -> int | None:
-        at = min(instants, default=None)
-        return None if at is None else self._world.micros_of(at)
+
+class Earliest:
+    """The earliest of some instants that a service keeps, looked up once a commit."""
+
+    def __init__(self, world: World, service: str, instants: Callable[[], Iterable[datetime | None]]) -> None:
+        self._world = world
+        self._store = world.stores.inboxes[service]
+        self._instants = instants
+        self._commits = -1
+        self._earliest: int | None = None
+
+    def __call__(self) -> int | None:
+        """Return it on the loop's clock."""
+        if self._commits != self._store.commits:
+            self._commits = self._store.commits
+            earliest = min((at for at in self._instants() if at is not None), default=None)
+            self._earliest = None if earliest is None else self._world.micros_of(earliest)
+        return self._earliest
 
 
 class BridgeWatch:
@@ -232,6 +249,7 @@ class BridgeWatch:
         self._loop = loop
         self._batch_age = batch_age
         self._seen = -1
+        self._next = Earliest(world, "chain_bridge", self._instants)
 
     async def step(self) -> float:
         """Take one turn."""
@@ -248,17 +266,21 @@ class BridgeWatch:
             return None
         if self._seen != world.chain.version:
             return 0
-        instants = [
+        return self._next()
+
+    def _instants(self) -> list[datetime | None]:
+        bridge = self._world.stores.bridge
+        batches: list[datetime | None] = [
             row.next_attempt_at + self._batch_age
-            for row in world.stores.bridge.intents.values()
+            for row in bridge.intents.values()
             if row.transaction_id is None and row.failure_code is None
         ]
-        instants += [
+        sendings = [
             row.next_attempt_at
-            for row in world.stores.bridge.transactions.values()
-            if row.standing.state is TransactionState.PENDING and row.next_attempt_at is not None
+            for row in bridge.transactions.values()
+            if row.standing.state is TransactionState.PENDING
         ]
-        return world.micros_of(min(instants)) if instants else None
+        return batches + sendings
 
 
 def instances(counts: dict[str, int]) -> list[Instance]:

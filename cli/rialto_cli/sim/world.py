@@ -132,12 +132,18 @@ class World:
         self.shape = shape
         self.trouble = Trouble()
         self.bus = MemoryBus(
-            self.new_process("bus"), faults=self.trouble.bus, store_faults=self.trouble.store, partitions=shape.partitions
+            self.new_process("bus"),
+            faults=self.trouble.bus,
+            store_faults=self.trouble.store,
+            partitions=shape.partitions,
         )
         self.bus.on_commit = self._announce
         self.stores = Stores()
         self.chain = ModelChain(CHAIN_ID)
-        self.chain.on_change = self.loop.changed
+        self.chain.on_change = self._changed
+        self.changes = 0
+        """Counts what changed anything durable, or the chain."""
+
         self.instances: list[Instance] = []
         self.failures: list[str] = []
         """What loops raised that no retry can mend: a bug."""
@@ -220,7 +226,7 @@ class World:
         return True
 
     def _announce(self, events: Sequence[Event]) -> None:
-        self.loop.changed()
+        self._changed()
         if events:
             self.listening = [ear for ear in self.listening if ear.is_open]
             for ear in self.listening:
@@ -229,6 +235,10 @@ class World:
         if self.timeline is not None:
             for event in events:
                 self.tell(f"{event.source.removeprefix('rialto.')} publishes {describe(event)}")
+
+    def _changed(self) -> None:
+        self.changes += 1
+        self.loop.changed()
 
     # What processes are given ---------------------------------------------------------------------------------------
 

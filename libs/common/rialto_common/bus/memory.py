@@ -73,7 +73,7 @@ class MemoryTransaction:
         self.inbox = MemoryInbox(store, self)
         self.dead_letters = MemoryDeadLetters(store, self)
         self.outgoing: list[Event] = []
-        self._effects: list[Callable[[], None]] = []
+        self._effects: list[tuple[Callable[[], None], Callable[[], bool] | None]] = []
         self._views: dict[object, object] = {}
 
     def publish(self, *events: Event) -> None:
@@ -81,9 +81,9 @@ class MemoryTransaction:
         check_size(events)
         self.outgoing.extend(events)
 
-    def on_commit(self, effect: Callable[[], None]) -> None:
-        """Have a change applied at commit; it must not fail."""
-        self._effects.append(effect)
+    def on_commit(self, effect: Callable[[], None], *, unless: Callable[[], bool] | None = None) -> None:
+        """Have a change applied at commit; it must not fail. `unless` says at the end that there is nothing to apply."""
+        self._effects.append((effect, unless))
 
     def view(self, name: object, make: Callable[[], View]) -> View:
         """Return this transaction's one view of some tables, made when first asked for."""
@@ -94,11 +94,11 @@ class MemoryTransaction:
     @property
     def changes_something(self) -> bool:
         """Whether its commit would do anything."""
-        return bool(self._effects or self.outgoing)
+        return bool(self.outgoing) or any(unless is None or not unless() for _, unless in self._effects)
 
     def apply(self) -> None:
         """Apply every change, in the order in which they were made."""
-        for effect in self._effects:
+        for effect, _ in self._effects:
             effect()
 
 

@@ -54,6 +54,10 @@ class BridgeStore:
     transactions: dict[UUID, TransactionRow] = field(default_factory=dict)
     intents: dict[UUID, IntentRow] = field(default_factory=dict)
 
+    def is_empty(self) -> bool:
+        """Say whether there is nothing in it."""
+        return not (self.deployments or self.next_nonces or self.transactions or self.intents)
+
 
 class MemoryBridge:
     """One transaction's view of the tables."""
@@ -63,7 +67,7 @@ class MemoryBridge:
         self._chain_id = chain_id
         self._sender = sender
         self._new = BridgeStore()
-        transaction.on_commit(self._commit)
+        transaction.on_commit(self._commit, unless=self._new.is_empty)
 
     async def deployment(self) -> Deployment | None:
         """Return the contracts in use."""
@@ -201,7 +205,10 @@ class MemoryBridge:
                 submitted_at=now if in_block and row.submitted_at is None else row.submitted_at,
                 confirmed_at=now if standing.state in FINAL else row.confirmed_at,
             )
-            moved.append((tracked, standing))
+            told = replace(
+                tracked, submitted=row.submitted_at is not None, confirmed_before=row.confirmed_at is not None
+            )
+            moved.append((told, standing))
         return moved
 
     async def assigned(self, transactions: Sequence[Tracked]) -> list[Assigned]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -209,7 +210,7 @@ class PostgresStore:
     async def record_standings(
         self, changes: Sequence[tuple[Tracked, Standing, int]], now: datetime
     ) -> list[tuple[Tracked, Standing]]:
-        """Record where transactions stand now; return those that still stood as was thought."""
+        """Record where transactions stand now; return those that still stood as was thought, as known under the lock."""
         old = [transaction.standing.inclusion for transaction, _, _ in changes]
         new = [standing.inclusion for _, standing, _ in changes]
         rows = await self._connection.fetch(
@@ -226,8 +227,19 @@ class PostgresStore:
             [reorgs for _, _, reorgs in changes],
             now,
         )
-        moved = {row["id"] for row in rows}
-        return [(transaction, standing) for transaction, standing, _ in changes if transaction.id in moved]
+        moved = {row["id"]: row for row in rows}
+        return [
+            (
+                replace(
+                    transaction,
+                    submitted=moved[transaction.id]["submitted"],
+                    confirmed_before=moved[transaction.id]["confirmed_before"],
+                ),
+                standing,
+            )
+            for transaction, standing, _ in changes
+            if transaction.id in moved
+        ]
 
     async def assigned(self, transactions: Sequence[Tracked]) -> list[Assigned]:
         """Return the settlements in these transactions, by payment id."""

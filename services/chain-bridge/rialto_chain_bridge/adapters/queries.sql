@@ -134,20 +134,32 @@ ORDER BY nonce DESC
 LIMIT $3;
 
 -- name: record_standings
--- Record where transactions stand; skips those that another worker has moved meanwhile.
+-- Record where transactions stand; skips those that another worker has moved meanwhile. Returns what was known of each
+-- under its lock: another worker may have told of its submission since it was read.
+WITH standings AS (
+    SELECT s.*
+    FROM unnest(
+        $1::UUID[], $2::TEXT[], $3::TEXT[], $4::INT[], $5::TEXT[], $6::BOOLEAN[], $7::BIGINT[], $8::TEXT[],
+        $9::BIGINT[], $10::INT[]
+    ) AS s (id, old_state, old_block_hash, old_reorgs, state, succeeded, block_number, block_hash, gas_used, reorgs)
+), before AS (
+    SELECT t.id, t.submitted_at, t.confirmed_at
+    FROM chain_bridge.transactions AS t
+    WHERE t.id = ANY ($1::UUID[])
+    ORDER BY t.nonce
+    FOR UPDATE
+)
 UPDATE chain_bridge.transactions AS t
 SET state = s.state, succeeded = s.succeeded, block_number = s.block_number, block_hash = s.block_hash,
     gas_used = s.gas_used, reorgs = s.reorgs,
     next_attempt_at = CASE WHEN s.state = 'pending' THEN $11::TIMESTAMPTZ END,
     submitted_at = coalesce(t.submitted_at, CASE WHEN s.state NOT IN ('pending', 'replaced') THEN $11::TIMESTAMPTZ END),
     confirmed_at = CASE WHEN s.state IN ('confirmed', 'reverted') THEN $11::TIMESTAMPTZ ELSE t.confirmed_at END
-FROM unnest(
-    $1::UUID[], $2::TEXT[], $3::TEXT[], $4::INT[], $5::TEXT[], $6::BOOLEAN[], $7::BIGINT[], $8::TEXT[], $9::BIGINT[],
-    $10::INT[]
-) AS s (id, old_state, old_block_hash, old_reorgs, state, succeeded, block_number, block_hash, gas_used, reorgs)
+FROM standings AS s
+JOIN before AS b ON b.id = s.id
 WHERE t.id = s.id AND t.state = s.old_state AND t.block_hash IS NOT DISTINCT FROM s.old_block_hash
     AND t.reorgs = s.old_reorgs
-RETURNING t.id;
+RETURNING t.id, b.submitted_at IS NOT NULL AS submitted, b.confirmed_at IS NOT NULL AS confirmed_before;
 
 -- name: assigned
 -- The settlements in these transactions.

@@ -180,7 +180,11 @@ class Store(Protocol):
     async def record_standings(
         self, changes: Sequence[tuple[Tracked, Standing, int]], now: datetime
     ) -> list[tuple[Tracked, Standing]]:
-        """Record where transactions stand now, with their count of reorgs; return those that stood as was thought."""
+        """Record where transactions stand now, with their count of reorgs; return those that stood as was thought.
+
+        `submitted` and `confirmed_before` of what is returned are as they are in the table: another worker may have
+        recorded and told a sending since the transaction was read.
+        """
         ...
 
     async def assigned(self, transactions: Sequence[Tracked]) -> list[Assigned]:

@@ -76,9 +76,7 @@ class MemoryLists:
 class MemoryUnit:
     """The handler's view of one transaction in memory."""
 
-    def __init__(
-        self, store: ComplianceStore, transaction: MemoryTransaction, people: People | None = None
-    ) -> None:
+    def __init__(self, store: ComplianceStore, transaction: MemoryTransaction, people: People | None = None) -> None:
         """`people` reads the parties' names; by default those that the store was given."""
         self._transaction = transaction
         self.people: People = MemoryPeople(store.names) if people is None else people

@@ -88,7 +88,7 @@ class MemoryPayments:
         self._deadlines: dict[UUID, datetime | None] = {}
         self._lines: dict[tuple[UUID, int], Line] = {}
         self._captures: dict[tuple[UUID, int], Capture] = {}
-        transaction.on_commit(self._commit)
+        transaction.on_commit(self._commit, unless=lambda: not (self._payments or self._captures))
 
     async def insert(self, new: Sequence[NewPayment], now: datetime, deadline_at: datetime) -> set[UUID]:
         """Insert the payments whose idempotency key is free; return their ids."""
@@ -167,7 +167,10 @@ class MemoryPayments:
 
     async def name_capture(self, payment_id: UUID, key: str, request_hash: bytes) -> None:
         """Remember the key of the capture just recorded, and what it stands for."""
-        newest = max(self._captures_of(payment_id), key=lambda capture: capture.ordinal, default=None)
+        captures = list(self._captures_of(payment_id))
+        newest = max(captures, key=lambda capture: capture.ordinal, default=None)
+        if any(capture.idempotency_key == key for capture in captures if capture is not newest):
+            raise InvariantViolated(f"payment {payment_id} has a capture under the key {key} already")
         if newest is not None:
             named = replace(newest, idempotency_key=key, request_hash=request_hash)
             self._captures[payment_id, newest.ordinal] = named

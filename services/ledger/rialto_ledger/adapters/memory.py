@@ -25,8 +25,8 @@ Value = TypeVar("Value")
 class Commits(Protocol):
     """What the fake needs of a transaction: a say at its commit."""
 
-    def on_commit(self, effect: Callable[[], None]) -> None:
-        """Have a change applied at commit; it must not fail."""
+    def on_commit(self, effect: Callable[[], None], *, unless: Callable[[], bool] | None = None) -> None:
+        """Have a change applied at commit, unless there turns out to be none; it must not fail."""
         ...
 
 
@@ -38,6 +38,10 @@ class Books:
     holds: MutableMapping[UUID, Hold] = field(default_factory=dict)
     entries: MutableMapping[UUID, JournalEntry] = field(default_factory=dict)
     settlements: MutableMapping[UUID, Settlement] = field(default_factory=dict)
+
+    def is_empty(self) -> bool:
+        """Say whether there is nothing in them."""
+        return not (self.accounts or self.holds or self.entries or self.settlements)
 
     def update(self, newer: "Books") -> None:
         """Take over everything that is in `newer`."""
@@ -58,7 +62,7 @@ class MemoryLedgers:
         """Return the transaction's view."""
         if transaction not in self._open:
             ledger = MemoryLedger(self.books)
-            transaction.on_commit(lambda: self.books.update(ledger.changes))
+            transaction.on_commit(lambda: self.books.update(ledger.changes), unless=ledger.changes.is_empty)
             self._open[transaction] = ledger
         return self._open[transaction]
 
@@ -67,8 +71,14 @@ class MemoryLedger:
     """The books inside one transaction. Transactions never interleave here: nothing between begin and commit waits."""
 
     def __init__(self, committed: Books) -> None:
-        self._committed = committed
         self.changes = Books()
+        self._books = Books(
+            ChainMap(self.changes.accounts, committed.accounts),
+            ChainMap(self.changes.holds, committed.holds),
+            ChainMap(self.changes.entries, committed.entries),
+            ChainMap(self.changes.settlements, committed.settlements),
+        )
+        """What this transaction sees: its own changes over what is committed."""
 
     async def load(self, keys: Keys, now: datetime) -> LedgerState:
         """Return what the batch needs, opening what it opens."""
@@ -111,16 +121,6 @@ class MemoryLedger:
         due = [hold for hold in self._books.holds.values() if hold.status is HoldStatus.PENDING and hold.is_due(now)]
         due.sort(key=lambda hold: (hold.expires_at, hold.id))
         return [ExpireHold(hold.payment_id, hold.merchant_id, hold.mode, hold.shard, hold.id) for hold in due[:limit]]
-
-    @property
-    def _books(self) -> Books:
-        """What this transaction sees: its own changes over what is committed."""
-        return Books(
-            ChainMap(self.changes.accounts, self._committed.accounts),
-            ChainMap(self.changes.holds, self._committed.holds),
-            ChainMap(self.changes.entries, self._committed.entries),
-            ChainMap(self.changes.settlements, self._committed.settlements),
-        )
 
 
 class MemoryReader:
