@@ -1,7 +1,7 @@
 """Who pays: merchants that send payments, capture, void and ask again, and the operator who decides reviews.
 
-They reach the services as HTTP callers would: a process that dies leaves them without an answer, and then they ask again
-by the same key, as often as it takes.
+They reach the services as HTTP callers would: a process that dies leaves them without an answer, and then they ask
+again by the same key, as often as it takes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -92,12 +92,15 @@ class Customers:
     async def _pay(self, plan: Plan) -> None:
         await self._process.sleep(plan.at)
         for copy in range(1, plan.copies):
-            self._process.spawn(self._send(plan), name=f"payment-{plan.number}-again-{copy}")
+            self._process.spawn(self._send_again(plan), name=f"payment-{plan.number}-again-{copy}")
         payment_id = await self._send(plan)
         if plan.reuses_key:
             await self._reuse_key(plan)
         if payment_id is not None and plan.body.capture_method == "manual":
             await self._follow_up(plan, payment_id)
+
+    async def _send_again(self, plan: Plan) -> None:
+        await self._send(plan)
 
     async def _send(self, plan: Plan) -> UUID | None:
         """Send the request until there is an answer; return the payment, None where it was refused."""

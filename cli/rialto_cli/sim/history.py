@@ -60,7 +60,7 @@ def run(seed: int, payments: int, instruments: Instruments, *, trace: bool = Fal
 
 class _History:
     def __init__(self, seed: int, payments: int, instruments: Instruments, trace: bool) -> None:
-        draws = Random(seed)
+        draws = Random(seed)  # noqa: S311 - a history must be reproducible
         pace, shape = shape_of(draws)
         self.world = World(draws.getrandbits(64), instruments, pace=pace, shape=shape)
         self.seed = seed

@@ -1,8 +1,8 @@
-"""Checks I1-I5, I7 and I8 on what is durable, by arithmetic of its own: nothing that decides is asked whether it did well.
+"""Checks I1-I5, I7 and I8 on what is durable, by arithmetic of its own: nothing that decides is asked about itself.
 
 What it reads are rows, events and the chain's payouts. New events and entries are taken in once; totals are kept beside
-the services' own and compared with them. Some promises hold at every instant (`at_rest` False); others only once nothing
-is in flight, as when every event has been handled.
+the services' own and compared with them. Some promises hold at every instant; others only at rest, when every event has
+been handled.
 """
 
 from collections import defaultdict
@@ -248,7 +248,8 @@ class Checker:
             if rest < 0 or (rest > 0 and hold.status.value not in ("pending", "refused")):
                 yield f"I2: hold {hold.id} is {hold.status.value} and {rest} of it is neither captured nor released"
             if hold.captured_minor != booked.captured[hold.payment_id]:
-                yield f"I2: hold {hold.id} has {hold.captured_minor} captured, booked: {booked.captured[hold.payment_id]}"
+                told, is_booked = hold.captured_minor, booked.captured[hold.payment_id]
+                yield f"I2: hold {hold.id} has {told} captured, the journal {is_booked}"
 
     def _accounts(self) -> Iterator[str]:
         booked = self._booked
@@ -365,7 +366,7 @@ class Checker:
                 yield f"I3: {ids.to_text('pay', payment.id)} came to rest as {payment.state}"
             settled = self._booked.settled[payment.id]
             if (payment.state == "settled") != (settled == 1):
-                yield f"I7: {ids.to_text('pay', payment.id)} is {payment.state}, and settled {settled} times in the ledger"
+                yield f"I7: {ids.to_text('pay', payment.id)} is {payment.state}, settled {settled} times in the ledger"
             if settled and self._booked.settled_minor[payment.id] != payment.amount_captured_minor:
                 yield f"I7: {ids.to_text('pay', payment.id)} was settled with another amount than was captured"
 

@@ -1,9 +1,9 @@
 """What a history is going to be, drawn from its seed: the installation, the payments, and the troubles on the way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from rialto_cli.sim.customers import LISTED, NAMES, NEARLY_LISTED, Merchant, Plan
@@ -13,6 +13,8 @@ from rialto_common.bus.memory import Faults, StoreFaults
 from rialto_gateway.merchants.keys import Principal
 from rialto_gateway.payments.bodies import CreatePayment
 from rialto_gateway.wallets.directory import Wallet
+
+Choice = TypeVar("Choice")
 
 PAYMENTS_WITHIN_SECONDS = (5.0, 20.0, 60.0)
 TROUBLE_ENDS_SECONDS = 240.0
@@ -115,9 +117,8 @@ def _amount(random: Random, kind: str) -> int:
 
 
 def _payer(random: Random, kind: str) -> str:
-    if kind == "listed":
-        return _pick(random, LISTED)
-    return _pick(random, NEARLY_LISTED if kind == "nearly_listed" else NAMES)
+    names = {"listed": LISTED, "nearly_listed": NEARLY_LISTED}.get(kind, NAMES)
+    return _pick(random, names)
 
 
 def _funds(random: Random) -> int:
@@ -125,7 +126,7 @@ def _funds(random: Random) -> int:
     return int(_pick(random, (15_000.0, 60_000.0, 500_000.0, 5_000_000.0)))
 
 
-def _pick(random: Random, choices: Any) -> Any:
+def _pick(random: Random, choices: Sequence[Choice]) -> Choice:
     return choices[int(random.random() * len(choices))]
 
 

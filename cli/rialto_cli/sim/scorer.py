@@ -1,7 +1,7 @@
 """A fraud model for simulation: the score of a payment follows from its amount alone.
 
-The real one is a tree ensemble in onnxruntime, whose last bits depend on the processor and the build: a history would not
-have the same hash on every machine. Everything around the model (features, policy, reasons, histories) is the real code.
+The real one is a tree ensemble in onnxruntime, whose last bits depend on the processor and the build: a history would
+not have the same hash on every machine. Everything around the model (features, policy, reasons, histories) is real.
 """
 
 import numpy as np

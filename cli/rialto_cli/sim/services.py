@@ -40,6 +40,7 @@ from rialto_gateway.payments.memory import MemoryPaymentReader, MemoryUnits, Mem
 from rialto_gateway.payments.memory import MemoryUnit as GatewayUnit
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.wallets.directory import WalletDirectory
+from rialto_ledger.adapters.memory import MemoryLedger
 from rialto_ledger.application.poster import CoalescingPoster
 from rialto_ledger.application.sweeper import Sweeper
 from rialto_ledger.domain.hold import HoldStatus
@@ -47,7 +48,7 @@ from rialto_ledger.entrypoints.consumer import LedgerConsumer
 
 MASTER_KEY = bytes(range(32))
 OPERATOR = "0x" + "0e" * 20
-TOKEN = "RUSD"
+TOKEN = "RUSD"  # noqa: S105 - a currency, not a secret
 TOKEN_DECIMALS = 6
 TREASURY = 10**18
 WAIT_SECONDS = 3.0
@@ -127,7 +128,11 @@ class Starter:
 
     def _ledger(self, instance: Instance, process: SimulatedProcess) -> None:
         world = self._world
-        begin, ledger_of = self._unit_of_work("ledger", process).begin, world.stores.ledger.of
+        begin = self._unit_of_work("ledger", process).begin
+
+        def ledger_of(transaction: MemoryTransaction) -> MemoryLedger:
+            return world.stores.ledger.of(transaction)
+
         instance.door = CoalescingPoster(begin, ledger_of, process)
         self._consume("ledger", process, LedgerConsumer(ledger_of, process).handle)
         self._loop(process, "sweeper", Sweeper(begin, ledger_of, process).step, self._holds_due)

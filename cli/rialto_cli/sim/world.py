@@ -125,9 +125,9 @@ class World:
 
     def __init__(self, seed: int, instruments: Instruments, *, pace: Pace, shape: Shape) -> None:
         self.seed = seed
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311 - a history must be reproducible
         self.instruments = instruments
-        self.loop = VirtualLoop(self.random)
+        self.loop = VirtualLoop(self.random)  # type: ignore[abstract]  # the rest of the API is not for simulations
         self.pace = pace
         self.shape = shape
         self.trouble = Trouble()
@@ -277,7 +277,7 @@ class World:
         while True:
             try:
                 pause = await step()
-            except Exception as error:  # the frame's loops outlive whatever a step raises, too
+            except Exception as error:  # noqa: BLE001 - the frame's loops outlive whatever a step raises, too
                 if not is_retryable(error):
                     self.failures.append(f"{process.name}: loop {name} failed: {type(error).__name__}: {error}")
                 pause = 1.0

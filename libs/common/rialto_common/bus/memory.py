@@ -82,7 +82,7 @@ class MemoryTransaction:
         self.outgoing.extend(events)
 
     def on_commit(self, effect: Callable[[], None], *, unless: Callable[[], bool] | None = None) -> None:
-        """Have a change applied at commit; it must not fail. `unless` says at the end that there is nothing to apply."""
+        """Have a change applied at commit; it must not fail. `unless` says then that there is nothing to apply."""
         self._effects.append((effect, unless))
 
     def view(self, name: object, make: Callable[[], View]) -> View:
@@ -377,6 +377,8 @@ class MemorySubscription:
         self._member = member
         self._give_way = give_way
         self._wait = wait
+        self._shares: dict[tuple[int, int], list[tuple[str, int]]] = {}
+        """Partitions by (place among the members, members)."""
 
     async def poll(self, *, max_events: int, wait_seconds: float) -> Sequence[Delivery]:
         """Return some of the next events: fewer than there are, some of them again, partitions in any order."""
@@ -448,13 +450,15 @@ class MemorySubscription:
         present = [member for member, seen in self._group.members.items() if seen >= oldest]
         if self._member not in present:
             return []
-        index, count = present.index(self._member), len(present)
-        return [
-            (topic, partition)
-            for topic in self.topics
-            for partition in range(self._bus.partitions)
-            if partition % count == index
-        ]
+        share = (present.index(self._member), len(present))
+        if share not in self._shares:
+            self._shares[share] = [
+                (topic, partition)
+                for topic in self.topics
+                for partition in range(self._bus.partitions)
+                if partition % share[1] == share[0]
+            ]
+        return self._shares[share]
 
 
 Wait = Callable[[MemorySubscription, float], Awaitable[None]]

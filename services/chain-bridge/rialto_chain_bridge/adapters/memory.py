@@ -205,10 +205,8 @@ class MemoryBridge:
                 submitted_at=now if in_block and row.submitted_at is None else row.submitted_at,
                 confirmed_at=now if standing.state in FINAL else row.confirmed_at,
             )
-            told = replace(
-                tracked, submitted=row.submitted_at is not None, confirmed_before=row.confirmed_at is not None
-            )
-            moved.append((told, standing))
+            submitted, confirmed = row.submitted_at is not None, row.confirmed_at is not None
+            moved.append((replace(tracked, submitted=submitted, confirmed_before=confirmed), standing))
         return moved
 
     async def assigned(self, transactions: Sequence[Tracked]) -> list[Assigned]:

@@ -210,7 +210,7 @@ class PostgresStore:
     async def record_standings(
         self, changes: Sequence[tuple[Tracked, Standing, int]], now: datetime
     ) -> list[tuple[Tracked, Standing]]:
-        """Record where transactions stand now; return those that still stood as was thought, as known under the lock."""
+        """Record where transactions stand now; return those that stood as was thought, as known under the lock."""
         old = [transaction.standing.inclusion for transaction, _, _ in changes]
         new = [standing.inclusion for _, standing, _ in changes]
         rows = await self._connection.fetch(
