@@ -15,7 +15,7 @@ UV_INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$
 NODE_FOLDERS := cli/rialto_cli/embedded/node
 DEV_NODE_FOLDERS := services/chain-bridge/contracts libs/common/tests/asyncapi
 
-.PHONY: help install install-dev kafka-jars demo up kafka test check format contracts lock clean
+.PHONY: help install install-dev kafka-jars demo up kafka test check format sim contracts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ check: install-dev ## lint, types, architecture
 format: install-dev ## rewrite the code in the house format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+sim: install ## simulate a thousand histories of payments under faults, in one process
+	@$(BIN)/rialto sim --seeds 1000
 
 contracts: install ## compile the Solidity contracts (reproducible; the artefacts are committed)
 	@services/chain-bridge/contracts/build.sh

@@ -16,6 +16,7 @@ from rialto_cli.dead_letters.commands import register as register_dead_letters
 from rialto_cli.errors import OperatorError
 from rialto_cli.events.commands import register as register_events
 from rialto_cli.replay.commands import register as register_replay
+from rialto_cli.sim.commands import register as register_sim
 from rialto_cli.topics.commands import register as register_topics
 
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -30,8 +31,14 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    registers = (register_embedded, register_replay, register_dead_letters, register_topics, register_events)
-    for register in registers:
+    for register in (
+        register_embedded,
+        register_replay,
+        register_dead_letters,
+        register_topics,
+        register_events,
+        register_sim,
+    ):
         register(app)
     if find_spec("rialto_cli.audit") and find_spec("rialto_cli.audit.commands"):
         import_module("rialto_cli.audit.commands").register(app)

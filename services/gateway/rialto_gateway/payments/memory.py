@@ -277,9 +277,9 @@ class MemoryUnits:
         self._keyring = keyring
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[MemoryUnit]:
+    async def begin(self, *, admitting: bool = False) -> AsyncIterator[MemoryUnit]:
         """Open a unit of work."""
-        async with self._unit_of_work.begin() as transaction:
+        async with self._unit_of_work.begin(admitting=admitting) as transaction:
             yield MemoryUnit(self._store, self._keyring, transaction)
 
 
