@@ -19,7 +19,7 @@ LOG_DAYS = 14
 """How many whole days the log is kept."""
 
 SETTLE_SECONDS = 10.0
-CHAIN_PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 20.0
 PAUSE_SECONDS = 1.0
 
 Say = Callable[[str], None]
@@ -45,12 +45,19 @@ def run(
             if not books.may_heal or time.monotonic() - began > settle_seconds:
                 return books
         except ChainUnreadable as error:
-            if time.monotonic() - began > max(settle_seconds, CHAIN_PATIENCE_SECONDS):
+            if time.monotonic() - began > max(settle_seconds, PATIENCE_SECONDS):
                 raise AuditFailed(f"the chain cannot be read: {error}") from error
         except psycopg.Error as error:
+            if _was_rolled_back(error) and time.monotonic() - began <= max(settle_seconds, PATIENCE_SECONDS):
+                continue
             raise AuditFailed(f"the database cannot be read: {' '.join(str(error).split())}") from error
         say("looking again")
         time.sleep(PAUSE_SECONDS)
+
+
+def _was_rolled_back(error: psycopg.Error) -> bool:
+    """Whether PostgreSQL ended our transaction to break a deadlock: the bus locks table by table to add partitions."""
+    return (error.sqlstate or "").startswith("40")
 
 
 def look(auditor_dsn: str, chain_rpc: str, say: Say = lambda _: None) -> Books:

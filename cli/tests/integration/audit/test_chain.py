@@ -124,7 +124,7 @@ def test_a_head_that_the_chain_has_lost_makes_it_begin_again(scene: Scene, chain
 
 
 def test_a_node_that_does_not_answer_is_no_verdict(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(books, "CHAIN_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(books, "PATIENCE_SECONDS", 0)
     with pytest.raises(books.AuditFailed, match="the chain cannot be read"):
         books.run(scene.database.dsn("auditor"), "http://127.0.0.1:9", settle_seconds=0)
 

@@ -227,3 +227,20 @@ async def test_an_unreadable_event_is_named_and_does_not_stop_the_audit(
         await count(database, "SELECT count(*) FROM gateway.dead_letters", 1)
     named = wrong(await audit(database, own_anvil))["I8"]
     assert {"capture_not_told_once", "entry_not_told_once"} <= named.keys()
+
+
+async def test_an_audit_that_is_ended_to_break_a_deadlock_looks_again(database: Database, own_anvil: AnvilNode) -> None:
+    waits = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'rialto-audit' AND wait_event_type = 'Lock'"
+    with psycopg.connect(database.superuser_dsn()) as other, psycopg.connect(database.superuser_dsn()) as watcher:
+        watcher.autocommit = True
+        # Ours must not be the one that is ended: it looks for a deadlock only long after the audit has.
+        other.execute("SET deadlock_timeout = '60s'")
+        other.execute("LOCK TABLE gateway.inbox IN ACCESS EXCLUSIVE MODE")
+        auditing = asyncio.ensure_future(audit(database, own_anvil))
+        async with asyncio.timeout(30):
+            while watcher.execute(waits).fetchone() is None:  # noqa: ASYNC110 - it happens in the database
+                await asyncio.sleep(0.01)
+        # The audit has read the journal and waits for the inbox; we have the inbox and wait for the journal.
+        await asyncio.to_thread(other.execute, "LOCK TABLE ledger.journal_entries IN ACCESS EXCLUSIVE MODE")
+        other.rollback()
+        assert wrong(await auditing) == {}
