@@ -147,19 +147,23 @@ BEGIN
 END $$;
 
 -- Join a group or stay in it, and return the partitions this member holds with the position each has reached.
--- Each member holds at most its fair share; a member that stalls loses its partitions when its lease ends.
+-- Each member holds at most its fair share; a member that stalls loses its partitions when its lease ends. A lease that
+-- ends later than any could was taken by a clock that was ahead: it binds nobody, or a member that died then would keep
+-- its partitions for as long as its clock was wrong.
 CREATE FUNCTION bus.claim(
     p_group TEXT, p_topics TEXT[], p_member TEXT, p_now TIMESTAMPTZ, p_lease_until TIMESTAMPTZ
 ) RETURNS TABLE (topic TEXT, partition INT, reached BIGINT) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_share INT;
+    v_latest TIMESTAMPTZ := p_now + 2 * (p_lease_until - p_now);
 BEGIN
     -- One rebalance of a group at a time: otherwise two members could both see too few partitions taken.
     PERFORM pg_advisory_xact_lock(hashtextextended('bus.claim/' || p_group, 0));
     INSERT INTO bus.members (consumer_group, member, alive_until) VALUES (p_group, p_member, p_lease_until)
     ON CONFLICT ON CONSTRAINT members_pk DO UPDATE SET alive_until = excluded.alive_until;
-    DELETE FROM bus.members AS m WHERE m.consumer_group = p_group AND m.alive_until < p_now;
+    DELETE FROM bus.members AS m
+    WHERE m.consumer_group = p_group AND m.alive_until NOT BETWEEN p_now AND v_latest;
     INSERT INTO bus.cursors (consumer_group, topic, partition)
     SELECT p_group, t.topic, p FROM bus.topics AS t, generate_series(0, t.partitions - 1) AS p
     WHERE t.topic = ANY (p_topics)
@@ -183,7 +187,7 @@ BEGIN
         SELECT c.topic, c.partition
         FROM bus.cursors AS c
         WHERE c.consumer_group = p_group AND c.topic = ANY (p_topics) AND c.owner IS DISTINCT FROM p_member
-            AND (c.owner IS NULL OR c.owned_until < p_now)
+            AND (c.owner IS NULL OR c.owned_until NOT BETWEEN p_now AND v_latest)
         ORDER BY c.partition, c.topic
         LIMIT greatest(0, v_share - (
             SELECT count(*) FROM bus.cursors AS o

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -30,6 +30,13 @@ CREATE SCHEMA bench;
 SELECT bus.create_consumer_tables('bench', 'rialto_fraud');
 CREATE TABLE bench.effects (number BIGINT GENERATED ALWAYS AS IDENTITY, key TEXT NOT NULL, sequence INT NOT NULL);
 """
+
+
+class Ahead(SystemRuntime):
+    """A runtime whose wall clock is a day ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(days=1)
 
 
 class Bench:
@@ -221,6 +228,25 @@ async def test_a_member_that_stalls_loses_its_partitions(bench: Bench) -> None:
     assert len({delivery.event.id for delivery in await read_all(alive, 20)}) == 20
     await alive.close()
     await stalled.close()
+
+
+async def test_a_member_that_died_while_its_clock_was_ahead_is_followed_at_once(bench: Bench) -> None:
+    """Its lease would else keep its partitions, and its share of them, for as long as its clock was wrong."""
+    ahead = Ahead()
+    hasty = await PostgresBus(bench.database.dsn("owner"), ahead, lease=LEASE).subscribe(
+        "readers", [FRAUD], member="hasty"
+    )
+    await bench.publish(make_event(1, 1))
+    assert len(await read_all(hasty, 1)) == 1
+    await bench.publish(make_event(1, 2), make_event(2, 1), make_event(3, 1), make_event(4, 1))
+    heir = await bench.member("heir")
+    deliveries = await read_all(heir, 4)
+    assert sorted((delivery.event.key, delivery.event.sequence) for delivery in deliveries) == sorted(
+        (event.key, event.sequence)
+        for event in (make_event(1, 2), make_event(2, 1), make_event(3, 1), make_event(4, 1))
+    )
+    await heir.close()
+    await hasty.close()
 
 
 async def test_a_member_that_wakes_up_late_cannot_move_the_cursor(bench: Bench) -> None:
