@@ -86,12 +86,16 @@ class SystemRuntime:
         """`crash_at` names the crash point at which this process kills itself, for tests; normally None."""
         self.random: random.Random = secrets.SystemRandom()
         self._pool = _RandomPool()
-        self.ids = Ids(lambda: time.time_ns() // 1_000_000, self._pool.bits)
+        self.ids = Ids(self.unix_ms, self._pool.bits)
         self._crash_at = crash_at
         self._tasks: set[asyncio.Task[None]] = set()
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def unix_ms(self) -> int:
+        """Return the milliseconds since 1970 by the clock of `now()`, as ids carry them."""
+        return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -38,9 +38,10 @@ from rialto_common.bus.relay import Relay
 from rialto_common.database import open_pool
 from rialto_common.dead_letter_api import dead_letter_router
 from rialto_common.errors import ServiceUnavailable
+from rialto_common.faulty_runtime import system_runtime
 from rialto_common.http import ReadyCheck, RequestFrame, install_health
 from rialto_common.metrics import BusMetrics, HttpMetrics, RelayMetrics
-from rialto_common.runtime import Runtime, Step, SystemRuntime
+from rialto_common.runtime import Runtime, Step
 from rialto_common.service_tokens import ServiceTokens
 from rialto_common.settings import Role, ServiceSettings
 from rialto_common.telemetry import configure_logs
@@ -271,7 +272,8 @@ def settle_collector() -> None:
 
 
 async def _serve(name: str, settings: SettingsT, role: Role, build: Build[SettingsT], publishes: Sequence[str]) -> None:
-    service = Service(name, settings, SystemRuntime(crash_at=settings.crash_point), role, publishes=publishes)
+    runtime = system_runtime(name, crash_at=settings.crash_point, faults_dir=settings.faults_dir)
+    service = Service(name, settings, runtime, role, publishes=publishes)
     await service.open()
     await build(service)
     settle_collector()

@@ -1,12 +1,14 @@
 """Settings that every service has; each service extends them and is the only one to read its own variables."""
 
 from base64 import b64decode
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rialto_common.bus.kafka_cluster import POSTGRES, KafkaCluster
+from rialto_common.faults import FAULTS_DIR_VARIABLE
 
 Role = Literal["api", "worker", "all"]
 
@@ -31,6 +33,7 @@ class ServiceSettings(BaseSettings):
     bus_backlog_limit: int = Field(default=100_000, ge=1, validation_alias="RIALTO_BUS_BACKLOG_LIMIT")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="RIALTO_LOG_LEVEL")
     crash_point: str | None = Field(default=None, validation_alias="RIALTO_CRASH_POINT")
+    faults_dir: Path | None = Field(default=None, validation_alias=FAULTS_DIR_VARIABLE)
 
     @model_validator(mode="after")
     def _bus_can_be_reached(self) -> "ServiceSettings":

@@ -50,8 +50,10 @@ async def _consume(service: Service[ComplianceSettings]) -> None:
     loaded_at = runtime.now()
     metrics = ScreeningMetrics(service.registry)
     metrics.loaded(index.lists, loaded_at, runtime)
+    runtime.crash_point("compliance.before_lists_recorded")
     async with service.pool.acquire() as connection:
         await PostgresLists(connection).record(index.lists, loaded_at)
+    runtime.crash_point("compliance.after_lists_recorded")
     for source in index.lists:
         log.info("list.loaded", list_id=source.list_id, version=source.version, entities=len(source.entities))
     keyring = Keyring(settings.master_key(), runtime)

@@ -79,22 +79,32 @@ class IdempotentRequests:
         Raises: IdempotencyKeyReused: the key came with another request before.
         """
         resource_id = self._runtime.ids.mint()
+        scope = f"{principal.merchant_id or 'operator'}/{principal.mode or 'any'}/{action}"
         async with self._unit_of_work.begin() as transaction:
             connection = transaction.connection
             if key is None:
-                return await work(connection, resource_id), False
-            scope = f"{principal.merchant_id or 'operator'}/{principal.mode or 'any'}/{action}"
-            context = f"{scope}/{key}".encode()
-            taken = await connection.execute(
-                QUERIES["reserve_answer"], scope, key, request_hash, resource_id, self._runtime.now()
-            )
-            if taken == "INSERT 0 1":
-                answer = await work(connection, resource_id)
-                ciphertext = self._vault.close(orjson.dumps(answer), context)
-                await connection.execute(QUERIES["store_answer"], scope, key, ciphertext)
-                return answer, False
-            row = await connection.fetchrow(QUERIES["find_answer"], scope, key)
-            if row is None or not hmac.compare_digest(row["request_hash"], request_hash):
-                raise IdempotencyKeyReused("this Idempotency-Key was used for another request; use a new key")
-            replay: dict[str, Any] = orjson.loads(self._vault.open(row["answer"], context))
-            return replay, True
+                answer = await work(connection, resource_id), False
+            else:
+                answer = await self._under_key(connection, resource_id, (scope, key), request_hash, work)
+            self._runtime.crash_point("gateway.once.before_commit")
+        self._runtime.crash_point("gateway.once.after_commit")
+        return answer
+
+    async def _under_key(
+        self, connection: Connection, resource_id: UUID, name: tuple[str, str], request_hash: bytes, work: Work
+    ) -> tuple[dict[str, Any], bool]:
+        scope, key = name
+        context = f"{scope}/{key}".encode()
+        taken = await connection.execute(
+            QUERIES["reserve_answer"], scope, key, request_hash, resource_id, self._runtime.now()
+        )
+        if taken == "INSERT 0 1":
+            answer = await work(connection, resource_id)
+            ciphertext = self._vault.close(orjson.dumps(answer), context)
+            await connection.execute(QUERIES["store_answer"], scope, key, ciphertext)
+            return answer, False
+        row = await connection.fetchrow(QUERIES["find_answer"], scope, key)
+        if row is None or not hmac.compare_digest(row["request_hash"], request_hash):
+            raise IdempotencyKeyReused("this Idempotency-Key was used for another request; use a new key")
+        replay: dict[str, Any] = orjson.loads(self._vault.open(row["answer"], context))
+        return replay, True

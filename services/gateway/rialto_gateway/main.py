@@ -43,7 +43,7 @@ async def build(service: Service[GatewaySettings]) -> None:
         base_url=settings.ledger_url, timeout=LEDGER_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
     )
     service.on_close(ledger_http.aclose)
-    ledger = LedgerClient(ledger_http, service.tokens)
+    ledger = LedgerClient(ledger_http, service.tokens, runtime)
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
     payments = PaymentService(
         units=units,

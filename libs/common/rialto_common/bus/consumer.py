@@ -143,6 +143,8 @@ class Consumer(Generic[Tx]):
                         causation_id=str(event.id),
                     )
                 )
+            self._runtime.crash_point(f"{self.group}.before_parked")
+        self._runtime.crash_point(f"{self.group}.after_parked")
 
     async def _replay_one(self) -> None:
         """Handle everything parked under one key, in order, in one transaction; on failure it stays parked."""
@@ -156,6 +158,7 @@ class Consumer(Generic[Tx]):
                 for letter in letters:
                     await self._handler(transaction, [letter.event])
                 await transaction.dead_letters.release(self.group, key)
+                self._runtime.crash_point(f"{self.group}.before_replayed")
         except Exception as error:
             if key is None or is_retryable(error):
                 raise
@@ -163,6 +166,7 @@ class Consumer(Generic[Tx]):
             async with self._unit_of_work.begin() as transaction:
                 await transaction.dead_letters.fail_again(self.group, key, describe(error))
             return
+        self._runtime.crash_point(f"{self.group}.after_replayed")
         log.info("dead_letter.replayed", group=self.group, key=key, events=len(letters))
 
     def _back_off(self, error: Exception) -> float:

@@ -158,6 +158,8 @@ class Acceptor:
             if fresh:
                 await payments.start_timeline([payment for payment, _ in fresh], now, deadline_at)
                 unit.publish(*(_created(payment, people, now) for payment, people in fresh))
+            self._runtime.crash_point("gateway.accept.before_commit")
+        self._runtime.crash_point("gateway.accept.after_commit")
         return [
             Accepted(payment.payment_id, _row(payment, now))
             if payment.payment_id in inserted

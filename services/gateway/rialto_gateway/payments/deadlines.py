@@ -55,6 +55,8 @@ class DeadlineSweep:
                 now=self._runtime.now(),
                 deadlines=self._deadlines,
             )
+            self._runtime.crash_point("gateway.deadlines.before_commit")
+        self._runtime.crash_point("gateway.deadlines.after_commit")
 
     async def _move_on_one_by_one(self, payment_ids: Sequence[UUID]) -> None:
         """One that fails for good must not hold up the others, nor come first again at every look."""

@@ -181,6 +181,8 @@ class PaymentService:
                 await self._apply(unit, Occurrence(payment_id, fact))
                 if key is not None:
                     await payments.name_capture(payment_id, key, request_hash)
+            self._runtime.crash_point("gateway.capture.before_commit")
+        self._runtime.crash_point("gateway.capture.after_commit")
         if wait_seconds > 0:
             await self._answers.wait(payment_id, wait_seconds)
         return await self.get(principal, payment_id), replayed
@@ -195,6 +197,8 @@ class PaymentService:
         await self._row(payment_id, principal)
         async with self._units.begin() as unit:
             await self._apply(unit, Occurrence(payment_id, fact, actor=actor))
+            self._runtime.crash_point("gateway.command.before_commit")
+        self._runtime.crash_point("gateway.command.after_commit")
         if wait_seconds > 0:
             await self._answers.wait(payment_id, wait_seconds)
         return await self.get(principal, payment_id)

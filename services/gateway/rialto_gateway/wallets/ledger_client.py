@@ -8,6 +8,7 @@ import httpx
 
 from rialto_common import ids
 from rialto_common.errors import IdempotencyKeyReused, InvalidRequest, ServiceUnavailable
+from rialto_common.runtime import Runtime
 from rialto_common.service_tokens import Caller, ServiceTokens
 from rialto_gateway.payments.errors import WalletNotFound
 from rialto_gateway.wallets.directory import Wallet
@@ -30,10 +31,11 @@ class Balances:
 class LedgerClient:
     """Opens wallets' accounts, books top-ups, reads balances. Every call is idempotent by the id it carries."""
 
-    def __init__(self, http: httpx.AsyncClient, tokens: ServiceTokens) -> None:
+    def __init__(self, http: httpx.AsyncClient, tokens: ServiceTokens, runtime: Runtime) -> None:
         """`http` has the ledger's base URL."""
         self._http = http
         self._tokens = tokens
+        self._runtime = runtime
 
     async def open_account(self, wallet: Wallet) -> Balances:
         """Open a wallet's account."""
@@ -63,11 +65,15 @@ class LedgerClient:
     async def _call(self, method: str, path: str, wallet: Wallet, body: dict[str, Any] | None = None) -> dict[str, Any]:
         caller = Caller("gateway", wallet.merchant_id, wallet.mode)
         headers = {"Authorization": f"Bearer {self._tokens.issue(caller, audience='ledger')}"}
+        if method != "GET":
+            self._runtime.crash_point("gateway.ledger_call.before_send")
         try:
             response = await self._http.request(method, path, json=body, headers=headers)
         except httpx.HTTPError as error:
             # Perhaps it was done, perhaps not: the same request, by the same id, finds out or does it.
             raise ServiceUnavailable("the ledger does not answer just now; send the same request again") from error
+        if method != "GET":
+            self._runtime.crash_point("gateway.ledger_call.after_send")
         if response.is_success:
             answer: dict[str, Any] = response.json()
             return answer

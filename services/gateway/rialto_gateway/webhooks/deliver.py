@@ -90,6 +90,8 @@ class WebhookDelivery:
                 again = None if deleted else next_attempt(delivery["attempts"], self._runtime.now())
                 state = "pending" if again is not None else "given_up"
             await connection.execute(QUERIES["finish_delivery"], delivery["delivery_id"], state, again)
+            self._runtime.crash_point("gateway.webhook.before_recorded")
+        self._runtime.crash_point("gateway.webhook.after_recorded")
         if state == "given_up":
             log.warning("webhook.given_up", delivery_id=str(delivery["delivery_id"]))
 

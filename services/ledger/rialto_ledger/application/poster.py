@@ -121,4 +121,6 @@ class CoalescingPoster(Generic[Tx]):
                 # Told with the commit that wrote it; here the one who asks again has the HTTP answer, not the event.
                 if outcome.status is OutcomeStatus.APPLIED:
                     transaction.publish(*teller.events_of(outcome))
+            self._runtime.crash_point("ledger.poster.before_commit")
+        self._runtime.crash_point("ledger.poster.after_commit")
         return posted

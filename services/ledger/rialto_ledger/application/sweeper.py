@@ -50,4 +50,7 @@ class Sweeper(Generic[Tx]):
                 teller = Teller(posted, now)
                 for outcome in posted.decision.outcomes:
                     transaction.publish(*teller.events_of(outcome))
+                self._runtime.crash_point("ledger.sweeper.before_commit")
+        if due:
+            self._runtime.crash_point("ledger.sweeper.after_commit")
         return len(due)
