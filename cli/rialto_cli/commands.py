@@ -23,13 +23,21 @@ def up(
     port: Port = DEFAULT_PORT,
     bus: BusName = None,
     bus_url: BusUrl = None,
+    through: Annotated[
+        list[str] | None,
+        typer.Option("--through", hidden=True, help="SERVICE:PROGRAM=PORT: that service reaches the program there."),
+    ] = None,
+    longest_restart_delay: Annotated[
+        float, typer.Option("--longest-restart-delay", hidden=True, min=0, help="Seconds between two restarts.")
+    ] = 5.0,
 ) -> None:
     """Start the whole platform here, and keep it running until Ctrl-C."""
     from rialto_cli.embedded.platform import Options
     from rialto_cli.embedded.up import run
 
     refuse_both(bus, bus_url)
-    raise typer.Exit(asyncio.run(run(Options(absolute(data_dir), port, bus, bus_url))))
+    ways = {way: int(at) for way, at in (each.split("=", 1) for each in through or ())}
+    raise typer.Exit(asyncio.run(run(Options(absolute(data_dir), port, bus, bus_url, ways, longest_restart_delay))))
 
 
 def refuse_both(bus: Bus | None, bus_url: str | None) -> None:

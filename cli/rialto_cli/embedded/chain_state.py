@@ -9,6 +9,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from rialto_cli.embedded.crashing import crash_point
+
 FIRST_BYTES = b'{"block":'
 LAST_BYTES = b'"historical_states":null}'
 
@@ -48,7 +50,9 @@ class Keeper:
             shutil.copyfile(self._state_file, temporary)
             if self._version() != before or not is_complete(temporary):
                 return False  # anvil wrote meanwhile: the copy may be half of each version
+            crash_point("supervisor.before_chain_copied")
             os.replace(temporary, target)
+            crash_point("supervisor.after_chain_copied")
         finally:
             temporary.unlink(missing_ok=True)
         self._copied = before
@@ -59,8 +63,10 @@ class Keeper:
         self._copied = None
         if is_complete(self._state_file):
             return
+        crash_point("supervisor.before_chain_repaired")
         with suppress(FileNotFoundError):
             shutil.copyfile(good_copy(self._state_file), self._state_file)
+            crash_point("supervisor.after_chain_repaired")
             if is_complete(self._state_file):
                 return
         self._state_file.unlink(missing_ok=True)

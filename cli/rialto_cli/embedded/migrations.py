@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.errors import OperatorError
 
 # In this order: the services' migrations call functions that the common ones define.
@@ -122,6 +123,8 @@ def _apply(connection: "psycopg.Connection[tuple[object, ...]]", migration: Migr
                 "INSERT INTO migrations.applied (component, name, checksum, applied_at) VALUES (%s, %s, %s, %s)",
                 [migration.component, migration.name, migration.checksum, datetime.now(UTC)],
             )
+            crash_point("supervisor.before_migration_commit")
+        crash_point("supervisor.after_migration_commit")
     except psycopg.Error as error:
         position = error.diag.statement_position
         line = "" if position is None else f" (line {migration.text.count(chr(10), 0, int(position)) + 1})"

@@ -4,9 +4,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,10 +14,11 @@ from rich.markup import escape
 
 from rialto_cli.console import Progress
 from rialto_cli.embedded import bus, directory, kafka, kafka_jars, migrations, postgres, secrets, services
+from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.embedded.processes import Identity, end
 from rialto_cli.embedded.services import ANVIL, GATEWAY, KAFKA, POSTGRES, SERVICES, Installation
 from rialto_cli.embedded.state import RunLock, State
-from rialto_cli.embedded.supervisor import Keeper, Supervisor
+from rialto_cli.embedded.supervisor import LONGEST_DELAY_SECONDS, Keeper, Supervisor
 from rialto_cli.errors import OperatorError
 from rialto_cli.topics.cluster import cluster_of, ensure_topics
 
@@ -46,17 +47,21 @@ class Options:
     port: int
     bus: str | None = None
     bus_url: str | None = None
+    through: Mapping[str, int] = field(default_factory=dict)
+    longest_restart_delay_seconds: float = LONGEST_DELAY_SECONDS
 
 
 class Platform:
     """A running platform. `installation` has its addresses and secrets."""
 
-    def __init__(self, installation: Installation, state: State, progress: Progress) -> None:
+    def __init__(
+        self, installation: Installation, state: State, progress: Progress, restart_delay_seconds: float
+    ) -> None:
         self.installation = installation
         self._state = state
         self._progress = progress
         self._stop_requested = asyncio.Event()
-        self._supervisor = Supervisor(installation.logs, self)
+        self._supervisor = Supervisor(installation.logs, self, longest_delay_seconds=restart_delay_seconds)
 
     async def wait_until_stopped(self) -> None:
         """Return when someone asks the platform to stop: Ctrl-C, SIGTERM, or the terminal is gone."""
@@ -144,7 +149,9 @@ class Platform:
         """Stop everything: first who uses the others, then PostgreSQL and the chain."""
         self._stop_requested.set()
         self._progress.waiting("stopping")
+        crash_point("supervisor.before_stop")
         await self._supervisor.stop(tuple(reversed(SERVICES)), (ANVIL, KAFKA, POSTGRES))
+        crash_point("supervisor.after_stop")
         self._progress.idle()
         self._state.supervisor = None
         self._state.processes = {}
@@ -212,7 +219,8 @@ def open_installation(options: Options, state: State, progress: Progress) -> Ins
     end_leftovers(state)
     # Ports of a bus that is not used now stay remembered.
     state.ports |= directory.choose_ports(state.ports, options.port, services.port_names(choice))
-    installation = Installation(options.data_dir, secrets.load_or_create(options.data_dir), dict(state.ports), choice)
+    made = secrets.load_or_create(options.data_dir)
+    installation = Installation(options.data_dir, made, dict(state.ports), choice, options.through)
     state.supervisor = Identity.of(os.getpid())
     state.processes = {}
     state.save(options.data_dir)
@@ -241,7 +249,7 @@ async def running(options: Options, progress: Progress) -> AsyncIterator[Platfor
             installation = await asyncio.to_thread(open_installation, options, state, progress)
         except OSError as error:
             raise directory.explain(error, options.data_dir) from error
-        platform = Platform(installation, state, progress)
+        platform = Platform(installation, state, progress, options.longest_restart_delay_seconds)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, platform.request_stop)

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.embedded.files import write_atomically
 from rialto_cli.embedded.processes import Account, end, launch, working_in
 from rialto_cli.errors import OperatorError
@@ -160,7 +161,9 @@ def initialise(cluster: Path, superuser_password: str, *, sync: bool = True) -> 
             if account is not None:
                 os.chown(path, account.uid, account.gid)
         _run_initdb(target, password_file, account, sync=sync)
+        crash_point("supervisor.before_cluster_named")
         os.rename(target, cluster)
+        crash_point("supervisor.after_cluster_named")
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -263,18 +266,22 @@ def ensure_roles(access: Access) -> None:
                     sql.Identifier(f"rialto_{role}"), sql.Literal(access.passwords[role])
                 )
             )
+        crash_point("supervisor.after_roles_created")
         # A second lock on the door: the auditor has SELECT grants only, and starts every transaction read-only.
         connection.execute(sql.SQL("ALTER ROLE rialto_auditor SET default_transaction_read_only = on"))
 
 
 def ensure_database(access: Access, name: str = DATABASE, *, template: str | None = None) -> None:
-    """Create a database owned by the migrating role, unless it exists; only Rialto's roles may connect to it."""
+    """Create a database owned by the migrating role, unless it exists; only Rialto's roles may connect to it.
+
+    The rights are given at every call: a run may have died between the two.
+    """
     roles = sql.SQL(", ").join(sql.Identifier(f"rialto_{role}") for role in ROLES)
     with psycopg.connect(access.superuser_dsn(), autocommit=True) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            return
-        copied = sql.SQL("") if template is None else sql.SQL("TEMPLATE {}").format(sql.Identifier(template))
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER rialto_owner {}").format(sql.Identifier(name), copied))
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+            copied = sql.SQL("") if template is None else sql.SQL("TEMPLATE {}").format(sql.Identifier(template))
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER rialto_owner {}").format(sql.Identifier(name), copied))
+            crash_point("supervisor.after_database_created")
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
         connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(name), roles))
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rialto_cli.embedded import postgres
+from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.embedded.files import write_atomically
 from rialto_cli.errors import OperatorError
 
@@ -51,7 +52,9 @@ def load_or_create(data_dir: Path) -> Secrets:
             f"put {FILE_NAME} back, or remove {data_dir} to start afresh (its payments are lost)",
         )
     created = _create()
+    crash_point("supervisor.before_secrets_written")
     write_atomically(path, json.dumps(asdict(created), indent=2) + "\n", mode=0o600)
+    crash_point("supervisor.after_secrets_written")
     return created
 
 

@@ -35,12 +35,17 @@ ANVIL_MEMORY_BYTES = 1_500_000_000
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One data directory with its secrets and ports (by program name)."""
+    """One data directory with its secrets and ports (by program name).
+
+    `through`: where a service reaches another program by a way round, such as a proxy that fails on purpose: ports by
+    `SERVICE:PROGRAM`.
+    """
 
     data_dir: Path
     secrets: Secrets
     ports: Mapping[str, int]
     bus: BusChoice = field(default_factory=BusChoice)
+    through: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -78,6 +83,10 @@ class Installation:
     def access(self) -> postgres.Access:
         """How to reach PostgreSQL."""
         return self.secrets.access(self.ports[POSTGRES])
+
+    def port_for(self, service: str, program: str) -> int:
+        """Where a service reaches a program."""
+        return self.through.get(f"{service}:{program}", self.ports[program])
 
     def url(self, name: str) -> str:
         """A program's HTTP address."""
@@ -201,7 +210,7 @@ def service_environment(installation: Installation, name: str) -> dict[str, str]
         "PYTHONUNBUFFERED": "1",
         "RIALTO_BUS_URL": installation.bus_url,
         "RIALTO_SERVICE_TOKEN_SECRET": secrets.service_token_secret,
-        f"{prefix}DATABASE_URL": installation.access.dsn(name),
+        f"{prefix}DATABASE_URL": secrets.access(installation.port_for(name, POSTGRES)).dsn(name),
         f"{prefix}HTTP_HOST": "127.0.0.1",
         f"{prefix}HTTP_PORT": str(installation.ports[name]),
     }
@@ -214,13 +223,13 @@ def service_environment(installation: Installation, name: str) -> dict[str, str]
         environment |= {
             f"{prefix}ADMIN_KEY": secrets.gateway_admin_key,
             f"{prefix}API_KEY_PEPPER": secrets.gateway_api_key_pepper,
-            f"{prefix}LEDGER_URL": installation.url("ledger"),
+            f"{prefix}LEDGER_URL": f"http://127.0.0.1:{installation.port_for(name, 'ledger')}",
             # Webhooks to this very machine are what a developer's laptop is for.
             f"{prefix}WEBHOOK_ALLOW_PRIVATE": "true",
         }
     if name == "chain-bridge":
         environment |= {
-            f"{prefix}RPC_URL": installation.url(ANVIL),
+            f"{prefix}RPC_URL": f"http://127.0.0.1:{installation.port_for(name, ANVIL)}",
             f"{prefix}OPERATOR_KEY": secrets.chain_operator_key,
             f"{prefix}DEPLOY": "true",
         }

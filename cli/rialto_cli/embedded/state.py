@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.embedded.files import write_atomically
 from rialto_cli.embedded.processes import Identity
 from rialto_cli.errors import OperatorError
@@ -44,7 +45,9 @@ class State:
             "ports": self.ports,
             "processes": {name: _plain(identity) for name, identity in self.processes.items()},
         }
+        crash_point("supervisor.before_state_saved")
         write_atomically(data_dir / STATE_FILE, json.dumps(raw, indent=2) + "\n")
+        crash_point("supervisor.after_state_saved")
 
 
 def _plain(identity: Identity) -> dict[str, float]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.embedded.processes import Account, Identity, launch
 from rialto_cli.errors import OperatorError
 
@@ -80,20 +81,28 @@ class Observer(Protocol):
         """The disk is as good as full; told once each time it gets so."""
 
 
-def delay_before_restart(deaths_in_a_row: int) -> float:
-    """Seconds to wait: none the first time, then 0.5, 1, 2, 4 and at most 5."""
+def delay_before_restart(deaths_in_a_row: int, longest_seconds: float = LONGEST_DELAY_SECONDS) -> float:
+    """Seconds to wait: none the first time, then 0.5, 1, 2, 4 and at most `longest_seconds`."""
     if deaths_in_a_row <= 1:
         return 0.0
-    return min(LONGEST_DELAY_SECONDS, 0.5 * 2.0 ** min(deaths_in_a_row - 2, 10))
+    return min(longest_seconds, 0.5 * 2.0 ** min(deaths_in_a_row - 2, 10))
 
 
 class Keeper:
     """Keeps one program running until told to stop."""
 
-    def __init__(self, program: Program, log_file: Path, observer: Observer) -> None:
+    def __init__(
+        self,
+        program: Program,
+        log_file: Path,
+        observer: Observer,
+        *,
+        longest_delay_seconds: float = LONGEST_DELAY_SECONDS,
+    ) -> None:
         self.program = program
         self._log_file = log_file
         self._observer = observer
+        self._longest_delay_seconds = longest_delay_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -162,7 +171,7 @@ class Keeper:
             if not self.was_ready.is_set() and self._deaths >= FIRST_START_ATTEMPTS:
                 self._give_up(reason)
                 return
-            delay = delay_before_restart(self._deaths)
+            delay = delay_before_restart(self._deaths, self._longest_delay_seconds)
             self._observer.died(self.program.name, reason, delay)
             await asyncio.sleep(delay)
 
@@ -179,6 +188,7 @@ class Keeper:
         return self._reason(process)
 
     def _launch(self) -> "subprocess.Popen[bytes]":
+        crash_point("supervisor.before_launch")
         with self._log_file.open("ab") as log:
             self._process = launch(
                 self.program.command,
@@ -188,6 +198,7 @@ class Keeper:
                 death_signal=self.program.death_signal,
                 account=self.program.account,
             )
+        crash_point("supervisor.after_launch")
         self._observer.processes_changed()
         return self._process
 
@@ -233,15 +244,19 @@ class Keeper:
 class Supervisor:
     """Several keepers: started together, stopped in reverse order, their logs kept small."""
 
-    def __init__(self, log_directory: Path, observer: Observer) -> None:
+    def __init__(
+        self, log_directory: Path, observer: Observer, *, longest_delay_seconds: float = LONGEST_DELAY_SECONDS
+    ) -> None:
         self._log_directory = log_directory
         self._observer = observer
+        self._longest_delay_seconds = longest_delay_seconds
         self._disk_watch: asyncio.Task[None] | None = None
         self.keepers: dict[str, Keeper] = {}
 
     def start(self, program: Program) -> Keeper:
         """Start a program and keep it running."""
-        keeper = Keeper(program, self._log_directory / f"{program.name}.log", self._observer)
+        log_file = self._log_directory / f"{program.name}.log"
+        keeper = Keeper(program, log_file, self._observer, longest_delay_seconds=self._longest_delay_seconds)
         self.keepers[program.name] = keeper
         keeper.start()
         if self._disk_watch is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.embedded.files import write_atomically
 from rialto_cli.embedded.services import GATEWAY, Installation
 from rialto_cli.errors import OperatorError
@@ -60,7 +61,9 @@ def ensure(installation: Installation) -> Demo:
         wallet = _post(client, "/v1/wallets", {"currency": CURRENCY}, key, "wallet")
         _post(client, f"/v1/wallets/{wallet['id']}/top_ups", {"amount_minor": TOP_UP_MINOR}, key, "top-up")
     demo = Demo(str(merchant["id"]), key, str(wallet["id"]))
+    crash_point("supervisor.before_demo_written")
     write_atomically(installation.data_dir / FILE_NAME, json.dumps(asdict(demo), indent=2) + "\n", mode=0o600)
+    crash_point("supervisor.after_demo_written")
     return demo
 
 
