@@ -18,6 +18,7 @@ from rialto_cli.events.commands import register as register_events
 from rialto_cli.replay.commands import register as register_replay
 from rialto_cli.sim.commands import register as register_sim
 from rialto_cli.topics.commands import register as register_topics
+from rialto_cli.torture.commands import register as register_torture
 
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -38,6 +39,7 @@ def build() -> typer.Typer:
         register_topics,
         register_events,
         register_sim,
+        register_torture,
     ):
         register(app)
     if find_spec("rialto_cli.audit") and find_spec("rialto_cli.audit.commands"):
