@@ -5,7 +5,7 @@ Kafka in transactions (`relay.py`). So readers read committed records only.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -37,6 +37,9 @@ METADATA_SECONDS = 10.0
 FETCH_WAIT_SECONDS = 0.05
 """How long a broker may hold a request for records when there are none. The client has one request under way and leaves
 out partitions whose records are still being handled: what arrives there meanwhile waits for that request to end."""
+COMMIT_SECONDS = 0.25
+"""How often cursors are written while events flow: each time costs the broker as much as a batch of events. After a
+crash what was acknowledged since comes again, and inboxes drop it."""
 FETCH_PARTITION_BYTES = 512 * 1024
 """What one partition may bring at a time; a larger record still comes, alone. Bounds a member's memory."""
 CLOSE_SECONDS = 5.0
@@ -133,6 +136,9 @@ class KafkaSubscription:
         self._consumer: AIOKafkaConsumer | None = None
         # What was handed out and is not acknowledged, per partition held: handed out again until it is, or is lost.
         self._handed_out: dict[TopicPartition, list[Delivery]] = {}
+        # Acknowledged, and not yet written to Kafka.
+        self._reached: dict[TopicPartition, int] = {}
+        self._commit_due = 0.0
 
     async def poll(self, *, max_events: int, wait_seconds: float) -> Sequence[Delivery]:
         """Return the next events of this member's partitions, those not acknowledged first.
@@ -140,6 +146,8 @@ class KafkaSubscription:
         Raises: BusUnavailable: Kafka does not answer.
         """
         consumer = await self._started()
+        if self._reached and self._runtime.monotonic() >= self._commit_due:
+            await self._commit()
         waiting = sum(map(len, self._handed_out.values()))
         if waiting < max_events:
             try:
@@ -157,7 +165,7 @@ class KafkaSubscription:
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Move the group's cursors; a partition lost meanwhile stays where its new holder has it.
 
-        Raises: BusUnavailable: Kafka does not answer; the events may come again.
+        They are written within COMMIT_SECONDS of further polls, before a partition is given up, and at the end.
         """
         reached: dict[TopicPartition, int] = {}
         for delivery in deliveries:
@@ -170,8 +178,22 @@ class KafkaSubscription:
                 self._handed_out[place] = left
             else:
                 del self._handed_out[place]
+        self._reached |= reached
+
+    async def close(self) -> None:
+        """Leave the group, so that the others take over at once."""
+        try:
+            await self._commit()
+        except BusUnavailable:
+            log.warning("bus.acknowledgements_lost", group=self._group)  # the events come again
+        await self._drop()
+
+    async def _commit(self) -> None:
+        """Write what was acknowledged. Raises: BusUnavailable."""
+        reached, self._reached = self._reached, {}
         if not reached or self._consumer is None:
             return
+        self._commit_due = self._runtime.monotonic() + COMMIT_SECONDS
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 await self._consumer.commit({place: position + 1 for place, position in reached.items()})
@@ -180,9 +202,14 @@ class KafkaSubscription:
         except (KafkaError, OSError, TimeoutError) as error:
             raise BusUnavailable(f"Kafka does not answer: {type(error).__name__}: {error}") from error
 
-    async def close(self) -> None:
-        """Leave the group, so that the others take over at once."""
-        await self._drop()
+    async def give_up(self, places: Collection[TopicPartition]) -> None:
+        """Write what was acknowledged, and forget what was handed out of partitions that are taken away."""
+        for place in places:
+            self._handed_out.pop(place, None)
+        try:
+            await self._commit()
+        except BusUnavailable:
+            log.warning("bus.acknowledgements_lost", group=self._group)  # the events come again
 
     def _hand_out(self, place: TopicPartition, records: Sequence[object]) -> None:
         """Keep records as deliveries; one that is no event (only relays should write here) is told and passed."""
@@ -221,7 +248,7 @@ class KafkaSubscription:
             max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
             **self._cluster.client_options(self._member),
         )
-        consumer.subscribe([self._cluster.name(topic) for topic in self._topics], listener=_Forget(self._handed_out))
+        consumer.subscribe([self._cluster.name(topic) for topic in self._topics], listener=_GiveUp(self))
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 await consumer.start()
@@ -237,19 +264,19 @@ class KafkaSubscription:
     async def _drop(self) -> None:
         consumer, self._consumer = self._consumer, None
         self._handed_out.clear()
+        self._reached.clear()
         if consumer is not None:
             await _stop(consumer)
 
 
-class _Forget(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
-    """Forgets what was handed out of partitions that are taken away: their next holder gets it."""
+class _GiveUp(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
+    """Tells a subscription of partitions that are taken away."""
 
-    def __init__(self, handed_out: dict[TopicPartition, list[Delivery]]) -> None:
-        self._handed_out = handed_out
+    def __init__(self, subscription: KafkaSubscription) -> None:
+        self._subscription = subscription
 
-    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        for place in revoked:
-            self._handed_out.pop(place, None)
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._subscription.give_up(revoked)
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Nothing to do: reading goes on from the group's cursor."""

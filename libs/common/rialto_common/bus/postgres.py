@@ -186,6 +186,8 @@ class PostgresSubscription:
         self._connection: asyncpg.Connection[Any] | None = None
         self._woken = asyncio.Event()
         self._held: dict[tuple[str, int], int] = {}
+        # Acknowledged, and not yet written.
+        self._reached: dict[tuple[str, int], int] = {}
         self._claim_due = 0.0
         self._turn = 0
 
@@ -205,31 +207,31 @@ class PostgresSubscription:
                 continue
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Move the group's cursors; a partition lost meanwhile stays where its new holder has it."""
-        if not deliveries:
-            return
-        reached: dict[tuple[str, int], int] = {}
+        """Move the group's cursors; a partition lost meanwhile stays where its new holder has it.
+
+        They are written by the statement that reads what comes next, or at the end.
+        """
         for delivery in deliveries:
             place = (delivery.event.topic, delivery.partition)
-            reached[place] = max(delivery.position, reached.get(place, 0))
-        for partition, position in reached.items():
-            if partition in self._held:
-                self._held[partition] = max(position, self._held[partition])
-        connection = await self._connected()
-        await connection.execute(
-            _QUERIES["acknowledge"],
-            self._group,
-            self._member,
-            [topic for topic, _ in reached],
-            [partition for _, partition in reached],
-            list(reached.values()),
-        )
+            if place in self._held:
+                self._held[place] = max(delivery.position, self._held[place])
+                self._reached[place] = self._held[place]
+
+    async def _write_cursors(self, connection: "asyncpg.Connection[Any]") -> None:
+        if self._reached:
+            await connection.execute(_QUERIES["acknowledge"], self._group, self._member, *self._take_reached())
+
+    def _take_reached(self) -> tuple[list[str], list[int], list[int]]:
+        """Return topics, partitions and positions to be written, and have none left."""
+        reached, self._reached = self._reached, {}
+        return [topic for topic, _ in reached], [partition for _, partition in reached], list(reached.values())
 
     async def close(self) -> None:
         """Leave the group; where the database is away, the lease ends the membership instead."""
         if self._connection is None or self._connection.is_closed():
             return
         try:
+            await self._write_cursors(self._connection)
             await self._connection.execute(_QUERIES["leave"], self._group, self._member)
             await self._connection.close(timeout=2)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
@@ -245,7 +247,10 @@ class PostgresSubscription:
         self._turn = (self._turn + 1) % len(places)
         places = places[self._turn :] + places[: self._turn]
         rows = await connection.fetch(
-            _QUERIES["read"],
+            _QUERIES["acknowledge_and_read"],
+            self._group,
+            self._member,
+            *self._take_reached(),
             [topic for topic, _ in places],
             [partition for _, partition in places],
             [self._held[place] for place in places],
@@ -256,6 +261,8 @@ class PostgresSubscription:
     async def _claim_when_due(self, connection: "asyncpg.Connection[Any]") -> None:
         if self._runtime.monotonic() < self._claim_due:
             return
+        # First, as a claim answers with what is written.
+        await self._write_cursors(connection)
         now = self._runtime.now()
         rows = await connection.fetch(
             _QUERIES["claim"], self._group, self._topics, self._member, now, now + self._lease

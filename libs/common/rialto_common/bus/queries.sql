@@ -6,19 +6,26 @@ SELECT bus.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 -- Join or stay in a group and learn the partitions held.
 SELECT topic, partition, reached FROM bus.claim($1, $2, $3, $4, $5)
 
--- name: read
--- The next $4 events of the partitions held, those of the first partitions first.
+-- name: acknowledge_and_read
+-- Move the cursors of partitions that this member still holds; read the next $9 events of those in $6 to $8, the first
+-- ones first.
+WITH acknowledged AS (
+    UPDATE bus.cursors AS c SET position = a.reached
+    FROM unnest($3::TEXT[], $4::INT[], $5::BIGINT[]) AS a (topic, partition, reached)
+    WHERE c.consumer_group = $1 AND c.owner = $2 AND c.topic = a.topic AND c.partition = a.partition
+        AND c.position < a.reached
+)
 SELECT e.*
-FROM unnest($1::TEXT[], $2::INT[], $3::BIGINT[]) AS held (topic, partition, reached)
+FROM unnest($6::TEXT[], $7::INT[], $8::BIGINT[]) AS held (topic, partition, reached)
 CROSS JOIN LATERAL (
     SELECT l.topic, l.partition, l.position, l.event_id, l.source, l.type, l.key, l.shard, l.time, l.sequence,
         l.correlation_id, l.causation_id, l.traceparent, l.data
     FROM bus.log AS l
     WHERE l.topic = held.topic AND l.partition = held.partition AND l.position > held.reached
     ORDER BY l.position
-    LIMIT $4
+    LIMIT $9
 ) AS e
-LIMIT $4
+LIMIT $9
 
 -- name: acknowledge
 -- Move the cursors of the partitions that this member still holds.

@@ -238,6 +238,7 @@ async def test_a_member_that_died_while_its_clock_was_ahead_is_followed_at_once(
     )
     await bench.publish(make_event(1, 1))
     assert len(await read_all(hasty, 1)) == 1
+    assert not await hasty.poll(max_events=1, wait_seconds=0)  # which writes the acknowledgement
     await bench.publish(make_event(1, 2), make_event(2, 1), make_event(3, 1), make_event(4, 1))
     heir = await bench.member("heir")
     deliveries = await read_all(heir, 4)
@@ -257,8 +258,11 @@ async def test_a_member_that_wakes_up_late_cannot_move_the_cursor(bench: Bench) 
     alive = await bench.member("alive")
     first = await _first_batch(alive)
     await alive.acknowledge(first[:1])
+    await alive.poll(max_events=1, wait_seconds=0)  # which writes the acknowledgement
     before = await bench.reached()
+    assert sum(before.values()) == first[0].position
     await stalled.acknowledge(old)
+    await stalled.poll(max_events=1, wait_seconds=0)
     assert await bench.reached() == before
     assert sum(before.values()) < sum(delivery.position for delivery in old)
     await alive.close()
