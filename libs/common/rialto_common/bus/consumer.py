@@ -29,6 +29,7 @@ Handler = Callable[[Tx, Sequence[Event]], Awaitable[None]]
 FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 2.0
 REPLAY_CHECK_SECONDS = 2.0
+LONGEST_REST_SECONDS = 0.05
 
 
 class Consumer(Generic[Tx]):
@@ -48,7 +49,7 @@ class Consumer(Generic[Tx]):
         wait_seconds: float = 1.0,
         linger_seconds: float = 0.0,
     ) -> None:
-        """`linger_seconds`: how long to let a batch gather after the first event, trading latency for fewer commits."""
+        """`linger_seconds`: how long the next batch may gather, trading latency for fewer commits; see `_rest`."""
         self.group = group
         self._types = types
         self._subscription = subscription
@@ -72,6 +73,7 @@ class Consumer(Generic[Tx]):
             if not deliveries or self._runtime.monotonic() >= self._replay_due:
                 await self._replay_one()
                 self._replay_due = self._runtime.monotonic() + REPLAY_CHECK_SECONDS
+            started = self._runtime.monotonic()
             if deliveries:
                 await self.handle([delivery.event for delivery in deliveries])
                 self._runtime.crash_point(f"{self.group}.before_acknowledge")
@@ -82,7 +84,17 @@ class Consumer(Generic[Tx]):
                 raise
             return self._back_off(error)
         self._backoff = 0.0
-        return self._linger_seconds
+        return self._rest(len(deliveries), self._runtime.monotonic() - started)
+
+    def _rest(self, events: int, seconds: float) -> float:
+        """Return how long the next batch may gather: as long as this one took, within bounds; not if it was full.
+
+        A batch costs the same dozen statements whatever it holds. When the machine is busy, batches take longer, so
+        they come less often and hold more, and the cost of an event falls just when it must.
+        """
+        if events >= self._max_events or self._linger_seconds == 0.0:
+            return 0.0
+        return max(self._linger_seconds, min(LONGEST_REST_SECONDS, seconds))
 
     async def close(self) -> None:
         """Leave the group."""
