@@ -1,4 +1,4 @@
-"""`rialto up`, `status`, `migrate` and `kafka`."""
+"""`rialto up`, `status`, `migrate`, `kafka` and `secrets`."""
 
 import asyncio
 import json
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(migrate)
     app.command()(kafka)
+    app.command()(secrets)
 
 
 def up(
@@ -58,11 +59,30 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> Non
     raise typer.Exit(0 if found.ready else 1)
 
 
-def migrate(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def migrate(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            "--dsn", envvar="RIALTO_MIGRATE_DSN", help="A PostgreSQL of yours instead: the database, as its owner."
+        ),
+    ] = None,
+    roles: Annotated[
+        bool,
+        typer.Option(
+            "--roles",
+            help="First create the roles and the database; the DSN is a superuser's, and each role's password is in "
+            "RIALTO_ROLE_DATABASE_PASSWORD (RIALTO_OWNER_…, RIALTO_GATEWAY_…).",
+        ),
+    ] = False,
+) -> None:
     """Bring the database's schemas up to date; the platform may run or not."""
+    from rialto_cli.embedded import external
     from rialto_cli.embedded.up import migrate as run
 
-    applied = asyncio.run(run(absolute(data_dir)))
+    if roles and dsn is None:
+        raise typer.BadParameter("--roles is for a PostgreSQL of yours: name it with --dsn")
+    applied = asyncio.run(run(absolute(data_dir))) if dsn is None else external.migrate(dsn, with_roles=roles)
     for migration in applied:
         typer.echo(f"applied {migration}")
     typer.echo(f"{len(applied)} migrations applied" if applied else "nothing to apply: the database is up to date")
@@ -76,6 +96,14 @@ def kafka(
     from rialto_cli.embedded.kafka_alone import run
 
     raise typer.Exit(asyncio.run(run(absolute(data_dir), port)))
+
+
+def secrets() -> None:
+    """Print fresh secrets as the lines of an .env file, for docker-compose.yml and for services started by hand."""
+    from rialto_cli.embedded.external import fresh_secrets
+
+    for name, value in fresh_secrets().items():
+        typer.echo(f"{name}={value}")
 
 
 def absolute(data_dir: Path) -> Path:

@@ -74,7 +74,7 @@ class PostgresServer:
         with (self._directory / "postgres.log").open("ab") as log:
             process = self._process = postgres.start(self._cluster, log)
         postgres.wait_until_ready(self.access, lambda: process.poll() is None)
-        postgres.ensure_roles(self.access)
+        postgres.ensure_roles(self.access.superuser_dsn(), self.access.passwords)
 
     def stop(self) -> None:
         """Shut the server down; open connections are cut."""
@@ -99,7 +99,7 @@ class PostgresServer:
         self._ensure_template()
         # The process id keeps names apart when a server is shared by mistake.
         name = f"test_{os.getpid()}_{next(self._names)}"
-        postgres.ensure_database(self.access, name, template=TEMPLATE)
+        postgres.ensure_database(self.access.superuser_dsn(), name, template=TEMPLATE)
         return Database(self, name)
 
     def drop_database(self, database: Database) -> None:
@@ -113,7 +113,7 @@ class PostgresServer:
                 return
         # Under another name until it is complete: a failed migration must not leave a template that looks finished.
         building = f"{TEMPLATE}_building"
-        postgres.ensure_database(self.access, building)
+        postgres.ensure_database(self.access.superuser_dsn(), building)
         migrations.migrate(self.access.dsn(postgres.OWNER, building), migrations.available())
         with psycopg.connect(self.access.superuser_dsn(), autocommit=True) as connection:
             connection.execute(

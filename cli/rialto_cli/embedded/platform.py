@@ -195,8 +195,8 @@ def title(name: str) -> str:
 
 def migrate(installation: Installation, progress: Progress) -> list[migrations.Migration]:
     """Create what is missing of roles, database and schemas; say what was applied."""
-    postgres.ensure_roles(installation.access)
-    postgres.ensure_database(installation.access)
+    postgres.ensure_roles(installation.access.superuser_dsn(), installation.access.passwords)
+    postgres.ensure_database(installation.access.superuser_dsn())
     applied = migrations.migrate(
         installation.access.dsn(postgres.OWNER),
         migrations.available(),

@@ -254,30 +254,33 @@ def wait_until_ready(access: Access, still_running: Callable[[], bool]) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def ensure_roles(access: Access) -> None:
-    """Create the roles that do not exist yet; roles belong to the whole cluster."""
-    with psycopg.connect(access.superuser_dsn(), autocommit=True) as connection:
+def ensure_roles(superuser_dsn: str, passwords: Mapping[str, str], *, renew_passwords: bool = False) -> None:
+    """Create the roles that do not exist yet; roles belong to the whole cluster.
+
+    `renew_passwords`: existing ones get these passwords too. The server is sent their SCRAM secrets, never a password,
+    which could end up in its log.
+    """
+    with psycopg.connect(superuser_dsn, autocommit=True) as connection:
         existing = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
         for role in ROLES:
-            if f"rialto_{role}" in existing:
+            name = f"rialto_{role}"
+            if name in existing and not renew_passwords:
                 continue
-            connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
-                    sql.Identifier(f"rialto_{role}"), sql.Literal(access.passwords[role])
-                )
-            )
+            secret = connection.pgconn.encrypt_password(passwords[role].encode(), name.encode(), b"scram-sha-256")
+            statement = "ALTER ROLE {} LOGIN PASSWORD {}" if name in existing else "CREATE ROLE {} LOGIN PASSWORD {}"
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Literal(secret.decode())))
         crash_point("supervisor.after_roles_created")
         # A second lock on the door: the auditor has SELECT grants only, and starts every transaction read-only.
         connection.execute(sql.SQL("ALTER ROLE rialto_auditor SET default_transaction_read_only = on"))
 
 
-def ensure_database(access: Access, name: str = DATABASE, *, template: str | None = None) -> None:
+def ensure_database(superuser_dsn: str, name: str = DATABASE, *, template: str | None = None) -> None:
     """Create a database owned by the migrating role, unless it exists; only Rialto's roles may connect to it.
 
     The rights are given at every call: a run may have died between the two.
     """
     roles = sql.SQL(", ").join(sql.Identifier(f"rialto_{role}") for role in ROLES)
-    with psycopg.connect(access.superuser_dsn(), autocommit=True) as connection:
+    with psycopg.connect(superuser_dsn, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             copied = sql.SQL("") if template is None else sql.SQL("TEMPLATE {}").format(sql.Identifier(template))
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER rialto_owner {}").format(sql.Identifier(name), copied))

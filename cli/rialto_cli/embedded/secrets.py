@@ -51,7 +51,7 @@ def load_or_create(data_dir: Path) -> Secrets:
             f"{path} is missing, and nothing else can open the database beside it",
             f"put {FILE_NAME} back, or remove {data_dir} to start afresh (its payments are lost)",
         )
-    created = _create()
+    created = create()
     crash_point("supervisor.before_secrets_written")
     write_atomically(path, json.dumps(asdict(created), indent=2) + "\n", mode=0o600)
     crash_point("supervisor.after_secrets_written")
@@ -80,7 +80,8 @@ def load(data_dir: Path) -> Secrets:
         ) from error
 
 
-def _create() -> Secrets:
+def create() -> Secrets:
+    """Make fresh secrets."""
     # Slow to import, and needed on the very first start only.
     from eth_account import Account
 

@@ -32,7 +32,7 @@ DO $$ BEGIN PERFORM demo.add(); END $$;""",
 @pytest.fixture
 def dsn(postgres: PostgresServer) -> str:
     """The owner's URI of an empty database."""
-    embedded.ensure_database(postgres.access, "empty")
+    embedded.ensure_database(postgres.access.superuser_dsn(), "empty")
     with psycopg.connect(postgres.access.superuser_dsn("empty"), autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS migrations, demo CASCADE")
     return postgres.access.dsn("owner", "empty")
