@@ -20,6 +20,10 @@ FETCH_PARTITION_BYTES = 256 * 1024
 """What a partition may bring at a time; with about 80 partitions, memory stays below some 20 MB."""
 FOLLOW_LIMIT = 2_000
 READ_SECONDS = 1.0
+READ_WAIT_MS = 10
+"""How long a fetch waits for what may come. A broker answers one fetch at a time: with half a second, each partition of
+a backlog would wait for the fetch that waits at the end of the one before."""
+FOLLOW_WAIT_MS = 500
 
 _FAILURES = (KafkaError, OSError, TimeoutError)
 
@@ -30,6 +34,7 @@ class KafkaLog:
     def __init__(self, cluster: KafkaCluster) -> None:
         self._cluster = cluster
         self._consumer: AIOKafkaConsumer | None = None
+        self._wait_ms = READ_WAIT_MS
 
     async def spans(self, topics: Collection[str]) -> Mapping[Place, Span]:
         """Return what the partitions of these topics hold now."""
@@ -64,10 +69,13 @@ class KafkaLog:
         if start >= end:
             return Page([], {place: end})
         partition = self._partition(place)
-        async with self._connected() as consumer:
+        async with self._connected(READ_WAIT_MS) as consumer:
             await self._go_to(consumer, {place: start})
             fetched = await consumer.getmany(partition, timeout_ms=int(READ_SECONDS * 1000), max_records=limit)
             reached = await consumer.position(partition)
+            if reached >= end:
+                # Nothing more of it is asked for: a fetch that waits for it would hold up the others'.
+                consumer.pause(partition)
         entries = [self._entry(record) for record in fetched.get(partition, ()) if record.offset < end]
         return Page([entry for entry in entries if want.takes(entry)], {place: min(reached, end)})
 
@@ -78,7 +86,7 @@ class KafkaLog:
         reached = dict(positions)
         while True:
             remaining = max(0.0, deadline - loop.time())
-            async with self._connected() as consumer:
+            async with self._connected(FOLLOW_WAIT_MS) as consumer:
                 await self._go_to(consumer, reached)
                 fetched = await consumer.getmany(timeout_ms=int(remaining * 1000), max_records=FOLLOW_LIMIT)
                 reached = {place: await consumer.position(self._partition(place)) for place in reached}
@@ -100,29 +108,33 @@ class KafkaLog:
         wanted = {self._partition(place): position for place, position in positions.items()}
         assigned = consumer.assignment()
         if not wanted.keys() <= assigned:
+            kept = {each: await consumer.position(each) for each in assigned}
             consumer.assign([*assigned, *(wanted.keys() - assigned)])
-            # All are to be placed again: whoever reads another partition says from where.
-            for partition in consumer.assignment():
-                consumer.seek(partition, wanted.get(partition, 0))
+            for partition, position in {**kept, **wanted}.items():
+                consumer.seek(partition, position)
             return
+        consumer.resume(*(wanted.keys() & consumer.paused()))
         for partition, position in wanted.items():
             if await consumer.position(partition) != position:
                 consumer.seek(partition, position)
 
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AIOKafkaConsumer]:
-        """Give a started consumer; after a failure the next one is new."""
+    async def _connected(self, wait_ms: int | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+        """Give a started consumer whose fetches wait so long at most (None: any); after a failure the next is new."""
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
+                if self._consumer is not None and wait_ms not in (None, self._wait_ms):
+                    await self.close()
                 if self._consumer is None:
-                    self._consumer = await self._start()
+                    self._wait_ms = READ_WAIT_MS if wait_ms is None else wait_ms
+                    self._consumer = await self._start(self._wait_ms)
                 yield self._consumer
         except _FAILURES as error:
             await self.close()
             said = " ".join(str(error).split()) or type(error).__name__
             raise LogUnreadable(f"Kafka does not answer as it should: {said.rstrip('.')}") from error
 
-    async def _start(self) -> AIOKafkaConsumer:
+    async def _start(self, wait_ms: int) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
             group_id=None,
             enable_auto_commit=False,
@@ -130,7 +142,7 @@ class KafkaLog:
             isolation_level="read_committed",
             request_timeout_ms=int(REQUEST_SECONDS * 1000),
             max_partition_fetch_bytes=FETCH_PARTITION_BYTES,
-            fetch_max_wait_ms=500,
+            fetch_max_wait_ms=wait_ms,
             **self._cluster.client_options("rialto-events"),
         )
         try:
