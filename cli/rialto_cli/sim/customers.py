@@ -70,8 +70,8 @@ class Memory:
     violations: list[str] = field(default_factory=list)
     """Answers that contradict earlier ones."""
 
-    refusals: dict[str, int] = field(default_factory=dict)
-    answered: int = 0
+    planned: int = 0
+    """How many payments are to be made."""
 
 
 class Customers:
@@ -85,6 +85,7 @@ class Customers:
 
     def begin(self, plans: list[Plan]) -> None:
         """Let every merchant and the operator get to work."""
+        self.memory.planned = len(plans)
         for plan in plans:
             self._process.spawn(self._pay(plan), name=f"payment-{plan.number}")
         self._process.spawn(self._review(), name="operator")
@@ -196,12 +197,10 @@ class Customers:
                 except (OSError, ServiceUnavailable, CommitUnknown) as error:
                     self._world.tell(f"customer: {what}: {type(error).__name__}")
                 except PaymentError as error:
-                    self.memory.refusals[error.code] = self.memory.refusals.get(error.code, 0) + 1
                     self._world.tell(f"customer: {what}: refused, {error.code}")
                     return error
                 else:
                     if not self._world.strikes("answer_lost", self._world.trouble.lost_answer):
-                        self.memory.answered += 1
                         return answer
                     self._world.tell(f"customer: {what}: the answer is lost")
             await self._process.sleep(pause * (0.5 + self._random.random()))

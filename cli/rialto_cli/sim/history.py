@@ -1,6 +1,5 @@
 """One seed's history, from the first process to the last payment at rest, and what came of it."""
 
-import asyncio
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections import Counter
 from dataclasses import dataclass, field
@@ -70,48 +69,31 @@ class _History:
         self._trouble = trouble_of(draws)
         self._draws = draws
         self._starter = Starter(self.world)
-        self._customers = Customers(self.world, self.world.new_process("customers"))
+        self._people = self.world.new_process("customers")
+        self._customers = Customers(self.world, self._people)
         self._checker = Checker(self.world, self._customers.memory)
         self._changes_checked = -1
 
     def run(self) -> Outcome:
         world = self.world
-        world.instances = instances(dict(self._shape_processes()))
-        for instance in world.instances:
-            self._starter.start(instance)
-        violations = self._open_wallets()
-        if not violations:
-            self._begin_trouble()
-            world.later(TROUBLE_ENDS_SECONDS, self._calm)
-            violations = self._until_rest()
-        return self._outcome(violations)
-
-    def _shape_processes(self) -> dict[str, int]:
-        return dict(self.world.shape.processes)
-
-    def _open_wallets(self) -> list[str]:
-        """Set the scene, without faults."""
-        world = self.world
-        minted = Ids(lambda: int(world.loop.start.timestamp() * 1000), world.random.getrandbits)
-        merchants, funded = merchants_of(self._draws, minted.mint)
-        self._plans = payments_of(self._draws, merchants, self._count)
-        opening: asyncio.Task[None] = asyncio.Task(self._open(funded), loop=world.loop)  # type: ignore[arg-type]
-        while not opening.done():
-            if not world.loop.run_ready() and not world.loop.advance():
-                return ["the wallets could not be opened"]
-        opening.result()
-        return []
-
-    async def _open(self, funded: list[object]) -> None:
-        for item in funded:
-            await open_wallet(self._customers, self.world, item.wallet, item.funds_minor)  # type: ignore[attr-defined]
-
-    def _begin_trouble(self) -> None:
-        world = self.world
         world.trouble = self._trouble
         world.bus.faults, world.bus.store_faults = self._trouble.bus, self._trouble.store
+        world.instances = instances(world.shape.processes)
+        for instance in world.instances:
+            self._starter.start(instance)
         Saboteur(world, self._restart).plan()
-        self._customers.begin(self._plans)
+        world.later(TROUBLE_ENDS_SECONDS, self._calm)
+        self._people.spawn(self._live(), name="customers")
+        return self._outcome(self._until_rest())
+
+    async def _live(self) -> None:
+        """Open the wallets, and then let the customers pay."""
+        minted = Ids(lambda: int(self.world.loop.start.timestamp() * 1000), self.world.random.getrandbits)
+        merchants, funded = merchants_of(self._draws, minted.mint)
+        plans = payments_of(self._draws, merchants, self._count)
+        for item in funded:
+            await open_wallet(self._customers, self.world, item.wallet, item.funds_minor)
+        self._customers.begin(plans)
 
     def _restart(self, instance: Instance, seconds: float) -> None:
         self.world.later(seconds, lambda: None if instance.is_up else self._starter.start(instance))

@@ -361,6 +361,9 @@ class Checker:
 
     def _end(self) -> Iterator[str]:
         """At the end of a history that has calmed down: final, or with a reason to wait."""
+        memory = self._memory
+        if not memory.planned or len(memory.accepted) != memory.planned:
+            yield f"I3: {len(memory.accepted)} of {memory.planned} payments were answered"
         for payment in self._world.stores.gateway.payments.values():
             if payment.state not in FINAL and not (payment.state == "captured" and payment.reason):
                 yield f"I3: {ids.to_text('pay', payment.id)} came to rest as {payment.state}"

@@ -1,6 +1,6 @@
 """Puts the five services together as each one's `main.py` does, on the memory adapters. No handler is a stand-in."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -288,6 +288,6 @@ class BridgeWatch:
         return batches + sendings
 
 
-def instances(counts: dict[str, int]) -> list[Instance]:
+def instances(counts: Mapping[str, int]) -> list[Instance]:
     """Return so many instances of each service, none of them started."""
     return [Instance(service, number) for service in SERVICES for number in range(counts[service])]

@@ -12,7 +12,7 @@ from rialto_cli.app import build
 from rialto_cli.sim.instruments import Instruments
 from rialto_cli.sim.runner import run_chunk, run_seeds
 
-SEEDS = 200
+SEEDS = 120
 
 
 def test_hundreds_of_histories_under_faults_break_no_promise_and_meet_every_kind_of_trouble() -> None:
