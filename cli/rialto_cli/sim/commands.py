@@ -9,6 +9,7 @@ import typer
 from rialto_cli.options import AsJson
 
 FEWEST_PAYMENTS = 20
+PAYMENTS = 40
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,7 @@ def sim(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Run this seed alone.")] = None,
     payments: Annotated[
         int, typer.Option("--payments", min=FEWEST_PAYMENTS, help="Payments in each history.")
-    ] = FEWEST_PAYMENTS,
+    ] = PAYMENTS,
     trace: Annotated[
         bool, typer.Option("--trace", help="Tell what happened, instant by instant; with --seed.")
     ] = False,

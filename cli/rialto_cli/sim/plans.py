@@ -33,7 +33,7 @@ class Funded:
 def shape_of(random: Random) -> tuple[Pace, Shape]:
     """Draw how the installation is set up and how its parts interleave."""
     doubled = {service: 2 if random.random() < 0.4 else 1 for service in SERVICES}
-    pace = Pace(yields=random.random() * 0.6, waits=random.random() * 0.3, longest_wait_seconds=_pick(random, _WAITS))
+    pace = Pace(yields=random.random() * 0.3, waits=random.random() * 0.15, longest_wait_seconds=_pick(random, _WAITS))
     shape = Shape(
         doubled,
         partitions=1 + int(random.random() * 4),

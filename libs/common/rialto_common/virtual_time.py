@@ -147,8 +147,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def _next_idle(self) -> int | None:
         if not self._idle_due_is_known:
-            self._idle_due = min((due for wait in self.idle if (due := _due_of(wait)) is not None), default=None)
-            self._idle_due_is_known = True
+            earliest = None
+            for wait in self.idle:
+                due = _due_of(wait)
+                if due is not None and (earliest is None or due < earliest):
+                    earliest = due
+            self._idle_due, self._idle_due_is_known = earliest, True
         return self._idle_due
 
     def _next_timer(self) -> int | None:
@@ -225,7 +229,7 @@ def _due_of(wait: IdleWait) -> int | None:
     if wait.process.frozen:
         return None
     due = wait.due()
-    return None if due is None else max(due, wait.earliest)
+    return wait.earliest if due is not None and due < wait.earliest else due
 
 
 @coroutine

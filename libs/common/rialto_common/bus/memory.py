@@ -210,7 +210,8 @@ class MemoryUnitOfWork:
         self.store = MemoryStore() if store is None else store
         self.bus = bus
         self.runtime = runtime
-        self.name = name
+        self.before_commit = f"{name}.before_commit"
+        self.after_commit = f"{name}.after_commit"
         self.give_way = give_way
 
     def begin(self, *, admitting: bool = False) -> "_Begun":
@@ -246,11 +247,11 @@ class _Begun:
         try:
             if error is not None:
                 return
-            work.runtime.crash_point(f"{work.name}.before_commit")
+            work.runtime.crash_point(work.before_commit)
             answer = self._commit(transaction)
         finally:
             work.store.turn.release()
-        work.runtime.crash_point(f"{work.name}.after_commit")
+        work.runtime.crash_point(work.after_commit)
         if work.give_way is not None:
             await work.give_way()
         if answer is not None:
