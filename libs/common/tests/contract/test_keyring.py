@@ -1,7 +1,7 @@
 """The keyring's contract: one suite for the real one on PostgreSQL and the cheap one in memory."""
 
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 from uuid import UUID
@@ -29,7 +29,7 @@ class Vault(Protocol):
 
     def begin(self) -> AbstractAsyncContextManager[Any]: ...
 
-    def party_id(self, person: dict[str, object]) -> UUID: ...
+    def party_id(self, person: Mapping[str, object]) -> UUID: ...
 
     async def seal(self, transaction: Any, *people: tuple[UUID, bytes]) -> list[Sealed]: ...
 
@@ -47,7 +47,7 @@ class InMemory:
     def begin(self) -> AbstractAsyncContextManager[MemoryTransaction]:
         return self._work.begin()
 
-    def party_id(self, person: dict[str, object]) -> UUID:
+    def party_id(self, person: Mapping[str, object]) -> UUID:
         return self._keyring.party_id(MERCHANT, person)
 
     async def seal(self, transaction: MemoryTransaction, *people: tuple[UUID, bytes]) -> list[Sealed]:
@@ -68,7 +68,7 @@ class InPostgres:
     def begin(self) -> AbstractAsyncContextManager[PostgresTransaction]:
         return self._work.begin()
 
-    def party_id(self, person: dict[str, object]) -> UUID:
+    def party_id(self, person: Mapping[str, object]) -> UUID:
         return self._keyring.party_id(MERCHANT, person)
 
     async def seal(self, transaction: PostgresTransaction, *people: tuple[UUID, bytes]) -> list[Sealed]:
