@@ -46,30 +46,27 @@ SELECT payment_id, merchant_id, mode, shard, amount_minor, currency, wallet_id, 
 FROM gateway.payments WHERE payment_id = ANY ($1) ORDER BY payment_id FOR UPDATE
 
 -- name: save
--- Write back what the machine made of them.
+-- Write back what the machine made of them, and keep the deadline rows in step: gone for final payments, moved for others.
+WITH n AS (
+    SELECT * FROM unnest(
+        $2::UUID[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::NUMERIC[], $9::NUMERIC[], $10::INT[],
+        $11::TEXT[], $12::INT[], $13::TEXT[], $14::TIMESTAMPTZ[], $15::TIMESTAMPTZ[], $16::BIGINT[]
+    ) AS n (
+        payment_id, state, reason, decline_code, fraud, compliance, captured, pending, captures, void_reason, asked,
+        settlement, authorised_at, deadline_at, sequence
+    )
+), gone AS (
+    DELETE FROM gateway.deadlines AS d USING n WHERE d.payment_id = n.payment_id AND n.deadline_at IS NULL
+), moved AS (
+    UPDATE gateway.deadlines AS d SET due_at = n.deadline_at
+    FROM n WHERE d.payment_id = n.payment_id AND d.due_at <> n.deadline_at
+)
 UPDATE gateway.payments AS p
 SET state = n.state, reason = n.reason, decline_code = n.decline_code, fraud = n.fraud, compliance = n.compliance,
     amount_captured_minor = n.captured, capture_pending_minor = n.pending, captures = n.captures,
     void_reason = n.void_reason, asked = n.asked, settlement = n.settlement::JSON, authorised_at = n.authorised_at,
     deadline_at = n.deadline_at, sequence = n.sequence, updated_at = $1
-FROM unnest(
-    $2::UUID[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::NUMERIC[], $9::NUMERIC[], $10::INT[],
-    $11::TEXT[], $12::INT[], $13::TEXT[], $14::TIMESTAMPTZ[], $15::TIMESTAMPTZ[], $16::BIGINT[]
-) AS n (
-    payment_id, state, reason, decline_code, fraud, compliance, captured, pending, captures, void_reason, asked,
-    settlement, authorised_at, deadline_at, sequence
-)
-WHERE p.payment_id = n.payment_id
-
--- name: move_deadlines
--- Keep the deadline rows in step: gone for final payments, moved for the others.
-WITH n AS (
-    SELECT * FROM unnest($1::UUID[], $2::TIMESTAMPTZ[]) AS n (payment_id, due_at)
-), gone AS (
-    DELETE FROM gateway.deadlines AS d USING n WHERE d.payment_id = n.payment_id AND n.due_at IS NULL
-)
-UPDATE gateway.deadlines AS d SET due_at = n.due_at
-FROM n WHERE d.payment_id = n.payment_id AND n.due_at IS NOT NULL AND d.due_at <> n.due_at
+FROM n WHERE p.payment_id = n.payment_id
 
 -- name: add_timeline
 -- One line a change.

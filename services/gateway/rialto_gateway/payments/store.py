@@ -61,12 +61,10 @@ class PostgresPayments:
 
     async def save(self, payments: Sequence[Payment], now: datetime) -> None:
         """Write payments back, and their deadline rows."""
-        ids = [payment.id for payment in payments]
-        deadlines = [payment.deadline_at for payment in payments]
         await self._connection.execute(
             QUERIES["save"],
             now,
-            ids,
+            [payment.id for payment in payments],
             [payment.state for payment in payments],
             [payment.reason for payment in payments],
             [payment.decline_code for payment in payments],
@@ -79,10 +77,9 @@ class PostgresPayments:
             [payment.asked for payment in payments],
             [settlement_json(payment.settlement) for payment in payments],
             [payment.authorised_at for payment in payments],
-            deadlines,
+            [payment.deadline_at for payment in payments],
             [payment.sequence for payment in payments],
         )
-        await self._connection.execute(QUERIES["move_deadlines"], ids, deadlines)
 
     async def add_timeline(self, lines: Sequence[TimelineLine], now: datetime) -> None:
         """Add lines to timelines."""
