@@ -11,6 +11,7 @@ from rialto_cli.sim.customers import Customers, open_wallet
 from rialto_cli.sim.instruments import Instruments
 from rialto_cli.sim.invariants import Checker
 from rialto_cli.sim.plans import (
+    SECOND_TROUBLE_SECONDS,
     TROUBLE_ENDS_SECONDS,
     Saboteur,
     merchants_of,
@@ -76,13 +77,14 @@ class _History:
 
     def run(self) -> Outcome:
         world = self.world
-        world.trouble = self._trouble
-        world.bus.faults, world.bus.store_faults = self._trouble.bus, self._trouble.store
+        self._begin_trouble()
         world.instances = instances(world.shape.processes)
         for instance in world.instances:
             self._starter.start(instance)
         Saboteur(world, self._restart).plan()
         world.later(TROUBLE_ENDS_SECONDS, self._calm)
+        world.later(SECOND_TROUBLE_SECONDS, self._begin_trouble)
+        world.later(SECOND_TROUBLE_SECONDS + TROUBLE_ENDS_SECONDS, self._calm)
         self._people.spawn(self._live(), name="customers")
         return self._outcome(self._until_rest())
 
@@ -94,6 +96,13 @@ class _History:
         for item in funded:
             await open_wallet(self._customers, self.world, item.wallet, item.funds_minor)
         self._customers.begin(plans)
+
+    def _begin_trouble(self) -> None:
+        world = self.world
+        world.tell("faults may strike")
+        world.trouble = self._trouble
+        world.bus.faults, world.bus.store_faults = self._trouble.bus, self._trouble.store
+        self._checker.calm_since = None
 
     def _restart(self, instance: Instance, seconds: float) -> None:
         self.world.later(seconds, lambda: None if instance.is_up else self._starter.start(instance))

@@ -18,6 +18,8 @@ Choice = TypeVar("Choice")
 
 PAYMENTS_WITHIN_SECONDS = (5.0, 20.0, 60.0)
 TROUBLE_ENDS_SECONDS = 240.0
+SECOND_TROUBLE_SECONDS = 7 * 86_400.0
+"""When chance faults come back for as long: holds and reviews that nobody ended come to their deadlines then."""
 MANUAL_FOLLOW_UPS = ("all", "all", "parts", "part_final", "part_void", "void", "void", "above", "nothing")
 KINDS = ("ordinary",) * 14 + ("large", "suspicious", "fraud", "listed", "nearly_listed", "payee_listed")
 

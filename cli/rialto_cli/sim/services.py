@@ -36,8 +36,9 @@ from rialto_gateway.payments import handlers as gateway_handlers
 from rialto_gateway.payments.accept import Acceptor
 from rialto_gateway.payments.deadlines import DeadlineSweep
 from rialto_gateway.payments.machine import Deadlines
-from rialto_gateway.payments.memory import MemoryPaymentReader, MemoryUnits, MemoryWallets
 from rialto_gateway.payments.memory import MemoryUnit as GatewayUnit
+from rialto_gateway.payments.memory import MemoryUnits
+from rialto_gateway.payments.memory_reader import MemoryPaymentReader, MemoryWallets
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.wallets.directory import WalletDirectory
 from rialto_ledger.adapters.memory import MemoryLedger

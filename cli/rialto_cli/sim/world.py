@@ -23,6 +23,9 @@ from rialto_ledger.adapters.memory import MemoryLedgers
 
 CHAIN_ID = 31337
 SERVICES = ("gateway", "fraud", "compliance", "ledger", "chain_bridge")
+FIRST_PASSAGE = 8
+"""How much likelier a crash is where a history comes for the first time."""
+
 LEASE_OVER_SECONDS = 5.001
 """When the partitions of a member that fell silent have new holders."""
 
@@ -219,8 +222,10 @@ class World:
         return self.bus.strikes(fault, probability)
 
     def _crashes(self, process: SimulatedProcess, point: str) -> bool:
+        is_new = point not in self.crash_points
         self.crash_points.add(point)
-        if not self.strikes(f"crashed at {point}", self.trouble.crash):
+        # Points that are seldom passed would hardly ever be died at otherwise.
+        if not self.strikes(f"crashed at {point}", self.trouble.crash * (FIRST_PASSAGE if is_new else 1)):
             return False
         self.tell(f"{process.name} crashes at {point}")
         return True

@@ -20,7 +20,8 @@ from rialto_common.keyring import Keyring
 from rialto_common.memory_keyring import KeyStore, MemoryKeyring
 from rialto_common.simulation import SimulatedRuntime
 from rialto_gateway.payments.machine import CaptureChange
-from rialto_gateway.payments.memory import GatewayStore, MemoryPaymentReader, MemoryUnits, MemoryWallets
+from rialto_gateway.payments.memory import GatewayStore, MemoryUnits
+from rialto_gateway.payments.memory_reader import MemoryPaymentReader, MemoryWallets
 from rialto_gateway.payments.ports import NewPayment, PaymentReader, TimelineLine, Unit, Units
 from rialto_gateway.payments.states import Payment, Settlement
 from rialto_gateway.payments.store import PostgresPaymentReader, PostgresUnits
