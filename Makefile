@@ -43,10 +43,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock $(addsuffix /pa
 	@$(UV_INSTALL) --require-hashes -r requirements-dev.lock
 	@echo "· installing the Solidity compiler and AsyncAPI's schemas"
 	@$(BIN)/python -m rialto_cli.embedded.node_tools install $(DEV_NODE_FOLDERS)
-	@if command -v java >/dev/null && command -v mvn >/dev/null; then \
+	@if reason=$$($(BIN)/python -m rialto_cli.embedded.kafka_jars check); then \
 		echo "· installing Apache Kafka"; $(BIN)/python -m rialto_cli.embedded.kafka_jars install; \
 	else \
-		echo "!! NO JDK OR NO MAVEN: tests of Kafka will be skipped (on Debian: apt install openjdk-17-jre-headless maven)"; \
+		echo "!! TESTS OF KAFKA WILL BE SKIPPED: $$reason" >&2; \
 	fi
 	@touch $@
 
@@ -71,7 +71,7 @@ test: install-dev ## every test
 check: install-dev ## lint, types, architecture
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@for part in $(PACKAGES) tests "bench conftest.py"; do \
+	@for part in $(PACKAGES) tests "bench conftest.py" deploy; do \
 		echo "· mypy --strict $$part"; $(BIN)/mypy $$part || exit 1; \
 	done
 	@$(BIN)/lint-imports

@@ -1,6 +1,7 @@
 """What a Kafka broker is made of: the jars that Maven resolves from deploy/kafka/pom.xml, and a Java to run them.
 
     python -m rialto_cli.embedded.kafka_jars install    fetch and verify, unless that is done already
+    python -m rialto_cli.embedded.kafka_jars check      say why there can be no broker here; exit status 1 then
     python -m rialto_cli.embedded.kafka_jars lock       write SHA256SUMS anew, after a change of pom.xml
 
 Maven takes the jars from whichever repository this machine's Maven is set to; what counts is that their checksums are
@@ -223,6 +224,10 @@ def main(arguments: Sequence[str]) -> int:
                 done = install(progress)
                 sys.stdout.write(f"kafka: {'jars fetched and verified' if done else 'the jars are up to date'}\n")
                 return 0
+            case ["check"]:
+                reason = why_not()
+                sys.stdout.write("" if reason is None else f"{reason}\n")
+                return 0 if reason is None else 1
             case ["lock"]:
                 lock(progress)
                 sys.stdout.write(f"kafka: {SUMS} is written; look at its diff before you commit it\n")
