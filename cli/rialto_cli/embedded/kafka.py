@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from rialto_cli.embedded import kafka_jars
+from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.embedded.files import write_atomically
 from rialto_cli.embedded.processes import launch
 from rialto_cli.embedded.supervisor import Program
@@ -100,6 +101,14 @@ class Secured:
 
 
 @dataclass(frozen=True, slots=True)
+class Detour:
+    """One more port, of which clients are told another: a proxy's that leads there."""
+
+    port: int
+    told_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One node: its folder and its ports. The controller's port is used by the node itself only."""
 
@@ -107,6 +116,7 @@ class Node:
     port: int
     controller_port: int
     secured: Secured | None = None
+    detour: Detour | None = None
 
     @property
     def data(self) -> Path:
@@ -141,9 +151,13 @@ def settings(node: Node, data: Path | None = None) -> dict[str, str]:
     if node.secured is not None:
         listeners["SECURED"] = node.secured.port
         chosen |= _secured_settings(node.secured)
+    told = dict(listeners)
+    if node.detour is not None:
+        listeners["DETOUR"], told["DETOUR"] = node.detour.port, node.detour.told_port
+        chosen["listener.security.protocol.map"] += ",DETOUR:PLAINTEXT"
     chosen["listeners"] = ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
     chosen["advertised.listeners"] = ",".join(
-        f"{name}://127.0.0.1:{port}" for name, port in listeners.items() if name != "CONTROLLER"
+        f"{name}://127.0.0.1:{port}" for name, port in told.items() if name != "CONTROLLER"
     )
     return chosen
 
@@ -205,7 +219,9 @@ def initialise(node: Node) -> None:
                 lines[-1] if lines else f"its storage tool ended with status {result.returncode}",
                 f"check that {node.directory} is writable and its disk has room, then run the command again",
             )
+        crash_point("supervisor.kafka.before_storage_named")
         (building / "data").rename(node.data)
+        crash_point("supervisor.kafka.after_storage_named")
     finally:
         shutil.rmtree(building, ignore_errors=True)
 

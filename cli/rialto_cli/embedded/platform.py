@@ -126,12 +126,16 @@ class Platform:
         choice = installation.bus
         if choice.kind != bus.POSTGRES:
             self._progress.waiting("creating the topics")
+            crash_point("supervisor.kafka.before_topics")
             cluster_id, created = await ensure_topics(cluster_of(installation.bus_url))
+            crash_point("supervisor.kafka.after_topics")
             if created:
                 self._progress.done(f"the topics are as they should be ({created} changed)")
             if choice.kind == bus.CLUSTER:
                 choice = bus.confirm_cluster(data_dir, choice, cluster_id)
+        crash_point("supervisor.before_bus_remembered")
         await asyncio.to_thread(bus.remember, data_dir, choice)
+        crash_point("supervisor.after_bus_remembered")
 
     async def _all_ready(self, started: dict[str, Keeper]) -> None:
         try:

@@ -26,6 +26,9 @@ PROGRAMS = (POSTGRES, ANVIL, *SERVICES)
 """What every installation has; `Installation.programs` has Kafka too where that is its bus."""
 KAFKA_CONTROLLER = "kafka-controller"
 """The name of a port, not of a program."""
+# A broker tells its clients where to find it, so they all take the same way, to a port of its own.
+ALL_TO_KAFKA = "all:kafka"
+KAFKA_DETOUR = "detour:kafka"
 # Those that seal or open personal data.
 KEYRING_USERS = (GATEWAY, "compliance")
 # anvil keeps the states of the last 1,500 blocks whatever it is told (1.8 GB after a day's payments in 25 minutes);
@@ -55,14 +58,23 @@ class Installation:
     @property
     def kafka(self) -> kafka.Node:
         """The Kafka of this installation's own; only where that is its bus."""
-        return kafka.Node(self.data_dir / "kafka", self.ports[KAFKA], self.ports[KAFKA_CONTROLLER])
+        detour = None
+        if (told := self.through.get(ALL_TO_KAFKA)) is not None:
+            detour = kafka.Detour(self.through[KAFKA_DETOUR], told)
+        return kafka.Node(self.data_dir / "kafka", self.ports[KAFKA], self.ports[KAFKA_CONTROLLER], detour=detour)
 
     @property
     def bus_url(self) -> str:
-        """The services' RIALTO_BUS_URL."""
+        """The bus, as RIALTO_BUS_URL names it."""
         if self.bus.kind == bus.KAFKA:
             return self.kafka.url
         return self.bus.url or bus.POSTGRES
+
+    @property
+    def services_bus_url(self) -> str:
+        """The services' RIALTO_BUS_URL."""
+        told = self.through.get(ALL_TO_KAFKA)
+        return self.bus_url if told is None else f"kafka://127.0.0.1:{told}"
 
     @property
     def cluster(self) -> Path:
@@ -208,7 +220,7 @@ def service_environment(installation: Installation, name: str) -> dict[str, str]
         "OMP_NUM_THREADS": "1",
         **os.environ,
         "PYTHONUNBUFFERED": "1",
-        "RIALTO_BUS_URL": installation.bus_url,
+        "RIALTO_BUS_URL": installation.services_bus_url,
         "RIALTO_SERVICE_TOKEN_SECRET": secrets.service_token_secret,
         f"{prefix}DATABASE_URL": secrets.access(installation.port_for(name, POSTGRES)).dsn(name),
         f"{prefix}HTTP_HOST": "127.0.0.1",
