@@ -49,7 +49,7 @@ POISONED = {
 }
 # What only a first start comes to, or a start: everything else is armed under load.
 AT_THE_START = (
-    *("secrets_written", "cluster_named", "database_created", "migration_commit", "demo_written"),
+    *("secrets_written", "cluster_named", "database_created", "migration_commit", "demo_written", "storage_named"),
     *("deployment_recorded", "lists_recorded"),
 )
 # Loops that wait for the time: days and minutes pass when the service's clock says so.
