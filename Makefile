@@ -15,7 +15,7 @@ UV_INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$
 NODE_FOLDERS := cli/rialto_cli/embedded/node
 DEV_NODE_FOLDERS := services/chain-bridge/contracts libs/common/tests/asyncapi
 
-.PHONY: help install install-dev kafka-jars demo up kafka test check format sim contracts lock clean
+.PHONY: help install install-dev kafka-jars demo up kafka torture test check format sim contracts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ up: install ## start Rialto without the sample (BUS=kafka: on Kafka)
 
 kafka: install ## start Apache Kafka alone (needs a JDK 17 and Maven), and say the RIALTO_BUS_URL
 	@$(BIN)/rialto kafka --data-dir $(DATA_DIR) --port $(KAFKA_PORT)
+
+torture: install ## break a platform of its own for a while, and audit it (MINUTES=2 SEED=… BUS=postgres|kafka)
+	@$(BIN)/rialto torture $(addprefix --minutes ,$(MINUTES)) $(addprefix --seed ,$(SEED)) $(addprefix --bus ,$(BUS))
 
 test: install-dev ## every test
 	@$(BIN)/python -m pytest

@@ -127,7 +127,7 @@ class Breaker:
         return "the bus was away"
 
     async def _recover(self, entry: Entry) -> None:
-        """Wait for the first payment that was sent after the fault's end and decided; for the chain, for one settled."""
+        """Wait for the first payment that was sent after the end and decided; for the chain, for one settled."""
         chain = entry.fault.target.split(":")[-1] in ON_CHAIN or entry.fault.target in ON_CHAIN
         settled = self._diary.settled[-1][1] if self._diary.settled else 0
         while self.seconds() - entry.ended < RECOVERY_SECONDS:

@@ -9,6 +9,9 @@ import typer
 
 from rialto_cli.options import AsJson, Bus
 
+FILE_WIDTH = 120
+"""Where there is no terminal, wide enough for the timeline."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -44,5 +47,6 @@ def torture(
     if as_json:
         typer.echo(json.dumps(diary.to_dict(book), indent=2))
     else:
-        render(diary, book, Console(highlight=False))
+        console = Console(highlight=False)
+        render(diary, book, console if console.is_terminal else Console(highlight=False, width=FILE_WIDTH))
     raise typer.Exit(1 if diary.wrong else 0)

@@ -15,14 +15,14 @@ from rialto_cli.audit import books
 from rialto_cli.audit.book import Book as AuditBook
 from rialto_cli.console import Progress
 from rialto_cli.embedded import directory, services
-from rialto_cli.embedded.bus import BusChoice
+from rialto_cli.embedded.bus import KAFKA, BusChoice
 from rialto_cli.embedded.postgres import AUDITOR
 from rialto_cli.embedded.processes import free_ports
 from rialto_cli.embedded.services import ANVIL, Installation
 from rialto_cli.embedded.state import State
 from rialto_cli.replay.api import Api
 from rialto_cli.torture import verdict
-from rialto_cli.torture.again import Events, PostgresLog
+from rialto_cli.torture.again import Events, KafkaTopics, PostgresLog
 from rialto_cli.torture.book import Book
 from rialto_cli.torture.breaking import Breaker
 from rialto_cli.torture.control import Control
@@ -117,19 +117,25 @@ def _set_up(root: Path, options: Options) -> tuple[Stage, Control, dict[str, Pro
     state.ports |= directory.choose_ports(state.ports, public, services.port_names(BusChoice(options.bus)))
     state.save(data_dir)
     ways = links(options.bus)
-    ports = free_ports(len(ways), taken=state.ports.values())
-    proxies = {way: Proxy(state.ports[way.partition(":")[2]], port) for way, port in zip(ways, ports, strict=True)}
+    detour, *ports = free_ports(1 + len(ways), taken=state.ports.values())
+    behind = state.ports | {KAFKA: detour}
+    proxies = {way: Proxy(behind[way.partition(":")[2]], port) for way, port in zip(ways, ports, strict=True)}
+    through = {way: proxy.port for way, proxy in proxies.items()}
+    if options.bus == KAFKA:
+        through[services.KAFKA_DETOUR] = detour
     stage = Stage(
         data_dir,
         port=public,
         bus=options.bus,
         environment={**DEADLINES, FAULTS_DIR_VARIABLE: str(control.directory)},
-        through={way: proxy.port for way, proxy in proxies.items()},
+        through=through,
     )
     return stage, control, proxies
 
 
 def _events(installation: Installation) -> Events:
+    if installation.bus.kind == KAFKA:
+        return KafkaTopics(installation.bus_url)
     return PostgresLog(installation.access.superuser_dsn("rialto"))
 
 
