@@ -32,8 +32,12 @@ from rialto_common.faults import FAULTS_DIR_VARIABLE
 
 from .crash_points import SUPERVISOR, crash_points, program_of
 
-REACH_SECONDS = 60.0
-RECOVER_SECONDS = 60.0
+REACH_SECONDS = 90.0
+RECOVER_SECONDS = 90.0
+START_SECONDS = 180.0
+"""All far longer than it should take, as the machine may be busy with other things."""
+LEASE_SECONDS = "1.5"
+"""How long a dead worker's work waits for the next one: five seconds a point would be most of the time."""
 CLIENTS, PAUSE_SECONDS = 8, 0.3
 DRAIN_SECONDS = 150.0
 LOOK_SECONDS = 0.05
@@ -86,7 +90,7 @@ class Matrix:
             self.directory / "data",
             port=free_ports(1)[0],
             bus=self.bus,
-            environment={FAULTS_DIR_VARIABLE: str(self.control.directory)},
+            environment={FAULTS_DIR_VARIABLE: str(self.control.directory), "RIALTO_BUS_LEASE_SECONDS": LEASE_SECONDS},
             longest_restart_delay_seconds=0.2,
         )
         self.book = Book()
@@ -166,7 +170,7 @@ class Matrix:
             began = time.monotonic()
             open_points = {point for point in points if self.control.victim(point) is None}
             self.stage.raise_curtain()
-            await comes_true(lambda: not self.stage.is_up or self.stage.is_ready(), RECOVER_SECONDS, every=LOOK_SECONDS)
+            await comes_true(lambda: not self.stage.is_up or self.stage.is_ready(), START_SECONDS, every=LOOK_SECONDS)
             if self.stage.is_up:
                 for point in points:
                     self.control.disarm(point)

@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 import asyncpg
@@ -30,10 +31,10 @@ from pydantic import ValidationError
 
 from rialto_common import problems
 from rialto_common.bus.consumer import Consumer, Handler
-from rialto_common.bus.kafka import KafkaBus
+from rialto_common.bus.kafka import SESSION_SECONDS, KafkaBus
 from rialto_common.bus.kafka_cluster import KafkaCluster
 from rialto_common.bus.port import DEAD_LETTER_SUFFIX, Bus
-from rialto_common.bus.postgres import PostgresBus, PostgresTransaction, PostgresUnitOfWork
+from rialto_common.bus.postgres import LEASE, PostgresBus, PostgresTransaction, PostgresUnitOfWork
 from rialto_common.bus.relay import Relay
 from rialto_common.database import open_pool
 from rialto_common.dead_letter_api import dead_letter_router
@@ -87,11 +88,14 @@ class Service(Generic[SettingsT]):
         self.pool = await open_pool(dsn, application=f"rialto-{self.name}", max_size=self.settings.database_connections)
         self.on_close(self._close_pool)
         self.add_ready_check("database", self._database_answers)
-        log_of_events = PostgresBus(dsn, self.runtime)
+        log_of_events = PostgresBus(dsn, self.runtime, lease=self._lease())
         self.add_loop("bus-maintenance", log_of_events.maintain)
         cluster = self.settings.kafka()
         relay = None if cluster is None or self.role == "api" else self._relay(dsn, cluster)
-        self.bus: Bus = log_of_events if cluster is None else KafkaBus(cluster, self.runtime)
+        self.bus: Bus = log_of_events
+        if cluster is not None:
+            session_seconds = self.settings.bus_lease_seconds or SESSION_SECONDS
+            self.bus = KafkaBus(cluster, self.runtime, session_seconds=session_seconds)
         self.unit_of_work = PostgresUnitOfWork(
             self.pool, schema=self.name, runtime=self.runtime, tell=None if relay is None else relay.tell
         )
@@ -110,10 +114,16 @@ class Service(Generic[SettingsT]):
             metrics=RelayMetrics(self.registry),
             owner=self._member(self.name),
             backlog_limit=self.settings.bus_backlog_limit,
+            lease=self._lease(),
         )
         self.add_loop("relay", relay.step)
         self.on_close(relay.close)
         return relay
+
+    def _lease(self) -> timedelta:
+        """How long a silent worker keeps its work in PostgreSQL."""
+        seconds = self.settings.bus_lease_seconds
+        return LEASE if seconds is None else timedelta(seconds=seconds)
 
     def _member(self, group: str) -> str:
         return f"{group}-{os.getpid()}-{self.runtime.ids.mint()}"

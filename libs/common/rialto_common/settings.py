@@ -31,9 +31,15 @@ class ServiceSettings(BaseSettings):
     bus_sasl_mechanism: str = Field(default="SCRAM-SHA-512", validation_alias="RIALTO_BUS_SASL_MECHANISM")
     bus_ca_file: str | None = Field(default=None, validation_alias="RIALTO_BUS_CA_FILE")
     bus_backlog_limit: int = Field(default=100_000, ge=1, validation_alias="RIALTO_BUS_BACKLOG_LIMIT")
+    bus_lease_seconds: float | None = Field(default=None, ge=1, validation_alias="RIALTO_BUS_LEASE_SECONDS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="RIALTO_LOG_LEVEL")
     crash_point: str | None = Field(default=None, validation_alias="RIALTO_CRASH_POINT")
     faults_dir: Path | None = Field(default=None, validation_alias=FAULTS_DIR_VARIABLE)
+
+    @field_validator("faults_dir", "bus_lease_seconds", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: object) -> object:
+        return None if value == "" else value
 
     @model_validator(mode="after")
     def _bus_can_be_reached(self) -> "ServiceSettings":

@@ -51,6 +51,15 @@ def test_settings_come_from_the_service_s_own_prefix_and_the_shared_names(enviro
     assert (settings.crash_point, settings.bus_url, settings.http_host) == ("x.before_commit", "postgres", "127.0.0.1")
 
 
+def test_what_an_env_file_leaves_empty_is_absent(environment: pytest.MonkeyPatch) -> None:
+    """An empty RIALTO_FAULTS_DIR would else be the working directory, and a file there would kill the service."""
+    environment.setenv("RIALTO_FAULTS_DIR", "")
+    environment.setenv("RIALTO_BUS_LEASE_SECONDS", "")
+    assert (Settings().faults_dir, Settings().bus_lease_seconds) == (None, None)
+    environment.setenv("RIALTO_BUS_LEASE_SECONDS", "1.5")
+    assert Settings().bus_lease_seconds == 1.5
+
+
 def test_secrets_have_no_default_and_are_not_shown(environment: pytest.MonkeyPatch) -> None:
     assert "hidden" not in repr(Settings())
     assert "hidden" not in Settings().model_dump_json()
