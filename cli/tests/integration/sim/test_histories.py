@@ -57,7 +57,7 @@ def test_a_seed_gives_the_same_hash_whatever_the_hash_seed_of_the_interpreter() 
     found = []
     for hash_seed in ("1", "4242"):
         answer = subprocess.run(
-            [sys.executable, "-m", "rialto_cli", "sim", "--seeds", "4", "--from", "11", "--json", "--jobs", "1"],
+            [sys.executable, "-m", "rialto_cli", "sim", "--seeds", "4", "--from", "11", "--json", "--payments", "20"],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,

@@ -101,7 +101,7 @@ def test_events_that_are_sent_before_their_commit_are_found(monkeypatch: pytest.
 def test_the_command_ends_with_1_and_says_how_to_see_a_broken_history_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Book, "release", lambda self, hold, released: self.changed_holds.update({hold.id: hold}))
     broken = first_broken().seed
-    chosen = ["sim", "--seed", str(broken)]
+    chosen = ["sim", "--seed", str(broken), "--payments", "20"]
     answer = CliRunner().invoke(build(), chosen)
     assert answer.exit_code == 1
     assert f"seed {broken} breaks a promise" in answer.output
