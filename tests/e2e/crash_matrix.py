@@ -168,13 +168,12 @@ class Matrix:
         """Start again after each death, until the platform is ready and nothing is armed; note what it died of."""
         for _ in range(len(points) + 2):
             began = time.monotonic()
-            open_points = {point for point in points if self.control.victim(point) is None}
             self.stage.raise_curtain()
             await comes_true(lambda: not self.stage.is_up or self.stage.is_ready(), START_SECONDS, every=LOOK_SECONDS)
             if self.stage.is_up:
                 for point in points:
                     self.control.disarm(point)
-            newly = {point for point in open_points if self.control.victim(point) is not None}
+            newly = self._died(points)
             for point in newly:
                 self.results[point] = Result(point, time.monotonic() - began, 0.0, 0.0)
             # Looked at once more: it may have died between its readiness and the disarming.
@@ -184,6 +183,10 @@ class Matrix:
                 raise OperatorError("`rialto up` ended by itself", self.stage.output.read_text()[-2000:], "mend it")
             await self.stage.wait_until_dead(RECOVER_SECONDS)
         raise OperatorError("`rialto up` does not get ready", self.stage.output.read_text()[-2000:], "mend it")
+
+    def _died(self, points: Sequence[str]) -> list[str]:
+        """Those of the points that somebody has died of, and that have no result yet."""
+        return [point for point in points if point not in self.results and self.control.victim(point) is not None]
 
     # The services -------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from .crash_points import crash_points, points_in
 BUSES = ("postgres", "kafka")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("bus", BUSES)
 async def test_no_crash_point_breaks_a_promise(bus: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if bus == "kafka":
