@@ -84,6 +84,16 @@ CREATE TABLE bus.relayed (
     CONSTRAINT relayed_relay FOREIGN KEY (relay) REFERENCES bus.relays
 ) WITH (fillfactor = 50);
 
+-- Since when a topic's events are spread over how many of Kafka's partitions: those after a position. Where an earlier
+-- event lies can be told only with this.
+CREATE TABLE bus.relayed_spreads (
+    topic TEXT NOT NULL,
+    after_position BIGINT NOT NULL,
+    partitions INT NOT NULL,
+    CONSTRAINT relayed_spreads_pk PRIMARY KEY (topic, after_position),
+    CONSTRAINT relayed_spreads_topic FOREIGN KEY (topic) REFERENCES bus.relayed
+);
+
 GRANT SELECT, UPDATE (next_position) ON bus.topics
 TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
 GRANT SELECT, INSERT ON bus.log
@@ -92,7 +102,7 @@ GRANT SELECT, INSERT, UPDATE ON bus.cursors
 TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
 GRANT SELECT, INSERT, UPDATE, DELETE ON bus.members
 TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
-GRANT SELECT, INSERT, UPDATE ON bus.relays, bus.relayed
+GRANT SELECT, INSERT, UPDATE ON bus.relays, bus.relayed, bus.relayed_spreads
 TO rialto_gateway, rialto_ledger, rialto_fraud, rialto_compliance, rialto_chain_bridge;
 GRANT SELECT ON ALL TABLES IN SCHEMA bus TO rialto_auditor;
 

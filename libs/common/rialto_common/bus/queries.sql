@@ -108,10 +108,21 @@ CROSS JOIN LATERAL (
 ORDER BY next.topic, next.position
 
 -- name: relay_advance
--- Remember what has been copied; nothing where the lease is another's by now.
+-- Remember what has been copied, and since when over how many partitions; nothing where the lease is another's by now.
+WITH reached AS (
+    SELECT a.topic, a.published, a.partitions
+    FROM unnest($4::TEXT[], $5::BIGINT[], $6::INT[]) AS a (topic, published, partitions), bus.relays AS l
+    WHERE l.relay = $1 AND l.owner = $2 AND l.epoch = $3
+), spread AS (
+    INSERT INTO bus.relayed_spreads (topic, after_position, partitions)
+    SELECT r.topic, r.published, a.partitions
+    FROM bus.relayed AS r JOIN reached AS a ON a.topic = r.topic
+    WHERE r.partitions IS DISTINCT FROM a.partitions
+    ON CONFLICT ON CONSTRAINT relayed_spreads_pk DO UPDATE SET partitions = excluded.partitions
+)
 UPDATE bus.relayed AS r SET published = a.published, partitions = a.partitions
-FROM unnest($4::TEXT[], $5::BIGINT[], $6::INT[]) AS a (topic, published, partitions), bus.relays AS l
-WHERE r.topic = a.topic AND l.relay = $1 AND l.owner = $2 AND l.epoch = $3
+FROM reached AS a
+WHERE r.topic = a.topic
 RETURNING r.topic
 
 -- name: maintain
