@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from rialto_cli.audit import books
+from rialto_cli.audit import books, bus_url
 from rialto_cli.dead_letters.client import DeadLetters
 from rialto_cli.embedded.processes import free_ports
 from rialto_cli.embedded.services import ANVIL, SERVICES
@@ -298,7 +298,11 @@ class Matrix:
     async def _audit(self, *, in_flight: bool) -> None:
         installation = self.stage.installation
         found = await asyncio.to_thread(
-            books.run, installation.access.dsn("auditor"), installation.url(ANVIL), settle_seconds=15
+            books.run,
+            installation.access.dsn("auditor"),
+            installation.url(ANVIL),
+            cluster=bus_url.of(installation),
+            settle_seconds=15,
         )
         self.audits += 1
         for name, book in found:

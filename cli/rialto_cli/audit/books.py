@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from rialto_cli.audit import consumers
+from rialto_cli.audit import consumers, on_kafka
 from rialto_cli.audit.book import INVARIANTS, Books
+from rialto_cli.audit.bus_url import Cluster
 from rialto_cli.audit.chain import Block, ChainUnreadable, Node
+from rialto_cli.audit.kafka_reader import Kafka, KafkaUnreadable
+from rialto_cli.audit.on_kafka import OnAnotherBus, OnKafka
 from rialto_cli.audit.snapshot import Snapshot, questions
 from rialto_cli.audit.treasury import Treasury
 
@@ -30,23 +34,34 @@ class AuditFailed(Exception):
 
 
 def run(
-    auditor_dsn: str, chain_rpc: str, *, settle_seconds: float = SETTLE_SECONDS, say: Say = lambda _: None
+    auditor_dsn: str,
+    chain_rpc: str,
+    *,
+    cluster: Cluster | None = None,
+    settle_seconds: float = SETTLE_SECONDS,
+    say: Say = lambda _: None,
 ) -> Books:
     """Return the books.
 
-    Args: settle_seconds: how long to look again while all that is wrong is of a kind that mends itself (a deadline that
-    passed while the gateway was away, a block that the chain took back a moment ago). say: hears what is being checked.
-    Raises: AuditFailed: the database or the chain does not answer.
+    Args: cluster: the Kafka that is the bus; None where that is the log in PostgreSQL. settle_seconds: how long to look
+    again while all that is wrong is of a kind that mends itself (a deadline that passed while the gateway was away, a
+    block that the chain took back a moment ago). say: hears what is being checked.
+    Raises: AuditFailed: the database, the chain or Kafka does not answer, or Kafka is the bus and was not named.
     """
     began = time.monotonic()
     while True:
         try:
-            books = look(auditor_dsn, chain_rpc, say)
+            books = look(auditor_dsn, chain_rpc, say, cluster)
             if not books.may_heal or time.monotonic() - began > settle_seconds:
                 return books
         except ChainUnreadable as error:
             if time.monotonic() - began > max(settle_seconds, PATIENCE_SECONDS):
                 raise AuditFailed(f"the chain cannot be read: {error}") from error
+        except KafkaUnreadable as error:
+            if time.monotonic() - began > max(settle_seconds, PATIENCE_SECONDS):
+                raise AuditFailed(f"Kafka cannot be read: {error}") from error
+        except OnAnotherBus as error:
+            raise AuditFailed(str(error)) from error
         except psycopg.Error as error:
             if _was_rolled_back(error) and time.monotonic() - began <= max(settle_seconds, PATIENCE_SECONDS):
                 continue
@@ -60,27 +75,33 @@ def _was_rolled_back(error: psycopg.Error) -> bool:
     return (error.sqlstate or "").startswith("40")
 
 
-def look(auditor_dsn: str, chain_rpc: str, say: Say = lambda _: None) -> Books:
+def look(auditor_dsn: str, chain_rpc: str, say: Say = lambda _: None, cluster: Cluster | None = None) -> Books:
     """Return the books as they are at one instant.
 
-    Raises: ChainUnreadable. psycopg.Error.
+    Raises: ChainUnreadable. KafkaUnreadable. OnAnotherBus. psycopg.Error.
     """
     node = Node(chain_rpc)
-    head = node.newest_block()  # before the snapshot: see treasury.py
-    with Snapshot(auditor_dsn) as snapshot:
-        return compare(snapshot, node, head, say)
+    with ExitStack() as stack:
+        # Both before the snapshot: see treasury.py and on_kafka.py.
+        bus = None if cluster is None else OnKafka.before_the_snapshot(stack.enter_context(Kafka(cluster)))
+        head = node.newest_block()
+        snapshot = stack.enter_context(Snapshot(auditor_dsn))
+        return compare(snapshot, node, head, say, bus)
 
 
-def compare(snapshot: Snapshot, node: Node, head: Block, say: Say = lambda _: None) -> Books:
-    """Return the books that a snapshot and the chain make; `head` is the chain's from before the snapshot.
+def compare(
+    snapshot: Snapshot, node: Node, head: Block, say: Say = lambda _: None, bus: OnKafka | None = None
+) -> Books:
+    """Return the books that a snapshot, the chain and the bus make; `head` and `bus` are from before the snapshot.
 
-    Raises: ChainUnreadable. psycopg.Error.
+    Raises: ChainUnreadable. KafkaUnreadable. OnAnotherBus. psycopg.Error.
     """
     books = Books()
     _set_parameters(snapshot, datetime.now(UTC))
     for name, says in INVARIANTS.items():
         say(f"{name}: {says}")
         _check(books, name, snapshot)
+    books["I8"].details["bus"] = on_kafka.compare(bus, snapshot, books["I8"], say)
     say("the chain")
     Treasury(node, head, books).compare(snapshot)
     [on_the_way] = snapshot.facts("captures_on_the_way")

@@ -25,6 +25,14 @@ HANDLED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
+TOPICS: tuple[str, ...] = tuple(
+    f"rialto.{name}.v1{suffix}"
+    for name in ("payments", "fraud", "compliance", "ledger", "settlements")
+    for suffix in ("", ".dlq")
+)
+"""Every topic: what there is of them on Kafka is looked at before the database says which it has."""
+
+
 def rows() -> list[tuple[str, str, str]]:
     """Return (group, topic, type) for each."""
     return [

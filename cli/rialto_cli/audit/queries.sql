@@ -41,7 +41,7 @@ SELECT consumer_group, event_id, source, type, topic, key, data, parked_at FROM 
 -- uses: handles inboxes letters
 -- Every event in the log with each group that handles its type, and where it stands there: unread, parked or handled.
 SELECT
-    h.consumer_group, l.topic, l.partition, l.position, l.recorded_at, l.event_id, l.source, l.type, l.key,
+    h.consumer_group, l.topic, l.partition, l.shard, l.position, l.recorded_at, l.event_id, l.source, l.type, l.key,
     l.sequence, l.data,
     CASE WHEN i.event_id IS NULL THEN 'unread' WHEN d.event_id IS NOT NULL THEN 'parked' ELSE 'handled' END AS standing
 FROM handles AS h
@@ -50,6 +50,13 @@ LEFT JOIN inboxes AS i
     ON i.event_id = l.event_id AND i.source = l.source AND i.consumer_group = h.consumer_group
 LEFT JOIN letters AS d
     ON d.event_id = l.event_id AND d.source = l.source AND d.consumer_group = h.consumer_group
+
+-- fragment: spreads
+-- Over how many of Kafka's partitions events are spread: those from one position to another, NULL where it goes on.
+SELECT
+    topic, after_position, partitions,
+    lead(after_position) OVER (PARTITION BY topic ORDER BY after_position) AS up_to
+FROM bus.relayed_spreads
 
 -- fragment: unconsumed
 -- uses: handles inboxes letters consumption
@@ -675,6 +682,46 @@ SELECT
 FROM bus.cursors AS c JOIN bus.topics AS t ON t.topic = c.topic
 WHERE c.position >= t.next_position
 
+-- check: I8 published_past_the_log
+-- a relay claims to have copied to Kafka what was never written
+SELECT
+    jsonb_build_object('topic', r.topic, 'relay', r.relay) AS ids, 'at most ' || t.next_position - 1 AS expected,
+    r.published::TEXT AS found
+FROM bus.relayed AS r JOIN bus.topics AS t ON t.topic = r.topic
+WHERE r.published >= t.next_position
+
+-- check: I8 overtaken
+-- uses: handles inboxes letters consumption spreads
+-- a group has taken in a later event of a partition while an earlier one is neither handled nor parked
+-- A batch is one transaction, and within a partition batches are taken one after the other: no instant shows this. What
+-- may be told again under its id says nothing of how far a group is, as it may be taken in from either place. Where
+-- events are copied to Kafka, its partitions count; before the relay has recorded how many there are, none do.
+SELECT
+    jsonb_build_object(
+        'group', x.consumer_group, 'topic', x.topic, 'partition', x.place, 'event_id', x.event_id, 'type', x.type,
+        'key', x.key
+    ) AS ids,
+    'taken in before position ' || x.reached AS expected, 'neither handled nor parked at position ' || x.position AS found
+FROM (
+    SELECT
+        p.*,
+        max(p.position) FILTER (
+            WHERE p.standing <> 'unread'
+            AND p.type NOT IN ('rialto.hold.voided.v1', 'rialto.posting.refused.v1', 'rialto.deposit.confirmed.v1')
+        ) OVER (PARTITION BY p.consumer_group, p.topic, p.after_position, p.place) AS reached
+    FROM (
+        SELECT
+            c.consumer_group, c.topic, c.event_id, c.type, c.key, c.position, c.standing, s.after_position,
+            CASE WHEN r.topic IS NULL THEN c.partition ELSE c.shard %% s.partitions END AS place
+        FROM consumption AS c
+        LEFT JOIN bus.relayed AS r ON r.topic = c.topic
+        LEFT JOIN spreads AS s
+            ON s.topic = c.topic AND c.position > s.after_position AND (s.up_to IS NULL OR c.position <= s.up_to)
+    ) AS p
+    WHERE p.place IS NOT NULL
+) AS x
+WHERE x.standing = 'unread' AND x.position < x.reached
+
 -- check: I8 parked_without_inbox
 -- uses: inboxes letters
 -- an event is set aside and was not taken in: it could be handled as well
@@ -910,6 +957,46 @@ WHERE l.event_id IS NULL AND t.confirmed_at >= %(log_from)s::TIMESTAMPTZ
 -- uses: handles inboxes letters consumption
 -- How far each group is.
 SELECT consumer_group, standing, count(*) AS events FROM consumption GROUP BY consumer_group, standing
+
+-- facts: relayed
+-- Every topic, how far it was copied to Kafka, and over how many partitions it was spread after which position.
+SELECT
+    t.topic, r.topic IS NOT NULL AS is_relayed, coalesce(r.published, 0) AS published, coalesce(s.afters, '{}') AS afters,
+    coalesce(s.counts, '{}') AS counts
+FROM bus.topics AS t
+LEFT JOIN bus.relayed AS r ON r.topic = t.topic
+LEFT JOIN (
+    SELECT
+        topic, array_agg(after_position ORDER BY after_position) AS afters,
+        array_agg(partitions ORDER BY after_position) AS counts
+    FROM bus.relayed_spreads GROUP BY topic
+) AS s ON s.topic = t.topic
+ORDER BY t.topic
+
+-- facts: log_columns
+-- A topic's events, in fields of one width each. The digests are those of records.py.
+SELECT
+    l.position, l.event_id,
+    substring(sha256(convert_to(l.source || E'\n' || l.type || E'\n' || l.key, 'UTF8')) FROM 1 FOR 16) AS what,
+    substring(sha256(convert_to(l.key, 'UTF8')) FROM 1 FOR 8) AS key, l.shard,
+    l.recorded_at >= %(log_from)s::TIMESTAMPTZ + INTERVAL '1 hour' AS kept,
+    l.type IN ('rialto.hold.voided.v1', 'rialto.posting.refused.v1', 'rialto.deposit.confirmed.v1') AS returns
+FROM bus.log AS l
+WHERE l.topic = %(topic)s
+
+-- facts: unread_columns
+-- uses: handles inboxes letters consumption
+-- What each group has yet to take in; groups and topics by their place in the parameters.
+SELECT
+    array_position(%(group_names)s::TEXT[], consumer_group)::SMALLINT AS consumer_group,
+    array_position(%(topic_names)s::TEXT[], topic)::SMALLINT AS topic, position
+FROM consumption
+WHERE standing = 'unread' AND topic = ANY (%(topic_names)s::TEXT[])
+
+-- facts: events_at
+-- Events by their positions.
+SELECT position, event_id::TEXT AS event_id, type, key
+FROM bus.log WHERE topic = %(topic)s AND position = ANY (%(positions)s::BIGINT[])
 
 -- facts: deployments
 -- The contracts in use, a chain each.

@@ -1,5 +1,7 @@
 """The books as a table for people."""
 
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,10 +19,19 @@ def render(books: Books, console: Console) -> None:
     for name, book in books:
         table.add_row(name, INVARIANTS[name], f"{book.checked:,}", f"{book.violations:,}", _verdict(book))
     console.print(table)
+    console.print(_bus(books["I8"].details.get("bus", {})), markup=False)
     for name, book in books:
         _violations(name, book, console)
     if books.hold:
         console.print("[bold green]Every check holds.[/]")
+
+
+def _bus(bus: dict[str, Any]) -> str:
+    if bus.get("kind") != "kafka":
+        return "The bus: the log in PostgreSQL."
+    records = bus["records"]
+    prefix = f" under the prefix {bus['prefix']}" if bus["prefix"] else ""
+    return f"The bus: Kafka at {bus['servers']}{prefix}, {sum(records.values()):,} records in {len(records)} topics."
 
 
 def _verdict(book: Book) -> str:

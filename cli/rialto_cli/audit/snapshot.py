@@ -1,7 +1,7 @@
 """One look at the database: every question sees the same instant, and nothing can be written."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from rialto_cli.audit.text_ids import expand
 
 MAX_EXAMPLES = 20
+PIECE_BYTES = 1024 * 1024
 
 Kind = Literal["check", "count", "facts", "fragment"]
 _NUMBER = re.compile(r"number_in\(([a-z]+), '([a-z_]+)'\)")
@@ -101,6 +102,27 @@ class Snapshot:
         """Return the rows of a `facts` question."""
         [question] = [each for each in questions() if each.kind == "facts" and each.name == name]
         return self._ask(_with_fragments(question, question.sql))
+
+    def ask(self, name: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a `facts` question with parameters of its own."""
+        self.use(parameters)
+        return self.facts(name)
+
+    def copy(self, name: str, parameters: Mapping[str, Any]) -> Iterator[bytes]:
+        """Return the rows of a `facts` question as a binary COPY, in pieces of about PIECE_BYTES."""
+        [question] = [each for each in questions() if each.kind == "facts" and each.name == name]
+        query = f"COPY ({_with_fragments(question, question.sql)}) TO STDOUT (FORMAT binary)"
+        with (
+            psycopg.ClientCursor(self._connection) as cursor,
+            cursor.copy(query.encode(), {**self._parameters, **parameters}) as copied,
+        ):
+            piece = bytearray()
+            for row in copied:
+                piece += row
+                if len(piece) >= PIECE_BYTES:
+                    yield bytes(piece)
+                    piece.clear()
+            yield bytes(piece)
 
     def count(self, invariant: str) -> int:
         """Return how much an invariant has to check."""

@@ -68,10 +68,11 @@ def platform_of(installation: Installation) -> Platform:
 
 def _books(installation: Installation) -> Mapping[str, Mapping[str, Any]]:
     # Slow to import: the audit brings a database driver that nothing else here needs.
-    from rialto_cli.audit import books
+    from rialto_cli.audit import books, bus_url
 
+    dsn, rpc = installation.access.dsn(postgres.AUDITOR), installation.url(ANVIL)
     try:
-        return books.run(installation.access.dsn(postgres.AUDITOR), installation.url(ANVIL)).to_dict()
+        return books.run(dsn, rpc, cluster=bus_url.of(installation)).to_dict()
     except books.AuditFailed as error:
         raise OperatorError(
             "The books cannot be read", str(error).rstrip("."), "see `rialto status`, then run the command again"

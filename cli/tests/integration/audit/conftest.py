@@ -1,14 +1,17 @@
 """One consistent world, made by the real services."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from rialto_cli.kafka_testing import KafkaBroker, create_topics
 from rialto_cli.testing import AnvilNode, Database, PostgresServer
 
+from .kafka_scene import KafkaScene
 from .world import World
 
 
@@ -63,3 +66,30 @@ def scene(postgres_server: PostgresServer, server_directory: Path) -> Iterator[S
         yield Scene(database, anvil, payments, subscriptions)
     finally:
         anvil.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_played(
+    kafka_broker: KafkaBroker | None, postgres_server: PostgresServer, server_directory: Path
+) -> Iterator[KafkaScene | None]:
+    """The world on Kafka; None where there can be no broker."""
+    if kafka_broker is None:
+        yield None
+        return
+    prefix = f"audit-{os.getpid()}"
+    create_topics(kafka_broker.cluster(prefix))
+    anvil = AnvilNode(server_directory)
+    database = postgres_server.create_database()
+    try:
+        anvil.start()
+        asyncio.run(play(World(database, anvil, f"{kafka_broker.url}/{prefix}")))
+        yield KafkaScene(database, anvil, kafka_broker, prefix)
+    finally:
+        anvil.stop()
+
+
+@pytest.fixture
+def kafka_scene(kafka: KafkaBroker, kafka_played: KafkaScene | None) -> KafkaScene:
+    """The world on Kafka, and its chain which stays up. Leave both as they are."""
+    assert kafka_played is not None
+    return kafka_played

@@ -461,6 +461,13 @@ I8 = (
     ),
     plant(
         "I8",
+        "overtaken",
+        "an inbox row deleted before that of a later event, and the cursors put back",
+        f"DELETE FROM gateway.inbox WHERE event_id = (SELECT event_id FROM bus.log WHERE {event('hold.placed')})",
+        "UPDATE bus.cursors SET position = 0",
+    ),
+    plant(
+        "I8",
         "taken_in_twice",
         "an inbox row twice",
         "ALTER TABLE gateway.inbox DROP CONSTRAINT inbox_pk",

@@ -11,6 +11,7 @@ from rialto_cli.audit.chain import Node
 from rialto_cli.testing import Database
 
 from .conftest import Scene
+from .kafka_plants import ON_KAFKA
 from .plants import ALL, Plant
 
 
@@ -47,5 +48,5 @@ def test_a_planted_wrong_is_named(planted: Plant, scene: Scene) -> None:
 
 def test_every_check_has_a_wrong_planted_for_it() -> None:
     asked = {(each.invariant, each.name) for each in snapshot.questions() if each.kind == "check"}
-    planted = {(each.invariant, each.check) for each in ALL}
+    planted = {(each.invariant, each.check) for each in (*ALL, *ON_KAFKA)}
     assert asked <= planted

@@ -12,6 +12,7 @@ from rialto_chain_bridge.main import build as build_chain_bridge
 from rialto_chain_bridge.settings import ChainBridgeSettings
 from rialto_cli.testing import AnvilNode, Database
 from rialto_common.events import MODELS
+from rialto_common.events.common import COMPLIANCE, FRAUD, LEDGER, PAYMENTS, SETTLEMENTS
 from rialto_common.http import RequestFrame
 from rialto_common.runtime import Step, SystemRuntime
 from rialto_common.service import Service
@@ -31,12 +32,12 @@ SECRET = "a secret of the tests, long enough for HS256"
 LEDGER_URL = "http://ledger"
 SETTLED_WITHIN_SECONDS = 60.0
 
-_SERVICES: dict[str, tuple[type[Any], Callable[..., Awaitable[None]]]] = {
-    "gateway": (GatewaySettings, build_gateway),
-    "ledger": (LedgerSettings, build_ledger),
-    "fraud": (FraudSettings, build_fraud),
-    "compliance": (ComplianceSettings, build_compliance),
-    "chain_bridge": (ChainBridgeSettings, build_chain_bridge),
+_SERVICES: dict[str, tuple[type[Any], Callable[..., Awaitable[None]], str]] = {
+    "gateway": (GatewaySettings, build_gateway, PAYMENTS),
+    "ledger": (LedgerSettings, build_ledger, LEDGER),
+    "fraud": (FraudSettings, build_fraud, FRAUD),
+    "compliance": (ComplianceSettings, build_compliance, COMPLIANCE),
+    "chain_bridge": (ChainBridgeSettings, build_chain_bridge, SETTLEMENTS),
 }
 
 
@@ -58,8 +59,8 @@ class InProcess(SystemRuntime):
 class Kept(Service[Any]):
     """A service whose loops run when the test says so."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self.loops: dict[str, Step] = {}
         self.subscriptions: set[tuple[str, str, str]] = set()
         self.front = RequestFrame(self.app, runtime=self.runtime, metrics=self._http_metrics)
@@ -84,7 +85,8 @@ class Kept(Service[Any]):
 class World:
     """The services, and a merchant's view of them."""
 
-    def __init__(self, database: Database, anvil: AnvilNode) -> None:
+    def __init__(self, database: Database, anvil: AnvilNode, bus_url: str = "postgres") -> None:
+        self._bus_url = bus_url
         self._database = database
         self._anvil = anvil
         self.runtime = InProcess()
@@ -102,10 +104,11 @@ class World:
             "operator_key": OPERATOR_KEY,
             "deploy": True,
             "batch_age_seconds": 0.0,
+            "RIALTO_BUS_URL": self._bus_url,
         }
-        for name, (kind, build) in _SERVICES.items():
+        for name, (kind, build, topic) in _SERVICES.items():
             own = {**settings, "database_url": self._database.dsn(name)}
-            service = Kept(name, kind.model_validate(own), self.runtime)
+            service = Kept(name, kind.model_validate(own), self.runtime, publishes=[topic])
             await service.open()
             await build(service)
             self.services[name] = service

@@ -6,6 +6,7 @@ from iso4217 import Currency
 from rialto_cli.audit import books, chain, consumers
 from rialto_common import money
 from rialto_common.bus import postgres
+from rialto_common.bus.topics import wanted_topics
 
 
 def test_topics_and_selectors_are_hashes_of_signatures() -> None:
@@ -22,3 +23,7 @@ def test_every_currency_has_the_decimals_that_the_platform_gives_it() -> None:
 
 def test_the_log_is_kept_as_long_as_the_audit_believes() -> None:
     assert postgres.LOG_DAYS == books.LOG_DAYS
+
+
+def test_the_audit_knows_every_topic() -> None:
+    assert set(consumers.TOPICS) == {spec.name for spec in wanted_topics()}
