@@ -575,7 +575,8 @@ SELECT (SELECT count(*) FROM bus.log) + (SELECT count(*) FROM inboxes)
 
 -- check: I8 out_of_order
 -- an event's sequence is not above that of the one before it, of the same source and key
--- An answer told again, and a refusal (which changes nothing), carry the number of what stands.
+-- An answer told again, and a refusal (which changes nothing), carry the number of what stands. So does the answer to who
+-- asks to void a hold that has expired or is captured: it releases nothing.
 SELECT
     jsonb_build_object('key', x.key, 'source', x.source, 'event_id', x.event_id, 'type', x.type) AS ids,
     'a sequence above ' || x.before AS expected, x.sequence || ' at position ' || x.position AS found
@@ -584,12 +585,13 @@ FROM (
     FROM (
         SELECT
             topic, source, key, event_id, type, sequence, position,
+            type = 'rialto.hold.voided.v1' AND number_in(data, 'amount_released_minor') = 0 AS changes_nothing,
             row_number() OVER (PARTITION BY source, event_id ORDER BY position) AS telling
         FROM bus.log WHERE topic NOT LIKE '%%.dlq' AND type <> 'rialto.posting.refused.v1'
     ) AS l
     WHERE l.telling = 1
 ) AS x
-WHERE x.sequence <= x.before
+WHERE x.sequence < x.before OR (x.sequence = x.before AND NOT x.changes_nothing)
 
 -- check: I8 key_in_two_partitions
 -- events of one key lie in several partitions, or not in that of their shard: nothing orders them

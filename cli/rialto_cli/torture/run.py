@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rialto_cli.audit import books
+from rialto_cli.audit import books, bus_url
 from rialto_cli.audit.book import Book as AuditBook
 from rialto_cli.console import Progress
 from rialto_cli.embedded import directory, services
@@ -193,7 +193,8 @@ async def _judge(
         diary.wrong.append(f"payments have not ended {DRAIN_SECONDS:.0f} s after the last fault: {left}")
     await customers.confirm_captures()
     progress.waiting("auditing")
-    found = await asyncio.to_thread(books.run, dsn, rpc, settle_seconds=AUDIT_SETTLE_SECONDS)
+    cluster = bus_url.of(installation)
+    found = await asyncio.to_thread(books.run, dsn, rpc, cluster=cluster, settle_seconds=AUDIT_SETTLE_SECONDS)
     facts = await asyncio.to_thread(verdict.read, dsn, rpc)
     diary.states = dict(Counter(payment.state for payment in facts.payments))
     diary.books = found.to_dict()
