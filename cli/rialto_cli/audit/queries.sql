@@ -575,8 +575,8 @@ SELECT (SELECT count(*) FROM bus.log) + (SELECT count(*) FROM inboxes)
 
 -- check: I8 out_of_order
 -- an event's sequence is not above that of the one before it, of the same source and key
--- An answer told again, and a refusal (which changes nothing), carry the number of what stands. So does the answer to who
--- asks to void a hold that has expired or is captured: it releases nothing.
+-- An answer told again, and one that changes nothing (a refusal; the void of a hold that was captured or had expired
+-- before), carry the number of what stands.
 SELECT
     jsonb_build_object('key', x.key, 'source', x.source, 'event_id', x.event_id, 'type', x.type) AS ids,
     'a sequence above ' || x.before AS expected, x.sequence || ' at position ' || x.position AS found

@@ -101,6 +101,7 @@ async def test_an_event_that_a_group_has_not_read_stays_however_old_it_is(bench:
     [delivery] = await reader.poll(max_events=10, wait_seconds=0)
     assert delivery.event.key == "key-1"
     await reader.acknowledge([delivery])
+    assert not await reader.poll(max_events=10, wait_seconds=0)  # which writes the acknowledgement
     await bench.maintain(NOON + timedelta(days=30))
     assert await bench.pool.fetchval("SELECT count(*) FROM bus.log") == 0
     await reader.close()

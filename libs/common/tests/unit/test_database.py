@@ -111,5 +111,5 @@ def test_an_error_is_described_so_that_any_column_can_store_it() -> None:
 
 def test_named_queries_are_read_whole_and_without_their_names() -> None:
     queries = load_queries("rialto_common.bus")
-    assert {"append", "claim", "read", "acknowledge", "take", "park_event"} <= set(queries)
+    assert {"append", "claim", "acknowledge_and_read", "acknowledge", "take", "park_event"} <= set(queries)
     assert all(text and "-- name:" not in text for text in queries.values())
