@@ -34,7 +34,7 @@ def audit(
         str | None,
         typer.Option(
             "--bus-url",
-            help="The bus, instead of --data-dir's: postgres, or kafka[+tls]://HOST:PORT[/PREFIX] with credentials "
+            help="The bus, instead of --data-dir's: postgres, or kafka[+tls]://HOST:PORT\\[/PREFIX] with credentials "
             "from RIALTO_BUS_USERNAME, _PASSWORD, _SASL_MECHANISM, _CA_FILE. With --dsn and --rpc: RIALTO_BUS_URL.",
         ),
     ] = None,
