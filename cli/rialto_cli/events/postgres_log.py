@@ -10,8 +10,8 @@ import asyncpg
 
 from rialto_cli.events.port import Entry, LogUnreadable, Page, Place, Positions, Span, Want
 from rialto_common.bus.postgres import CHANNEL
+from rialto_common.bus.postgres_rows import event_of
 from rialto_common.database import load_queries
-from rialto_common.events import Event
 
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 60.0
@@ -128,18 +128,5 @@ def _told() -> Iterator[None]:
 
 
 def _entry(row: Any) -> Entry:
-    event = Event(
-        id=row["event_id"],
-        source=row["source"],
-        type=row["type"],
-        topic=row["topic"],
-        key=row["key"],
-        shard=row["shard"],
-        time=row["time"],
-        sequence=row["sequence"],
-        correlation_id=row["correlation_id"],
-        causation_id=row["causation_id"],
-        traceparent=row["traceparent"],
-        data=row["data"].encode(),
-    )
-    return Entry(Place(row["topic"], row["partition"]), row["position"], event.time, event)
+    event = event_of(row)
+    return Entry(Place(event.topic, row["partition"]), row["position"], event.time, event)

@@ -116,7 +116,8 @@ class KafkaPublisher:
             if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
                 sent.append(await self._producer.send_batch(batch, topic, partition=partition))
                 batch = self._producer.create_batch()
-                batch.append(timestamp=None, key=key, value=value, headers=headers)
+                if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                    raise BusUnavailable(f"the client takes no record as large as that of the event {event.id}")
         sent.append(await self._producer.send_batch(batch, topic, partition=partition))
         return sent
 

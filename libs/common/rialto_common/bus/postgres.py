@@ -14,6 +14,7 @@ import asyncpg
 
 from rialto_common.bus.port import Delivery, check_size
 from rialto_common.bus.postgres_inbox import PostgresDeadLetters, PostgresInbox
+from rialto_common.bus.postgres_rows import event_of
 from rialto_common.database import Connection, Pool, commit, load_queries
 from rialto_common.errors import BusBacklogFull
 from rialto_common.events.envelope import Event
@@ -322,21 +323,3 @@ async def connect(dsn: str, application: str, **settings: str) -> "asyncpg.Conne
 def _by_position(row: Any) -> int:
     position: int = row["position"]
     return position
-
-
-def event_of(row: Any) -> Event:
-    """Return the event in a row of the log."""
-    return Event(
-        id=row["event_id"],
-        source=row["source"],
-        type=row["type"],
-        topic=row["topic"],
-        key=row["key"],
-        shard=row["shard"],
-        time=row["time"],
-        sequence=row["sequence"],
-        correlation_id=row["correlation_id"],
-        causation_id=row["causation_id"],
-        traceparent=row["traceparent"],
-        data=row["data"].encode(),
-    )

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
 
 from rialto_common.bus.port import DeadLetter
+from rialto_common.bus.postgres_rows import event_of
 from rialto_common.database import Connection, load_queries
 from rialto_common.events.envelope import Event
 from rialto_common.runtime import Runtime
@@ -90,7 +90,7 @@ class PostgresDeadLetters:
     async def of_key(self, group: str, key: str) -> list[DeadLetter]:
         """Return what is parked under a key, in order."""
         rows = await self._connection.fetch(self._queries["of_key"], group, key)
-        return [DeadLetter(_event(row), row["sequence"], row["error"]) for row in rows]
+        return [DeadLetter(event_of(row), row["letter"], row["error"]) for row in rows]
 
     async def release(self, group: str, key: str) -> None:
         """Forget the key and its events."""
@@ -109,20 +109,3 @@ class PostgresDeadLetters:
     async def overview(self) -> list[dict[str, object]]:
         """Return one row a parked key."""
         return [dict(row) for row in await self._connection.fetch(self._queries["overview"])]
-
-
-def _event(row: Any) -> Event:
-    return Event(
-        id=row["event_id"],
-        source=row["source"],
-        type=row["type"],
-        topic=row["topic"],
-        key=row["key"],
-        shard=row["shard"],
-        time=row["time"],
-        sequence=row["event_sequence"],
-        correlation_id=row["correlation_id"],
-        causation_id=row["causation_id"],
-        traceparent=row["traceparent"],
-        data=row["data"].encode(),
-    )

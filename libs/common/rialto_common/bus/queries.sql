@@ -158,9 +158,9 @@ WHERE consumer_group = $1 AND replay_requested ORDER BY parked_at, key LIMIT 1 F
 
 -- name: of_key
 -- What is parked under a key, in order.
-SELECT event_id, source, type, topic, key, shard, time, event_sequence, correlation_id, causation_id, traceparent, data,
-    sequence, error
-FROM {schema}.dead_letters WHERE consumer_group = $1 AND key = $2 ORDER BY sequence
+SELECT event_id, source, type, topic, key, shard, time, event_sequence AS sequence, correlation_id, causation_id, traceparent,
+    data, dead_letters.sequence AS letter, error
+FROM {schema}.dead_letters WHERE consumer_group = $1 AND key = $2 ORDER BY dead_letters.sequence
 
 -- name: release_events
 -- Forget what was parked under a key.

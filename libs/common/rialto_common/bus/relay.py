@@ -22,7 +22,8 @@ import structlog
 from rialto_common.bus.kafka_cluster import KafkaCluster
 from rialto_common.bus.kafka_drain import undelivered
 from rialto_common.bus.kafka_publisher import KafkaPublisher
-from rialto_common.bus.postgres import connect_reader, event_of
+from rialto_common.bus.postgres import connect_reader
+from rialto_common.bus.postgres_rows import event_of
 from rialto_common.database import is_retryable, load_queries
 from rialto_common.errors import BusUnavailable
 from rialto_common.events.envelope import Event
@@ -39,7 +40,6 @@ MEASURE_SECONDS = 1.0
 REFRESH_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 3.0
-BACKLOG_LIMIT = 100_000
 
 _QUERIES = load_queries(__package__)
 
@@ -66,7 +66,7 @@ class Relay:
         runtime: Runtime,
         metrics: RelayMetrics,
         owner: str,
-        backlog_limit: int = BACKLOG_LIMIT,
+        backlog_limit: int,
         lease: timedelta = LEASE,
     ) -> None:
         """`owner`: this process; `backlog_limit`: how many events of a topic may wait before new work is refused."""
@@ -223,7 +223,6 @@ class Relay:
             [self._progress[topic].partitions for topic in reached],
         )
         if len(recorded) < len(reached):
-            self._claim_due = 0.0
             raise BusUnavailable("another relay has taken the lease")
 
     async def _refresh(self, publisher: KafkaPublisher) -> None:
@@ -273,6 +272,8 @@ class Relay:
         if self._backoff == 0.0:
             log.warning("relay.waiting", relay=self.name, error=f"{type(error).__name__}: {error}"[:500])
         await self._resign()
+        # The error may be that another has shut this one out: it must not answer in kind before it has seen the lease.
+        self._claim_due = 0.0
         self._backoff = min(LONGEST_BACKOFF_SECONDS, max(FIRST_BACKOFF_SECONDS, self._backoff * 2))
         return self._backoff * (0.5 + self._runtime.random.random() / 2)
 

@@ -70,6 +70,7 @@ class KafkaHarness(PostgresHarness):
             runtime=self.runtime,
             metrics=RelayMetrics(CollectorRegistry()),
             owner="one",
+            backlog_limit=100_000,
         )
 
     async def keep_relaying(self) -> None:

@@ -46,6 +46,7 @@ async def main() -> None:
         runtime=runtime,
         metrics=RelayMetrics(CollectorRegistry()),
         owner=owner,
+        backlog_limit=100_000,
         lease=timedelta(seconds=1),
     )
     while True:
