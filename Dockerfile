@@ -5,14 +5,14 @@ ARG PYTHON_IMAGE=python:3.11.11-slim-bookworm
 ARG NODE_IMAGE=node:22.12.0-bookworm-slim
 
 FROM ${PYTHON_IMAGE} AS base
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_CACHE_DIR=/cache
 # Without a shell or a home; the number is fixed so that volumes and policies can name it.
 RUN groupadd --gid 10001 rialto && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin rialto
 
 # Every library at its pinned version, by its hash: the layer that all images share while they are built.
 FROM base AS libraries
 COPY requirements.lock /build/requirements.lock
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/cache \
     python -m venv /build/all && /build/all/bin/pip install --disable-pip-version-check --require-hashes -r /build/requirements.lock
 
 # Of these, what one service declares, and that service's own code.
@@ -22,7 +22,7 @@ COPY deploy/docker/closure.py /build/closure.py
 COPY libs /checkout/libs
 COPY services /checkout/services
 COPY cli /checkout/cli
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/cache \
     test -n "${SERVICE}" || { echo "name a service: --build-arg SERVICE=gateway" >&2; exit 1; } \
  && /build/all/bin/python /build/closure.py /checkout "${SERVICE}" /build/requirements.lock > /build/service.lock \
  && python -m venv --without-pip /opt/rialto \

@@ -13,12 +13,12 @@ CLOCK_LOOK_SECONDS = 0.05
 class FaultyRuntime(SystemRuntime):
     """The system's runtime, with crash points and a clock that a test holds in its hands."""
 
-    def __init__(self, directory: Path, service: str, *, crash_at: str | None = None) -> None:
+    def __init__(self, directory: Path, service: str) -> None:
         self._directory = directory
         self._clock = clock_file(directory, service)
         self._look_due = 0.0
         self._offset = timedelta()
-        super().__init__(crash_at=crash_at)
+        super().__init__()
 
     def now(self) -> datetime:
         return super().now() + self._clock_offset()
@@ -27,7 +27,6 @@ class FaultyRuntime(SystemRuntime):
         return super().unix_ms() + self._clock_offset() // timedelta(milliseconds=1)
 
     def crash_point(self, name: str) -> None:
-        super().crash_point(name)
         die_if_armed(self._directory, name)
 
     def _clock_offset(self) -> timedelta:
@@ -40,8 +39,6 @@ class FaultyRuntime(SystemRuntime):
         return self._offset
 
 
-def system_runtime(service: str, *, crash_at: str | None, faults_dir: Path | None) -> SystemRuntime:
+def system_runtime(service: str, faults_dir: Path | None) -> SystemRuntime:
     """Return the runtime of a service's process; `faults_dir` is None but in tests."""
-    if faults_dir is None:
-        return SystemRuntime(crash_at=crash_at)
-    return FaultyRuntime(faults_dir, service, crash_at=crash_at)
+    return SystemRuntime() if faults_dir is None else FaultyRuntime(faults_dir, service)

@@ -5,10 +5,8 @@ that a simulation can replace all of them at once.
 """
 
 import asyncio
-import os
 import random
 import secrets
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -82,12 +80,10 @@ class _RandomPool:
 class SystemRuntime:
     """The real clock, the system's randomness, asyncio's tasks."""
 
-    def __init__(self, *, crash_at: str | None = None) -> None:
-        """`crash_at` names the crash point at which this process kills itself, for tests; normally None."""
+    def __init__(self) -> None:
         self.random: random.Random = secrets.SystemRandom()
         self._pool = _RandomPool()
         self.ids = Ids(self.unix_ms, self._pool.bits)
-        self._crash_at = crash_at
         self._tasks: set[asyncio.Task[None]] = set()
 
     def now(self) -> datetime:
@@ -110,8 +106,7 @@ class SystemRuntime:
         return task
 
     def crash_point(self, name: str) -> None:
-        if self._crash_at == name:
-            os.kill(os.getpid(), signal.SIGKILL)
+        """Nothing: only the runtimes of tests and simulation die here."""
 
     def token(self, nbytes: int) -> str:
         return secrets.token_urlsafe(nbytes)

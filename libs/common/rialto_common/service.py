@@ -282,7 +282,7 @@ def settle_collector() -> None:
 
 
 async def _serve(name: str, settings: SettingsT, role: Role, build: Build[SettingsT], publishes: Sequence[str]) -> None:
-    runtime = system_runtime(name, crash_at=settings.crash_point, faults_dir=settings.faults_dir)
+    runtime = system_runtime(name, settings.faults_dir)
     service = Service(name, settings, runtime, role, publishes=publishes)
     await service.open()
     await build(service)

@@ -33,7 +33,6 @@ class ServiceSettings(BaseSettings):
     bus_backlog_limit: int = Field(default=100_000, ge=1, validation_alias="RIALTO_BUS_BACKLOG_LIMIT")
     bus_lease_seconds: float | None = Field(default=None, ge=1, validation_alias="RIALTO_BUS_LEASE_SECONDS")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", validation_alias="RIALTO_LOG_LEVEL")
-    crash_point: str | None = Field(default=None, validation_alias="RIALTO_CRASH_POINT")
     faults_dir: Path | None = Field(default=None, validation_alias=FAULTS_DIR_VARIABLE)
 
     @field_validator("faults_dir", "bus_lease_seconds", mode="before")

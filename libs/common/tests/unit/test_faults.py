@@ -64,5 +64,5 @@ def test_a_clock_that_is_off_shows_in_the_time_and_in_new_ids_but_not_in_duratio
 
 
 def test_without_the_directory_a_service_has_the_plain_runtime(directory: Path) -> None:
-    assert type(system_runtime("ledger", crash_at=None, faults_dir=None)) is SystemRuntime
-    assert type(system_runtime("ledger", crash_at=None, faults_dir=directory)) is FaultyRuntime
+    assert type(system_runtime("ledger", None)) is SystemRuntime
+    assert type(system_runtime("ledger", directory)) is FaultyRuntime

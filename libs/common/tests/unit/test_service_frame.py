@@ -44,11 +44,11 @@ def test_settings_come_from_the_service_s_own_prefix_and_the_shared_names(enviro
     environment.setenv("RIALTO_X_HTTP_PORT", "8123")
     environment.setenv("RIALTO_X_MAX_BATCH_EVENTS", "50")
     environment.setenv("RIALTO_LOG_LEVEL", "DEBUG")
-    environment.setenv("RIALTO_CRASH_POINT", "x.before_commit")
+    environment.setenv("RIALTO_BUS_URL", "kafka://broker:9092")
     environment.setenv("RIALTO_OTHER_HTTP_PORT", "1")
     settings = Settings()
     assert (settings.http_port, settings.max_batch_events, settings.log_level) == (8123, 50, "DEBUG")
-    assert (settings.crash_point, settings.bus_url, settings.http_host) == ("x.before_commit", "postgres", "127.0.0.1")
+    assert (settings.bus_url, settings.http_host) == ("kafka://broker:9092", "127.0.0.1")
 
 
 def test_what_an_env_file_leaves_empty_is_absent(environment: pytest.MonkeyPatch) -> None:

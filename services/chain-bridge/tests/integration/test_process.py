@@ -13,7 +13,9 @@ import pytest
 
 from rialto_chain_bridge.testing import OPERATOR_KEY, SECRET, bench
 from rialto_cli.testing import AnvilNode, Database
+from rialto_cli.torture.control import Control
 from rialto_common.events.settlements import SettlementConfirmed
+from rialto_common.faults import FAULTS_DIR_VARIABLE
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -51,12 +53,15 @@ def start(database: Database, anvil: AnvilNode, tmp_path: Path) -> Iterator[Star
         process.wait()
 
 
-async def test_a_killed_process_goes_on_where_it_was(start: Start, database: Database, anvil: AnvilNode) -> None:
+async def test_a_killed_process_goes_on_where_it_was(
+    start: Start, database: Database, anvil: AnvilNode, tmp_path: Path
+) -> None:
     async with bench(database.dsn, anvil.url) as observer:
         await observer.turn()  # deploys, so that the process dies after the batch was sent
         requests = [observer.request(number) for number in range(60)]
         await observer.publish([request.event for request in requests])
-        dies = start(RIALTO_CRASH_POINT="chain_bridge.after_send")
+        Control(tmp_path).arm("chain_bridge.after_send")
+        dies = start(**{FAULTS_DIR_VARIABLE: str(tmp_path)})
         assert await asyncio.to_thread(dies.wait, 30) == -signal.SIGKILL
         process = start()
         for _ in range(300):

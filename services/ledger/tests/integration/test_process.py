@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rialto_cli.testing import Database
+from rialto_cli.torture.control import Control
 from rialto_common.bus.postgres import PostgresUnitOfWork
 from rialto_common.database import Pool, open_pool
 from rialto_common.events.common import LEDGER
+from rialto_common.faults import FAULTS_DIR_VARIABLE
 from rialto_common.runtime import SystemRuntime
 from rialto_ledger.adapters.postgres import PostgresLedger
 from rialto_ledger.application.posting import post
@@ -23,7 +26,7 @@ Start = Callable[[str | None], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def start(database: Database) -> Iterator[Start]:
+def start(database: Database, tmp_path: Path) -> Iterator[Start]:
     """Start a worker, which dies at the named crash point."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -35,7 +38,8 @@ def start(database: Database) -> Iterator[Start]:
             "RIALTO_SERVICE_TOKEN_SECRET": "a secret of thirty-two characters",
         }
         if crash_point is not None:
-            environment["RIALTO_CRASH_POINT"] = crash_point
+            Control(tmp_path).arm(crash_point)
+            environment[FAULTS_DIR_VARIABLE] = str(tmp_path)
         started.append(subprocess.Popen([sys.executable, "-m", "rialto_ledger", "--role", "worker"], env=environment))
         return started[-1]
 
