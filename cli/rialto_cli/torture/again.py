@@ -1,19 +1,11 @@
 """Events that come again, or late: what a bus may do after a crash, done on purpose while everything runs."""
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from rialto_cli.audit import consumers
-from rialto_common.bus.kafka_cluster import KafkaCluster
-
-COPY_SECONDS = 20.0
-QUIET_MS = 1000
 
 _REWIND = """
 UPDATE bus.cursors AS c SET position = greatest(0, c.position - %(events)s), owner = NULL, owned_until = NULL
@@ -24,6 +16,16 @@ RETURNING (
     WHERE l.topic = c.topic AND l.partition = c.partition AND l.position > c.position AND l.position <= before.position
 ) AS events
 """
+_COPY_AGAIN = """
+WITH before AS (
+    SELECT relay, topic, published, greatest(0, published - %(events)s) AS again
+    FROM bus.relayed WHERE topic = ANY(%(topics)s) FOR UPDATE
+), shut_out AS (
+    UPDATE bus.relays SET owner = NULL, epoch = epoch + 1 WHERE relay IN (SELECT relay FROM before)
+)
+UPDATE bus.relayed AS r SET published = before.again FROM before WHERE r.topic = before.topic
+RETURNING before.published - before.again AS events
+"""
 
 
 class Events(Protocol):
@@ -32,7 +34,7 @@ class Events(Protocol):
     def deliver_again(self, group: str, events: int) -> int:
         """Let up to so many of a group's events of each topic come again; returns how many will.
 
-        Raises: OSError, psycopg.Error: the bus is away.
+        Raises: psycopg.Error: the database is away.
         """
         ...
 
@@ -54,45 +56,17 @@ class PostgresLog:
 
 
 @dataclass(frozen=True, slots=True)
-class KafkaTopics:
-    """Kafka, as its operator can reach it: records are copied to the end of their partitions."""
+class KafkaCopies:
+    """Kafka, given once more what it has: as by a relay that died before it could note how far it had come."""
 
-    url: str
+    superuser_dsn: str
 
     def deliver_again(self, group: str, events: int) -> int:
-        """Copy the last records of each topic that a group reads. Raises: OSError: Kafka is away."""
-        topics = sorted({topic for name, topic, _ in consumers.rows() if name == group})
-        try:
-            return asyncio.run(self._copy(topics, events))
-        except (KafkaError, TimeoutError) as error:
-            raise OSError(f"Kafka does not answer: {type(error).__name__}") from error
+        """Set back, by so many positions, what counts as copied of each topic that a group reads.
 
-    async def _copy(self, topics: Sequence[str], events: int) -> int:
-        options = KafkaCluster.from_url(self.url).client_options("rialto-torture")
-        consumer = AIOKafkaConsumer(isolation_level="read_committed", **options)
-        producer = AIOKafkaProducer(acks="all", **options)
-        async with asyncio.timeout(COPY_SECONDS):
-            async with consumer, producer:
-                places = [
-                    TopicPartition(topic, partition)
-                    for topic in topics
-                    for partition in await producer.partitions_for(topic)
-                ]
-                consumer.assign(places)
-                ends = await consumer.end_offsets(places)
-                beginnings = await consumer.beginning_offsets(places)
-                for place in places:
-                    consumer.seek(place, max(beginnings[place], ends[place] - events))
-                copied = 0
-                while found := await consumer.getmany(*places, timeout_ms=QUIET_MS, max_records=events):
-                    for place, records in found.items():
-                        old = [record for record in records if record.offset < ends[place]]
-                        copied += len(old)
-                        for record in old:
-                            await producer.send(
-                                record.topic, record.value, record.key, record.partition, headers=list(record.headers)
-                            )
-                    if all([await consumer.position(place) >= ends[place] for place in places]):
-                        break
-                await producer.flush()
-        return copied
+        Their relays are shut out with it, and look anew where to begin. Raises: psycopg.Error: the database is away.
+        """
+        topics = sorted({topic for name, topic, _ in consumers.rows() if name == group})
+        with psycopg.connect(self.superuser_dsn, autocommit=True, connect_timeout=5) as connection:
+            rows = connection.execute(_COPY_AGAIN, {"topics": topics, "events": events}).fetchall()
+        return sum(int(row[0]) for row in rows)

@@ -118,13 +118,11 @@ class Breaker:
         for _ in range(TRIES):
             try:
                 count = await asyncio.to_thread(self._events.deliver_again, group, int(fault.amount))
-            except OSError:
-                await asyncio.sleep(POLL_SECONDS)
             except psycopg.Error:
                 await asyncio.sleep(POLL_SECONDS)
             else:
                 return f"{count} events come again"
-        return "the bus was away"
+        return "the database was away"
 
     async def _recover(self, entry: Entry) -> None:
         """Wait for the first payment that was sent after the end and decided; for the chain, for one settled."""

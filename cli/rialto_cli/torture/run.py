@@ -22,7 +22,7 @@ from rialto_cli.embedded.services import ANVIL, Installation
 from rialto_cli.embedded.state import State
 from rialto_cli.replay.api import Api
 from rialto_cli.torture import verdict
-from rialto_cli.torture.again import Events, KafkaTopics, PostgresLog
+from rialto_cli.torture.again import Events, KafkaCopies, PostgresLog
 from rialto_cli.torture.book import Book
 from rialto_cli.torture.breaking import Breaker
 from rialto_cli.torture.control import Control
@@ -134,9 +134,8 @@ def _set_up(root: Path, options: Options) -> tuple[Stage, Control, dict[str, Pro
 
 
 def _events(installation: Installation) -> Events:
-    if installation.bus.kind == KAFKA:
-        return KafkaTopics(installation.bus_url)
-    return PostgresLog(installation.access.superuser_dsn("rialto"))
+    superuser_dsn = installation.access.superuser_dsn("rialto")
+    return KafkaCopies(superuser_dsn) if installation.bus.kind == KAFKA else PostgresLog(superuser_dsn)
 
 
 @asynccontextmanager
