@@ -1,7 +1,7 @@
 """Which bus a data directory uses: the log in PostgreSQL, a Kafka of its own, or a cluster of the operator's.
 
-The first start decides, and later ones keep to it. Each bus has its own cursors, and an event that some service has not
-read yet exists on one bus only: with another one it would never be handled, and its payment would hang.
+The first start decides, and later ones keep to it. Each bus has its own cursors, and those left behind on the other
+would keep the log from being shortened for ever.
 """
 
 import json
@@ -46,7 +46,7 @@ def choose(data_dir: Path, asked: str | None, url: str | None) -> BusChoice:
     if kind is not None and kind != remembered.kind:
         raise OperatorError(
             f"{data_dir} uses {NAMES[remembered.kind]}, not {NAMES[kind]}",
-            "events that were not read yet on the one bus would be missing on the other, and their payments would hang",
+            "each bus has its own cursors: those left behind would keep the log for ever, and refuse payments at last",
             "start it as it is (without --bus), or name another directory: --data-dir DIR",
         )
     if url is not None and _prefix(url) != remembered.prefix:

@@ -37,7 +37,7 @@ def test_another_bus_is_refused(tmp_path: Path, remembered: str, asked: str | No
     bus.remember(tmp_path, BusChoice(remembered))
     with pytest.raises(OperatorError) as refused:
         bus.choose(tmp_path, asked, url)
-    assert "would be missing" in refused.value.why
+    assert "left behind" in refused.value.why
     assert "--data-dir" in refused.value.next_step
 
 

@@ -47,14 +47,8 @@ class DeadlineSweep:
 
     async def _move_on(self, payment_ids: Sequence[UUID]) -> None:
         async with self._units.begin() as unit:
-            await apply_all(
-                [Occurrence(payment_id, DeadlinePassed(), actor="clock") for payment_id in payment_ids],
-                transaction=unit,
-                payments=unit.payments,
-                messages=unit.messages,
-                now=self._runtime.now(),
-                deadlines=self._deadlines,
-            )
+            occurrences = [Occurrence(payment_id, DeadlinePassed(), actor="clock") for payment_id in payment_ids]
+            await apply_all(occurrences, unit, now=self._runtime.now(), deadlines=self._deadlines)
             self._runtime.crash_point("gateway.deadlines.before_commit")
         self._runtime.crash_point("gateway.deadlines.after_commit")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import structlog
@@ -31,9 +31,9 @@ from rialto_gateway.payments.facts import (
     SettlementSubmitted,
 )
 from rialto_gateway.payments.machine import CaptureChange, Deadlines
-from rialto_gateway.payments.ports import Changes, TimelineLine, Unit
+from rialto_gateway.payments.ports import TimelineLine, Unit
 from rialto_gateway.payments.states import Payment
-from rialto_gateway.webhooks.messages import MESSAGES, Message, Messages
+from rialto_gateway.webhooks.messages import MESSAGES, Message
 
 log = structlog.get_logger()
 
@@ -49,14 +49,6 @@ class Occurrence:
     fact: Fact
     cause: Event | None = None
     actor: str = "merchant"
-
-
-class Publisher(Protocol):
-    """The part of a transaction that tells others."""
-
-    def publish(self, *events: Event) -> None:
-        """Put events on the bus when the transaction commits."""
-        ...
 
 
 Tx_contra = TypeVar("Tx_contra", contravariant=True)
@@ -76,15 +68,8 @@ class FactHandler(Generic[Tx_contra]):
 
         Raises: MalformedEvent; InvariantViolated: an event about a payment that does not exist.
         """
-        unit = self._unit_of(transaction)
-        await apply_all(
-            [occurrence for event in events if (occurrence := read_fact(event)) is not None],
-            transaction=unit,
-            payments=unit.payments,
-            messages=unit.messages,
-            now=self._runtime.now(),
-            deadlines=self._deadlines,
-        )
+        occurrences = [occurrence for event in events if (occurrence := read_fact(event)) is not None]
+        await apply_all(occurrences, self._unit_of(transaction), now=self._runtime.now(), deadlines=self._deadlines)
 
 
 def read_fact(event: Event) -> Occurrence | None:
@@ -97,19 +82,13 @@ def read_fact(event: Event) -> Occurrence | None:
 
 
 async def apply_all(
-    occurrences: Sequence[Occurrence],
-    *,
-    transaction: Publisher,
-    payments: Changes,
-    messages: Messages,
-    now: datetime,
-    deadlines: Deadlines,
+    occurrences: Sequence[Occurrence], unit: Unit, *, now: datetime, deadlines: Deadlines
 ) -> dict[UUID, Payment]:
     """Apply occurrences, in order, to their payments; return the payments as they are now.
 
     Raises: what the machine raises for commands; InvariantViolated for a fact about a payment that does not exist.
     """
-    held = await payments.lock(sorted({occurrence.payment_id for occurrence in occurrences}))
+    held = await unit.payments.lock(sorted({occurrence.payment_id for occurrence in occurrences}))
     changed: dict[UUID, Payment] = {}
     lines: list[TimelineLine] = []
     captures: list[tuple[UUID, CaptureChange]] = []
@@ -132,13 +111,13 @@ async def apply_all(
         lines.append(line)
         captures.extend((after.id, capture) for capture in change.captures)
     if changed:
-        await payments.save(list(changed.values()), now)
-        await payments.add_timeline(lines, now)
+        await unit.payments.save(list(changed.values()), now)
+        await unit.payments.add_timeline(lines, now)
         if captures:
-            await payments.record_captures(captures, now)
+            await unit.payments.record_captures(captures, now)
         if told:
-            await messages.enqueue(told)
-        transaction.publish(*outgoing)
+            await unit.messages.enqueue(told)
+        unit.publish(*outgoing)
     return held
 
 

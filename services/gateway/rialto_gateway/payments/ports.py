@@ -54,8 +54,8 @@ class TimelineLine:
     detail: Mapping[str, Any] | None
 
 
-class Changes(Protocol):
-    """What applying facts needs of the payments inside one transaction."""
+class Payments(Protocol):
+    """The payments' tables, inside one transaction."""
 
     async def lock(self, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
         """Load payments and keep others from changing them until the transaction ends."""
@@ -72,10 +72,6 @@ class Changes(Protocol):
     async def record_captures(self, captures: Sequence[tuple[UUID, CaptureChange]], now: datetime) -> None:
         """Record captures asked for (payment id, capture), and the outcomes of earlier ones."""
         ...
-
-
-class Payments(Changes, Protocol):
-    """All of the payments' tables, inside one transaction."""
 
     async def insert(self, new: Sequence[NewPayment], now: datetime, deadline_at: datetime) -> set[UUID]:
         """Insert the payments whose idempotency key is free; return their ids."""

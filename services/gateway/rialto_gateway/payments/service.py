@@ -204,14 +204,7 @@ class PaymentService:
         return await self.get(principal, payment_id)
 
     async def _apply(self, unit: Unit, occurrence: Occurrence) -> None:
-        await apply_all(
-            [occurrence],
-            transaction=unit,
-            payments=unit.payments,
-            messages=unit.messages,
-            now=self._runtime.now(),
-            deadlines=self._deadlines,
-        )
+        await apply_all([occurrence], unit, now=self._runtime.now(), deadlines=self._deadlines)
 
     def _first_answer(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return as_accepted(row, self._deadlines.by_state["created"].after)

@@ -1,9 +1,6 @@
 """Applying facts: what is written, what is sent, and that the same history gives the same ids."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
-from uuid import UUID
 
 import pytest
 
@@ -12,6 +9,8 @@ from rialto_common.bus.memory import MemoryStore, MemoryTransaction
 from rialto_common.errors import InvariantViolated, MalformedEvent
 from rialto_common.events import ledger
 from rialto_common.events.envelope import Event, compose
+from rialto_common.memory_keyring import KeyStore, MemoryKeyring
+from rialto_common.simulation import SimulatedRuntime
 from rialto_gateway.payments.facts import (
     AuthorisationRefused,
     CaptureAsked,
@@ -22,43 +21,28 @@ from rialto_gateway.payments.facts import (
     HoldPlaced,
 )
 from rialto_gateway.payments.handlers import TYPES, Occurrence, apply_all, read_fact
-from rialto_gateway.payments.machine import CaptureChange
+from rialto_gateway.payments.memory import GatewayStore, MemoryUnit
 from rialto_gateway.payments.ports import TimelineLine
 from rialto_gateway.payments.states import Payment
-from rialto_gateway.webhooks.messages import Message
 
 from .payment_states import DEADLINES, MERCHANT_ID, NOW, PAYMENT_ID, capture_id, payment
 
 
-class Desk:
-    """Payments and messages in memory."""
-
-    def __init__(self, held: Payment) -> None:
-        self.held = {held.id: held}
-        self.lines: list[TimelineLine] = []
-        self.captures: list[tuple[UUID, CaptureChange]] = []
-        self.messages: list[Message] = []
-
-    async def lock(self, payment_ids: Sequence[UUID]) -> dict[UUID, Payment]:
-        return {payment_id: self.held[payment_id] for payment_id in payment_ids if payment_id in self.held}
-
-    async def save(self, payments: Sequence[Payment], now: datetime) -> None:
-        self.held |= {item.id: item for item in payments}
-
-    async def add_timeline(self, lines: Sequence[TimelineLine], now: datetime) -> None:
-        self.lines.extend(lines)
-
-    async def record_captures(self, captures: Sequence[tuple[UUID, CaptureChange]], now: datetime) -> None:
-        self.captures.extend(captures)
-
-    async def enqueue(self, messages: Sequence[Message]) -> None:
-        self.messages.extend(messages)
+def store(held: Payment) -> GatewayStore:
+    return GatewayStore(payments={held.id: held})
 
 
-async def run(desk: Desk, *occurrences: Occurrence) -> list[Event]:
+async def run(gateway: GatewayStore, *occurrences: Occurrence) -> list[Event]:
+    """Apply occurrences, commit, and return what was sent."""
     transaction = MemoryTransaction(MemoryStore())
-    await apply_all(occurrences, transaction=transaction, payments=desk, messages=desk, now=NOW, deadlines=DEADLINES)
+    keyring = MemoryKeyring(b"key", KeyStore(), SimulatedRuntime(1))
+    await apply_all(occurrences, MemoryUnit(gateway, keyring, transaction), now=NOW, deadlines=DEADLINES)
+    transaction.apply()
     return transaction.outgoing
+
+
+def lines(gateway: GatewayStore) -> list[TimelineLine]:
+    return [line.line for line in gateway.timelines.get(PAYMENT_ID, {}).values()]
 
 
 def history(*, cause: Event | None = None) -> list[Occurrence]:
@@ -82,50 +66,50 @@ def refused(step: str, **fields: object) -> Event:
 
 
 async def test_the_same_history_sends_the_same_events_and_no_id_twice() -> None:
-    sent = await run(Desk(payment()), *history())
-    again = await run(Desk(payment()), *history())
+    sent = await run(store(payment()), *history())
+    again = await run(store(payment()), *history())
     assert sent == again
     assert len({event.id for event in sent}) == len(sent) > 2
-    one_by_one = Desk(payment())
+    one_by_one = store(payment())
     assert [event for occurrence in history() for event in await run(one_by_one, occurrence)] == sent
 
 
 async def test_sequences_grow_over_timeline_and_events_together() -> None:
-    desk = Desk(payment(sequence=5))
-    sent = await run(desk, *history())
-    used = sorted([line.nth for line in desk.lines] + [event.sequence for event in sent])
+    gateway = store(payment(sequence=5))
+    sent = await run(gateway, *history())
+    used = sorted([line.nth for line in lines(gateway)] + [event.sequence for event in sent])
     assert used == list(range(6, 6 + len(used)))
-    assert desk.held[PAYMENT_ID].sequence == used[-1]
+    assert gateway.payments[PAYMENT_ID].sequence == used[-1]
 
 
 async def test_events_name_their_cause_and_go_on_with_its_trace() -> None:
     trace = f"00-{'a' * 32}-{'b' * 16}-01"
     cause = replace(refused("authorise"), correlation_id="the-root", traceparent=trace)
-    desk = Desk(payment())
-    for event in await run(desk, *history(cause=cause)):
+    gateway = store(payment())
+    for event in await run(gateway, *history(cause=cause)):
         assert (event.correlation_id, event.causation_id) == ("the-root", str(cause.id))
         assert (event.traceparent or "").startswith(f"00-{'a' * 32}-")
-    assert {line.cause for line in desk.lines} == {str(cause.id)}
+    assert {line.cause for line in lines(gateway)} == {str(cause.id)}
 
 
 async def test_a_fact_that_changes_nothing_writes_nothing() -> None:
-    desk = Desk(payment("settled"))
-    assert await run(desk, *history()) == []
-    assert (desk.lines, desk.captures, desk.messages) == ([], [], [])
+    gateway = store(payment("settled"))
+    assert await run(gateway, *history()) == []
+    assert gateway == store(payment("settled"))
 
 
 async def test_a_fact_about_no_payment_is_a_broken_invariant() -> None:
     with pytest.raises(InvariantViolated):
-        await run(Desk(payment()), Occurrence(MERCHANT_ID, FraudVerdict("allow")))
+        await run(store(payment()), Occurrence(MERCHANT_ID, FraudVerdict("allow")))
 
 
 async def test_a_refused_command_in_a_batch_changes_no_payment() -> None:
-    desk = Desk(payment())
+    gateway = store(payment())
     with pytest.raises(Exception, match="nothing left to capture"):
         await run(
-            desk, Occurrence(PAYMENT_ID, FraudVerdict("allow")), Occurrence(PAYMENT_ID, CaptureAsked(None, False))
+            gateway, Occurrence(PAYMENT_ID, FraudVerdict("allow")), Occurrence(PAYMENT_ID, CaptureAsked(None, False))
         )
-    assert desk.held[PAYMENT_ID] == payment()
+    assert gateway.payments[PAYMENT_ID] == payment()
 
 
 def test_a_refusal_is_read_by_the_step_that_was_refused() -> None:
