@@ -30,11 +30,11 @@ from cryptography.x509.oid import NameOID
 from rialto_cli.console import Progress
 from rialto_cli.embedded import kafka as broker
 from rialto_cli.embedded import kafka_jars, processes
+from rialto_cli.testing import end_process
 from rialto_common.bus.kafka_cluster import KafkaCluster, SaslMechanism
 from rialto_common.bus.topics_admin import ensure_topics
 from rialto_common.runtime import SystemRuntime
 
-STOP_TIMEOUT_SECONDS = 30.0
 USERNAME = "rialto"
 _SKIPPED: set[str] = set()
 _names = itertools.count(1)
@@ -103,19 +103,13 @@ class KafkaBroker:
         """Shut the broker down in order."""
         if self._process is not None:
             self.resume()
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(STOP_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
+        end_process(self._process, signal.SIGTERM)
+        self._process = None
 
     def kill(self) -> None:
         """`kill -9` the broker."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        end_process(self._process, signal.SIGKILL)
+        self._process = None
 
     def pause(self) -> None:
         """Stop the process where it is (SIGSTOP): connections stay open, and nothing is answered."""

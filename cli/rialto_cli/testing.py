@@ -27,7 +27,21 @@ from rialto_cli.embedded import anvil as evm
 from rialto_cli.embedded import chain_state, migrations, postgres, processes, secrets
 
 TEMPLATE = "rialto_template"
-STOP_TIMEOUT_SECONDS = 20.0
+STOP_TIMEOUT_SECONDS = 30.0
+
+
+def end_process(process: "subprocess.Popen[bytes] | None", number: signal.Signals) -> bool:
+    """Send a signal and wait until the process is gone, killed if need be; False where it could not tidy up."""
+    if process is None:
+        return True
+    process.send_signal(number)
+    try:
+        process.wait(STOP_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return number != signal.SIGKILL
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +92,16 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Shut the server down; open connections are cut."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(STOP_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
+        self._end(signal.SIGINT)
 
     def kill(self) -> None:
         """`kill -9` the postmaster, and wait until it and its backends are gone."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if not end_process(self._process, number):
             postgres.clear_leftovers(self._cluster, grace_seconds=2)
+        self._process = None
 
     def create_database(self) -> Database:
         """A freshly migrated database."""
@@ -149,21 +158,13 @@ class AnvilNode:
 
     def stop(self) -> None:
         """End the node; with a state file it writes its state first."""
-        self._end(signal.SIGTERM)
+        end_process(self._process, signal.SIGTERM)
+        self._process = None
 
     def kill(self) -> None:
         """`kill -9` the node: it forgets what its last dump did not have."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            try:
-                self._process.wait(STOP_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
+        end_process(self._process, signal.SIGKILL)
+        self._process = None
 
 
 @pytest.fixture(scope="session")
