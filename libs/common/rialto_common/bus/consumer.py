@@ -29,7 +29,9 @@ Handler = Callable[[Tx, Sequence[Event]], Awaitable[None]]
 FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 2.0
 REPLAY_CHECK_SECONDS = 2.0
-LONGEST_REST_SECONDS = 0.05
+LONGEST_REST_SECONDS = 0.025
+"""Measured in turns on two slow cores, p99 at 300/s: with 15 ms (the linger alone) 1.4 s, with 25 ms 0.4 to 0.7 s, with
+50 ms 0.9 to 1.5 s, which also doubled the latency at 200/s."""
 
 
 class Consumer(Generic[Tx]):

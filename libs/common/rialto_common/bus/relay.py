@@ -34,6 +34,11 @@ log = structlog.get_logger()
 
 LEASE = timedelta(seconds=5)
 BATCH_EVENTS = 500
+ENOUGH_EVENTS = 100
+REST_SECONDS = 0.04
+"""After a batch of less than ENOUGH_EVENTS, how long the next may gather: a transaction costs Kafka and us the same
+whatever it holds. Measured on two cores, p50/p99 of the pipeline in ms at 100/s and 300/s: without a rest 386/539 and
+822/1506; with 20 ms 330/442 and 746/1209; with 40 ms 259/369 and 590/940; with 70 ms 300/459 and 991/1752."""
 IDLE_SECONDS = 1.0
 """How long to wait for a hint before looking again: hints may be lost, events may not."""
 MEASURE_SECONDS = 1.0
@@ -102,14 +107,15 @@ class Relay:
         try:
             if not await self._lead():
                 return self._lease.total_seconds() / 4
-            if not await self._copy():
+            copied = await self._copy()
+            if copied == 0:
                 await self._wait()
         except Exception as error:
             if not is_retryable(error):
                 raise
             return await self._back_off(error)
         self._backoff = 0.0
-        return 0.0
+        return REST_SECONDS if 0 < copied < ENOUGH_EVENTS else 0.0
 
     async def close(self) -> None:
         """Give the lease back, so that another takes over at once."""
@@ -181,8 +187,8 @@ class Relay:
 
     # Copying --------------------------------------------------------------------------------------------------------
 
-    async def _copy(self) -> bool:
-        """Copy the next batch; False where there is nothing to copy."""
+    async def _copy(self) -> int:
+        """Copy the next batch; return how many events that were."""
         if self._publisher is None:
             raise BusUnavailable("the relay has no publisher")
         if self._runtime.monotonic() >= self._refresh_due:
@@ -194,7 +200,7 @@ class Relay:
             _QUERIES["relay_read"], topics, [self._progress[topic].published for topic in topics], BATCH_EVENTS
         )
         if not rows:
-            return False
+            return 0
         self._runtime.crash_point(f"{self.name}.relay.before_publish")
         await self._publisher.publish(
             [self._placed(event_of(row)) for row in rows],
@@ -204,7 +210,7 @@ class Relay:
         await self._advance(connection, {row["topic"]: row["position"] for row in rows})
         self._runtime.crash_point(f"{self.name}.relay.after_record")
         self._metrics.published(self.name, len(rows))
-        return True
+        return len(rows)
 
     def _placed(self, event: Event) -> tuple[Event, int]:
         return event, event.shard % self._progress[event.topic].partitions
