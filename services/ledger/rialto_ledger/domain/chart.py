@@ -2,6 +2,9 @@
 
 A wallet's account has the wallet's id. All other ids are derived from (mode, code, currency), so that any process can
 name an account it has never read, and opening it twice is opening it once.
+
+The platform's accounts have no limit: each ledger database keeps its own part of them, and a part may stand below zero
+where the whole does not (a payment that was parked here and resolved there). docs/ledger/POSTING_RULES.md lists all.
 """
 
 from functools import lru_cache
@@ -48,22 +51,57 @@ def is_wallet(spec: AccountSpec) -> bool:
 @lru_cache(maxsize=10_000)
 def merchant_payable(merchant_id: UUID, currency: str, mode: Mode) -> AccountSpec:
     """What we owe a merchant for captured payments. Without limit: a settlement on chain is a fact to book."""
-    code = f"merchant:{ids.to_text('mer', merchant_id)}:payable"
-    return AccountSpec(
-        id=account_id(mode, code, currency),
-        code=code,
-        type=AccountType.LIABILITY,
-        currency=currency,
-        merchant_id=merchant_id,
-        mode=mode,
-        shard=ids.shard_of(merchant_id),
-        minimum_available_minor=None,
-    )
+    return _merchant(merchant_id, "payable", currency, mode, minimum_available_minor=None)
+
+
+@lru_cache(maxsize=10_000)
+def merchant_reserve(merchant_id: UUID, currency: str, mode: Mode) -> AccountSpec:
+    """What is set aside of a merchant's money while it is disputed; no more leaves it than was put in."""
+    return _merchant(merchant_id, "reserve", currency, mode, minimum_available_minor=0)
 
 
 def test_acquirer(currency: str) -> AccountSpec:
     """Where test-mode top-ups come from."""
-    return _platform("acquirer:test:receivable", AccountType.ASSET, currency, "test")
+    return acquirer_receivable("test", currency, "test")
+
+
+def acquirer_receivable(name: str, currency: str, mode: Mode) -> AccountSpec:
+    """What an acquirer has taken for us and not yet paid; below zero when refunds outweigh captures."""
+    return _platform(f"acquirer:{name}:receivable", AccountType.ASSET, currency, mode)
+
+
+def acquirer_costs(name: str, currency: str, mode: Mode) -> AccountSpec:
+    """What an acquirer keeps for its work: interchange, scheme and processing fees."""
+    return _platform(f"acquirer:{name}:costs", AccountType.EXPENSE, currency, mode)
+
+
+def fees_income(currency: str, mode: Mode) -> AccountSpec:
+    """What merchants have paid us for our work."""
+    return _platform("fees:income", AccountType.INCOME, currency, mode)
+
+
+def bank_cash(name: str, currency: str, mode: Mode) -> AccountSpec:
+    """Our money at a bank, as its statement says."""
+    return _platform(f"bank:{name}:cash", AccountType.ASSET, currency, mode)
+
+
+def bank_in_transit(name: str, currency: str, mode: Mode) -> AccountSpec:
+    """Payouts that a bank was asked for and has not yet confirmed: still owed, no longer at the merchant's disposal."""
+    return _platform(f"bank:{name}:in_transit", AccountType.LIABILITY, currency, mode)
+
+
+def suspense(currency: str, mode: Mode) -> AccountSpec:
+    """Money whose fate we do not know; zero once every unknown outcome is resolved."""
+    return _platform("suspense:unknown", AccountType.LIABILITY, currency, mode)
+
+
+def shard_in_transit(shard: int, currency: str, mode: Mode) -> AccountSpec:
+    """Money on its way to a shard in another ledger database.
+
+    Both databases use this one account, named after where the money goes: the sender credits it and the receiver
+    debits it, so its sum over the databases is what is under way, and zero when all has arrived.
+    """
+    return _platform(f"in_transit:{shard}", AccountType.LIABILITY, currency, mode)
 
 
 def fx_position(currency: str, token: str, side_currency: str, mode: Mode) -> AccountSpec:
@@ -74,6 +112,11 @@ def fx_position(currency: str, token: str, side_currency: str, mode: Mode) -> Ac
 def chain_treasury(chain_id: int, token: str, mode: Mode) -> AccountSpec:
     """The tokens we hold in the treasury on chain."""
     return _platform(f"chain:{chain_id}:{token}:treasury", AccountType.ASSET, token, mode)
+
+
+def chain_in_transit(chain_id: int, token: str, mode: Mode) -> AccountSpec:
+    """Payouts in tokens that were asked for and are not yet confirmed on chain."""
+    return _platform(f"chain:{chain_id}:{token}:in_transit", AccountType.LIABILITY, token, mode)
 
 
 def chain_issuer(chain_id: int, token: str, mode: Mode) -> AccountSpec:
@@ -88,6 +131,22 @@ def can_open(spec: AccountSpec) -> bool:
     except UnknownCurrency:
         return False
     return True
+
+
+def _merchant(
+    merchant_id: UUID, purpose: str, currency: str, mode: Mode, *, minimum_available_minor: int | None
+) -> AccountSpec:
+    code = f"merchant:{ids.to_text('mer', merchant_id)}:{purpose}"
+    return AccountSpec(
+        id=account_id(mode, code, currency),
+        code=code,
+        type=AccountType.LIABILITY,
+        currency=currency,
+        merchant_id=merchant_id,
+        mode=mode,
+        shard=ids.shard_of(merchant_id),
+        minimum_available_minor=minimum_available_minor,
+    )
 
 
 @lru_cache(maxsize=1_000)

@@ -15,6 +15,14 @@ def test_the_codes_are_the_ones_of_the_design() -> None:
     assert wallet(1).code.startswith("customer:wal_")
 
 
+def test_the_other_codes_are_the_ones_of_the_design_too() -> None:
+    assert chart.acquirer_receivable("cards", "USD", "live").code == "acquirer:cards:receivable"
+    assert chart.fees_income("USD", "test").code == "fees:income"
+    assert chart.chain_in_transit(1, "USDC", "test").code == "chain:1:USDC:in_transit"
+    assert chart.suspense("USD", "test").code == "suspense:unknown"
+    assert chart.shard_in_transit(63, "USD", "test").code == "in_transit:63"
+
+
 def test_a_position_is_one_account_a_currency() -> None:
     accounts = Payment().settlement_accounts
     assert accounts.position.id != accounts.token_position.id
@@ -27,11 +35,17 @@ def test_test_and_live_never_share_an_account() -> None:
         != chart.merchant_payable(merchant_id(), "USD", "live").id
     )
     assert chart.chain_treasury(1, "USDC", "test").id != chart.chain_treasury(1, "USDC", "live").id
+    assert chart.suspense("USD", "test").id != chart.suspense("USD", "live").id
+    assert chart.merchant_reserve(merchant_id(), "USD", "test") != chart.merchant_reserve(merchant_id(), "USD", "live")
 
 
 def test_a_wallet_may_not_go_below_zero_and_a_payable_may() -> None:
     assert wallet().minimum_available_minor == 0
     assert Payment().payable.minimum_available_minor is None
+
+
+def test_no_more_leaves_a_reserve_than_was_set_aside() -> None:
+    assert chart.merchant_reserve(merchant_id(), "USD", "test").minimum_available_minor == 0
 
 
 def test_accounts_in_unknown_currencies_cannot_be_opened() -> None:
