@@ -15,6 +15,7 @@ from rialto_cli.console import show_error
 from rialto_cli.dead_letters.commands import register as register_dead_letters
 from rialto_cli.errors import OperatorError
 from rialto_cli.events.commands import register as register_events
+from rialto_cli.ledger.commands import register as register_ledger
 from rialto_cli.replay.commands import register as register_replay
 from rialto_cli.sim.commands import register as register_sim
 from rialto_cli.topics.commands import register as register_topics
@@ -38,6 +39,7 @@ def build() -> typer.Typer:
         register_dead_letters,
         register_topics,
         register_events,
+        register_ledger,
         register_sim,
         register_torture,
     ):
