@@ -26,8 +26,12 @@ ReadyCheck = Callable[[], Awaitable[None]]
 class RequestFrame:
     """Plain ASGI, as a middleware class of Starlette's costs more than the whole accept path's SQL."""
 
-    def __init__(self, app: ASGIApp, *, runtime: Runtime, metrics: HttpMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, runtime: Runtime, metrics: HttpMetrics, body_limits: Mapping[str, int] | None = None
+    ) -> None:
+        """`body_limits`: by path, where more bytes than MAX_BODY_BYTES are taken."""
         self._app = app
+        self._body_limits = body_limits or {}
         self._runtime = runtime
         self._metrics = metrics
 
@@ -41,13 +45,14 @@ class RequestFrame:
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
         received = 0
+        limit = self._body_limits.get(scope["path"], MAX_BODY_BYTES)
 
         async def bounded_receive() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+            if received > limit:
+                raise HTTPException(413, f"the body is larger than {limit} bytes")
             return message
 
         async def marked_send(message: Message) -> None:

@@ -77,6 +77,7 @@ class Service(Generic[SettingsT]):
         self.app = FastAPI(title=f"Rialto {name.replace('_', ' ')}", version="1", docs_url="/docs", redoc_url=None)
         self.stopping = asyncio.Event()
         self._http_metrics = HttpMetrics(self.registry)
+        self._body_limits: dict[str, int] = {}
         self._loops: dict[str, Step] = {}
         self._checks: dict[str, ReadyCheck] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
@@ -170,11 +171,19 @@ class Service(Generic[SettingsT]):
         self.add_loop(f"consumer-{group}", consumer.step)
         self.on_close(consumer.close)
 
+    def take_bodies(self, path: str, max_bytes: int) -> None:
+        """Take larger bodies than usual on a path."""
+        self._body_limits[path] = max_bytes
+
+    def frame(self) -> RequestFrame:
+        """Return the ASGI app that is served."""
+        return RequestFrame(self.app, runtime=self.runtime, metrics=self._http_metrics, body_limits=self._body_limits)
+
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT, then finish what is in hand: requests, the current steps, the database."""
         server = _Server(
             uvicorn.Config(
-                RequestFrame(self.app, runtime=self.runtime, metrics=self._http_metrics),
+                self.frame(),
                 host=self.settings.http_host,
                 port=self.settings.http_port,
                 log_config=None,
