@@ -6,11 +6,14 @@ from rialto_common.service import Service, run
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
 from rialto_ledger.application.poster import CoalescingPoster
 from rialto_ledger.application.sweeper import Sweeper
+from rialto_ledger.domain.identifier import Identifiers
+from rialto_ledger.entrypoints import accounts_http, entries_http, holds_http
 from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
-from rialto_ledger.entrypoints.http import Desk, router
 from rialto_ledger.settings import LedgerSettings
 
 NAME = "ledger"
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+"""8,190 entries of two postings and some metadata."""
 
 
 async def build(service: Service[LedgerSettings]) -> None:
@@ -21,7 +24,12 @@ async def build(service: Service[LedgerSettings]) -> None:
 
     begin, runtime = service.unit_of_work.begin, service.runtime
     poster = CoalescingPoster(begin, ledger_of, runtime)
-    service.add_router(router(Desk(poster, PostgresReader(service.pool), runtime), service.tokens))
+    reader, prefix = PostgresReader(service.pool), service.settings.account_identifier_prefix
+    identifiers = None if prefix is None else Identifiers.parse(prefix)
+    service.add_router(accounts_http.router(accounts_http.AccountDesk(poster, reader, identifiers), service.tokens))
+    service.add_router(entries_http.router(entries_http.EntryDesk(poster, reader, runtime), service.tokens))
+    service.take_bodies("/v1/journal_entries/batch", MAX_BATCH_BYTES)
+    service.add_router(holds_http.router(holds_http.HoldDesk(poster, reader, runtime), service.tokens))
     service.add_loop("sweeper", Sweeper(begin, ledger_of, runtime).step)
     if service.role != "api":
         consumer = LedgerConsumer(ledger_of, runtime)

@@ -109,7 +109,7 @@ class Payment:
             mode=self.mode,
             shard=self.shard,
             hold_id=self.hold_id,
-            wallet_id=self.wallet_id,
+            account_id=self.wallet_id,
             currency=self.currency,
             amount_minor=self.amount_minor,
             expires_at=expires_at,

@@ -13,7 +13,6 @@ from rialto_chain_bridge.settings import ChainBridgeSettings
 from rialto_cli.testing import AnvilNode, Database
 from rialto_common.events import MODELS
 from rialto_common.events.common import COMPLIANCE, FRAUD, LEDGER, PAYMENTS, SETTLEMENTS
-from rialto_common.http import RequestFrame
 from rialto_common.runtime import Step, SystemRuntime
 from rialto_common.service import Service
 from rialto_compliance.main import build as build_compliance
@@ -63,7 +62,7 @@ class Kept(Service[Any]):
         super().__init__(*arguments, **named)
         self.loops: dict[str, Step] = {}
         self.subscriptions: set[tuple[str, str, str]] = set()
-        self.front = RequestFrame(self.app, runtime=self.runtime, metrics=self._http_metrics)
+        self.front = self.frame()
 
     def add_loop(self, name: str, step: Step) -> None:
         """Keep the loop."""

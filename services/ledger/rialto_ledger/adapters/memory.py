@@ -1,8 +1,8 @@
 """The books in memory: for simulation and tests, under the same contract as PostgreSQL."""
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -11,9 +11,10 @@ from weakref import WeakKeyDictionary
 from rialto_common.errors import InvariantViolated
 from rialto_ledger.application.ports import Keys
 from rialto_ledger.domain.account import Account, Mode
-from rialto_ledger.domain.balance import available_balance
+from rialto_ledger.domain.balance import available_balance, ledger_balance
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import LedgerState
+from rialto_ledger.domain.chain import ChainHead, Link
 from rialto_ledger.domain.commands import ExpireHold
 from rialto_ledger.domain.hold import Hold, HoldStatus
 from rialto_ledger.domain.journal import JournalEntry
@@ -38,6 +39,8 @@ class Books:
     holds: MutableMapping[UUID, Hold] = field(default_factory=dict)
     entries: MutableMapping[UUID, JournalEntry] = field(default_factory=dict)
     settlements: MutableMapping[UUID, Settlement] = field(default_factory=dict)
+    heads: MutableMapping[int, ChainHead] = field(default_factory=dict)
+    links: MutableMapping[UUID, Link] = field(default_factory=dict)
 
     def is_empty(self) -> bool:
         """Say whether there is nothing in them."""
@@ -49,6 +52,8 @@ class Books:
         self.holds.update(newer.holds)
         self.entries.update(newer.entries)
         self.settlements.update(newer.settlements)
+        self.heads.update(newer.heads)
+        self.links.update(newer.links)
 
 
 class MemoryLedgers:
@@ -77,6 +82,8 @@ class MemoryLedger:
             ChainMap(self.changes.holds, committed.holds),
             ChainMap(self.changes.entries, committed.entries),
             ChainMap(self.changes.settlements, committed.settlements),
+            ChainMap(self.changes.heads, committed.heads),
+            ChainMap(self.changes.links, committed.links),
         )
         """What this transaction sees: its own changes over what is committed."""
 
@@ -93,17 +100,23 @@ class MemoryLedger:
             accounts=books.accounts,
             opened=opened,
             holds=_pick(books.holds, keys.holds),
-            entries=_pick(books.entries, keys.entries | standing),
+            entries=_pick(books.entries, keys.entries | keys.reversed_entries | standing),
             settlements=settlements,
         )
 
-    async def save(self, decision: Decision) -> None:
+    async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
+        """Return the ends of these shards' chains."""
+        return {shard: self._books.heads.get(shard) or ChainHead.genesis(shard) for shard in shards}
+
+    async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
         """Keep the decision for the commit, under the same checks as the database's."""
         books = self._books
         for account_id, delta in decision.deltas.items():
             account = books.accounts[account_id]
             changed = account.after(delta)
-            minimum = account.spec.minimum_available_minor
+            minimum, maximum = account.spec.minimum_available_minor, account.spec.maximum_balance_minor
+            if maximum is not None and ledger_balance(changed) > maximum:
+                raise InvariantViolated(f"account {account_id} would pass its maximum")
             if changed.held_minor < 0 or (minimum is not None and available_balance(changed) < minimum):
                 raise InvariantViolated(f"account {account_id} would pass its limit")
             self.changes.accounts[account_id] = changed
@@ -111,6 +124,12 @@ class MemoryLedger:
             if entry.id in books.entries:
                 raise InvariantViolated(f"entry {entry.id} is in the journal already")
             self.changes.entries[entry.id] = entry
+        for link in links:
+            self.changes.links[link.entry_id] = link
+            self.changes.heads[link.shard] = ChainHead(link.shard, link.position, link.hash)
+        for change in decision.status_changes:
+            account = books.accounts[change.account_id]
+            self.changes.accounts[account.id] = replace(account, status=change.status)
         for hold in (*decision.new_holds, *decision.changed_holds):
             self.changes.holds[hold.id] = hold
         for settlement in decision.settlements:
@@ -137,6 +156,10 @@ class MemoryReader:
         """Return the accounts of a code in a mode, in the order of currencies."""
         found = [a for a in self._books.accounts.values() if a.spec.code == code and a.spec.mode == mode]
         return sorted(found, key=lambda account: account.spec.currency)
+
+    async def hold(self, hold_id: UUID) -> Hold | None:
+        """Return a hold, or None."""
+        return self._books.holds.get(hold_id)
 
     async def entry(self, entry_id: UUID) -> JournalEntry | None:
         """Return an entry, or None."""

@@ -1,6 +1,7 @@
 """The books in PostgreSQL: one batch is a few set-based statements, each account locked, read and written once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from uuid import UUID
@@ -12,9 +13,10 @@ from rialto_common.database import Connection, Pool, load_queries
 from rialto_common.errors import InvariantViolated
 from rialto_ledger.adapters import rows
 from rialto_ledger.application.ports import ConcurrentPosting, Keys
-from rialto_ledger.domain.account import Account, AccountDelta, AccountSpec, Mode
+from rialto_ledger.domain.account import Account, AccountDelta, AccountSpec, Mode, StatusChange
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import LedgerState
+from rialto_ledger.domain.chain import ChainHead, Link
 from rialto_ledger.domain.commands import ExpireHold
 from rialto_ledger.domain.hold import Hold
 from rialto_ledger.domain.journal import JournalEntry
@@ -22,8 +24,10 @@ from rialto_ledger.domain.settlement import Settlement
 
 _QUERIES = load_queries(__package__)
 
-_WRITTEN_MEANWHILE = frozenset({"journal_entries_pk", "postings_pk", "holds_pk", "accounts_pk", "accounts_code_unique"})
-"""A key that was free when it was read and is taken when it is written: another transaction wrote the same identity."""
+_WRITTEN_MEANWHILE = re.compile("holds_pk|accounts_pk|accounts_code_unique|(journal_entries|postings)_[a-z0-9]+_pkey")
+"""A key that was free when it was read and is taken when it is written: another transaction wrote the same identity.
+The journal's keys have a name in each of its partitions.
+"""
 
 
 class PostgresLedger:
@@ -45,27 +49,41 @@ class PostgresLedger:
         holds = await self._holds(keys.holds)
         settlements = await self._settlements(keys.settled_payments)
         standing = {settlement.entry_id for settlement in settlements.values()}
-        entries = await self._entries(keys.entries | standing)
+        entries = await self._entries(keys.entries | keys.reversed_entries | standing)
         needed = {hold.account_id for hold in holds.values() if hold.remaining_minor > 0}
-        needed.update(posting.account_id for entry_id in standing for posting in entries[entry_id].postings)
+        bound = standing | (keys.reversed_entries & entries.keys())
+        needed.update(posting.account_id for entry_id in bound for posting in entries[entry_id].postings)
         if not needed <= accounts.keys():
-            raise ConcurrentPosting("a hold or a settlement appeared while its accounts were being locked")
+            raise ConcurrentPosting("a hold, a settlement or an entry appeared while its accounts were being locked")
         return LedgerState(accounts, opened, holds, entries, settlements)
 
-    async def save(self, decision: Decision) -> None:
-        """Write a decision.
+    async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
+        """Lock the ends of these shards' chains: always after the accounts, so that nobody waits in a circle."""
+        if not shards:
+            return {}
+        heads = await self._connection.fetch(_QUERIES["lock_heads"], list(shards))
+        return {
+            row["shard"]: ChainHead(row["shard"], row["position"], row["hash"])
+            if row["position"]
+            else ChainHead.genesis(row["shard"])
+            for row in heads
+        }
+
+    async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
+        """Write a decision, its entries with their links.
 
         Raises: ConcurrentPosting: the same identity was written meanwhile. InvariantViolated: a check of the database
         refuses it, which deciding should have done.
         """
         try:
-            await self._add_entries(decision.entries)
+            await self._add_entries(decision.entries, links, now)
             await self._add_holds(decision.new_holds)
             await self._change_holds(decision.changed_holds)
             await self._keep_settlements(decision.settlements)
             await self._change_accounts(decision.deltas)
+            await self._change_statuses(decision.status_changes, now)
         except asyncpg.UniqueViolationError as error:
-            if error.constraint_name in _WRITTEN_MEANWHILE:
+            if _WRITTEN_MEANWHILE.fullmatch(error.constraint_name or ""):
                 raise ConcurrentPosting("the same identity was written by another transaction") from error
             raise
         except (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError) as error:
@@ -87,7 +105,8 @@ class PostgresLedger:
     async def _lock(self, account_ids: Iterable[UUID], keys: Keys | None) -> dict[UUID, Account]:
         holds = [] if keys is None else list(keys.holds)
         payments = [] if keys is None else list(keys.settled_payments)
-        locked = await self._connection.fetch(_QUERIES["lock_accounts"], list(account_ids), holds, payments)
+        entries = [] if keys is None else list(keys.reversed_entries)
+        locked = await self._connection.fetch(_QUERIES["lock_accounts"], list(account_ids), holds, payments, entries)
         return {row["id"]: rows.account_of(row) for row in locked}
 
     async def _open(self, specs: Sequence[AccountSpec], now: datetime) -> frozenset[UUID]:
@@ -102,6 +121,10 @@ class PostgresLedger:
             [spec.mode for spec in specs],
             [spec.shard for spec in specs],
             [_text(spec.minimum_available_minor) for spec in specs],
+            [_text(spec.maximum_balance_minor) for spec in specs],
+            [spec.owner for spec in specs],
+            [spec.identifier for spec in specs],
+            [_json(spec.metadata) for spec in specs],
             now,
         )
         return frozenset(row["id"] for row in opened)
@@ -123,7 +146,7 @@ class PostgresLedger:
             return {}
         return rows.entries_of(await self._connection.fetch(_QUERIES["entries"], list(entry_ids)))
 
-    async def _add_entries(self, entries: Sequence[JournalEntry]) -> None:
+    async def _add_entries(self, entries: Sequence[JournalEntry], links: Sequence[Link], now: datetime) -> None:
         if not entries:
             return
         lines = [(entry.id, line, posting) for entry in entries for line, posting in enumerate(entry.postings)]
@@ -137,14 +160,23 @@ class PostgresLedger:
             [entry.payment_id for entry in entries],
             [entry.reverses for entry in entries],
             [entry.effective_at for entry in entries],
-            [entry.recorded_at for entry in entries],
-            [orjson.dumps(dict(entry.metadata)).decode() for entry in entries],
+            now,
+            [_json(entry.metadata) for entry in entries],
+            [link.position for link in links],
+            [link.hash for link in links],
             [entry_id for entry_id, _, _ in lines],
             [line for _, line, _ in lines],
             [posting.account_id for _, _, posting in lines],
             [posting.side for _, _, posting in lines],
             [str(posting.amount_minor) for _, _, posting in lines],
             [posting.currency for _, _, posting in lines],
+        )
+        ends = {link.shard: link for link in links}
+        await self._connection.execute(
+            _QUERIES["move_heads"],
+            list(ends),
+            [end.position for end in ends.values()],
+            [end.hash for end in ends.values()],
         )
 
     async def _add_holds(self, holds: Sequence[Hold]) -> None:
@@ -179,6 +211,7 @@ class PostgresLedger:
             [str(hold.captured_minor) for hold in holds],
             [str(hold.released_minor) for hold in holds],
             [hold.status for hold in holds],
+            [hold.expires_at for hold in holds],
             [hold.closed_at for hold in holds],
             [hold.version for hold in holds],
         )
@@ -207,6 +240,17 @@ class PostgresLedger:
             [str(delta.held_minor) for delta in deltas.values()],
         )
 
+    async def _change_statuses(self, changes: Sequence[StatusChange], now: datetime) -> None:
+        if not changes:
+            return
+        await self._connection.execute(
+            _QUERIES["change_statuses"],
+            [change.account_id for change in changes],
+            [change.status for change in changes],
+            [change.reason for change in changes],
+            now,
+        )
+
 
 class PostgresReader:
     """Reads of committed books, each on a connection of the pool."""
@@ -223,6 +267,11 @@ class PostgresReader:
         """Return the accounts of a code in a mode, in the order of currencies."""
         return [rows.account_of(row) for row in await self._pool.fetch(_QUERIES["accounts_by_code"], code, mode)]
 
+    async def hold(self, hold_id: UUID) -> Hold | None:
+        """Return a hold, or None."""
+        row = await self._pool.fetchrow(_QUERIES["holds"], [hold_id])
+        return None if row is None else rows.hold_of(row)
+
     async def entry(self, entry_id: UUID) -> JournalEntry | None:
         """Return an entry, or None."""
         return rows.entries_of(await self._pool.fetch(_QUERIES["entries"], [entry_id])).get(entry_id)
@@ -237,6 +286,10 @@ class PostgresReader:
         """Return what these accounts are called."""
         found = await self._pool.fetch(_QUERIES["account_codes"], list(account_ids))
         return {row["id"]: row["code"] for row in found}
+
+
+def _json(metadata: Mapping[str, str]) -> str:
+    return orjson.dumps(dict(metadata)).decode()
 
 
 def _text(amount_minor: int | None) -> str | None:

@@ -1,10 +1,10 @@
 -- name: lock_accounts
--- The accounts asked for, those of the holds $2 and those of the standing settlement entries of payments $3, locked in
--- id order. Under these locks nothing else that the batch reads can change. By arrays and not by joins, so that the
+-- The accounts asked for, those of the holds $2, those of the standing settlement entries of payments $3 and those of
+-- the entries $4, locked in id order. Under these locks nothing else that the batch reads can change. By arrays and not by joins, so that the
 -- plan is an index scan also before the tables have statistics.
 SELECT
-    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, debits_minor, credits_minor,
-    held_minor, version
+    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, maximum_balance_minor, owner,
+    identifier, metadata, debits_minor, credits_minor, held_minor, version
 FROM ledger.accounts
 WHERE id = ANY (ARRAY(
     SELECT unnest($1::UUID[])
@@ -12,7 +12,9 @@ WHERE id = ANY (ARRAY(
     SELECT account_id FROM ledger.holds WHERE id = ANY ($2::UUID[])
     UNION
     SELECT account_id FROM ledger.postings
-    WHERE entry_id = ANY (ARRAY(SELECT entry_id FROM ledger.settlements WHERE payment_id = ANY ($3::UUID[])))
+    WHERE entry_id = ANY (ARRAY(
+        SELECT entry_id FROM ledger.settlements WHERE payment_id = ANY ($3::UUID[]) UNION ALL SELECT unnest($4::UUID[])
+    ))
 ))
 ORDER BY id
 FOR UPDATE
@@ -20,12 +22,18 @@ FOR UPDATE
 -- name: open_accounts
 -- Open accounts that are not there yet, in id order; one that another transaction opened meanwhile is left as it is.
 INSERT INTO ledger.accounts (
-    id, code, type, normal_side, currency, merchant_id, mode, shard, minimum_available_minor, opened_at
+    id, code, type, normal_side, currency, merchant_id, mode, shard, minimum_available_minor, maximum_balance_minor,
+    owner, identifier, metadata, opened_at
 )
-SELECT n.id, n.code, n.type, n.normal_side, n.currency, n.merchant_id, n.mode, n.shard, n.minimum::NUMERIC, $10
+SELECT
+    n.id, n.code, n.type, n.normal_side, n.currency, n.merchant_id, n.mode, n.shard, n.minimum::NUMERIC,
+    n.maximum::NUMERIC, n.owner, n.identifier, n.metadata::JSONB, $14
 FROM unnest(
-    $1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::UUID[], $7::TEXT[], $8::SMALLINT[], $9::TEXT[]
-) AS n (id, code, type, normal_side, currency, merchant_id, mode, shard, minimum)
+    $1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::UUID[], $7::TEXT[], $8::SMALLINT[], $9::TEXT[],
+    $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TEXT[]
+) AS n (
+    id, code, type, normal_side, currency, merchant_id, mode, shard, minimum, maximum, owner, identifier, metadata
+)
 ORDER BY n.id
 ON CONFLICT DO NOTHING
 RETURNING id
@@ -57,20 +65,46 @@ WHERE e.id = ANY ($1::UUID[])
 -- Append entries and their postings.
 WITH entries AS (
     INSERT INTO ledger.journal_entries (
-        id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, recorded_at, metadata
+        id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, recorded_at, metadata, chain_position,
+        hash
     )
     SELECT
-        e.id, e.kind, e.mode, e.shard, e.merchant_id, e.payment_id, e.reverses, e.effective_at, e.recorded_at,
-        e.metadata::JSONB
+        e.id, e.kind, e.mode, e.shard, e.merchant_id, e.payment_id, e.reverses, e.effective_at, $9, e.metadata::JSONB,
+        e.chain_position, e.hash
     FROM unnest(
         $1::UUID[], $2::TEXT[], $3::TEXT[], $4::SMALLINT[], $5::UUID[], $6::UUID[], $7::UUID[], $8::TIMESTAMPTZ[],
-        $9::TIMESTAMPTZ[], $10::TEXT[]
-    ) AS e (id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, recorded_at, metadata)
+        $10::TEXT[], $11::BIGINT[], $12::BYTEA[]
+    ) AS e (
+        id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, metadata, chain_position, hash
+    )
 )
-INSERT INTO ledger.postings (entry_id, line, account_id, side, amount_minor, currency)
-SELECT p.entry_id, p.line, p.account_id, p.side, p.amount::NUMERIC, p.currency
-FROM unnest($11::UUID[], $12::SMALLINT[], $13::UUID[], $14::TEXT[], $15::TEXT[], $16::TEXT[])
+INSERT INTO ledger.postings (entry_id, line, account_id, side, amount_minor, currency, recorded_at)
+SELECT p.entry_id, p.line, p.account_id, p.side, p.amount::NUMERIC, p.currency, $9
+FROM unnest($13::UUID[], $14::SMALLINT[], $15::UUID[], $16::TEXT[], $17::TEXT[], $18::TEXT[])
 AS p (entry_id, line, account_id, side, amount, currency)
+
+-- name: lock_heads
+-- The ends of these shards' chains, locked in the order of shards.
+SELECT shard, position, hash FROM ledger.chain_heads WHERE shard = ANY ($1::SMALLINT[]) ORDER BY shard FOR UPDATE
+
+-- name: move_heads
+-- The chains' new ends.
+UPDATE ledger.chain_heads AS h SET position = n.position, hash = n.hash
+FROM unnest($1::SMALLINT[], $2::BIGINT[], $3::BYTEA[]) AS n (shard, position, hash)
+WHERE h.shard = n.shard
+
+-- name: change_statuses
+-- Account statuses that a batch changes, each change with its reason.
+WITH changes AS (
+    SELECT c.account_id, c.status, c.reason, c.nth
+    FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[]) WITH ORDINALITY AS c (account_id, status, reason, nth)
+), told AS (
+    INSERT INTO ledger.account_status_changes (account_id, status, reason, changed_at)
+    SELECT account_id, status, reason, $4 FROM changes ORDER BY nth
+)
+UPDATE ledger.accounts AS a SET status = c.status
+FROM (SELECT DISTINCT ON (account_id) account_id, status FROM changes ORDER BY account_id, nth DESC) AS c
+WHERE a.id = c.account_id
 
 -- name: add_holds
 -- Holds that were not there, in whatever state this batch leaves them.
@@ -96,10 +130,11 @@ UPDATE ledger.holds AS h
 SET captured_minor = n.captured::NUMERIC,
     released_minor = n.released::NUMERIC,
     status = n.status,
+    expires_at = n.expires_at,
     closed_at = n.closed_at,
     version = n.version
-FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::INT[])
-AS n (id, captured, released, status, closed_at, version)
+FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TIMESTAMPTZ[], $7::INT[])
+AS n (id, captured, released, status, expires_at, closed_at, version)
 WHERE h.id = n.id
 
 -- name: keep_settlements
@@ -134,15 +169,15 @@ FOR UPDATE OF a SKIP LOCKED
 -- name: account
 -- An account by id.
 SELECT
-    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, debits_minor, credits_minor,
-    held_minor, version
+    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, maximum_balance_minor, owner,
+    identifier, metadata, debits_minor, credits_minor, held_minor, version
 FROM ledger.account_balances WHERE id = $1
 
 -- name: accounts_by_code
 -- The accounts of a code, one a currency.
 SELECT
-    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, debits_minor, credits_minor,
-    held_minor, version
+    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, maximum_balance_minor, owner,
+    identifier, metadata, debits_minor, credits_minor, held_minor, version
 FROM ledger.account_balances WHERE code = $1 AND mode = $2 ORDER BY currency
 
 -- name: account_codes

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 def account_of(row: Row) -> Account:
     """Return an account; NUMERIC(38,0) arrives as a whole Decimal."""
-    minimum = row["minimum_available_minor"]
+    minimum, maximum = row["minimum_available_minor"], row["maximum_balance_minor"]
     spec = AccountSpec(
         id=row["id"],
         code=row["code"],
@@ -26,6 +26,10 @@ def account_of(row: Row) -> Account:
         mode=row["mode"],
         shard=row["shard"],
         minimum_available_minor=None if minimum is None else int(minimum),
+        maximum_balance_minor=None if maximum is None else int(maximum),
+        owner=row["owner"],
+        identifier=row["identifier"],
+        metadata=orjson.loads(row["metadata"]),
     )
     return Account(
         spec=spec,

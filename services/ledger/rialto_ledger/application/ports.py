@@ -1,6 +1,6 @@
 """What the use cases need from storage."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -10,7 +10,9 @@ from rialto_common.errors import ServiceUnavailable
 from rialto_ledger.domain.account import Account, AccountSpec, Mode
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import LedgerState
+from rialto_ledger.domain.chain import ChainHead, Link
 from rialto_ledger.domain.commands import ExpireHold
+from rialto_ledger.domain.hold import Hold
 from rialto_ledger.domain.journal import JournalEntry
 
 
@@ -24,13 +26,15 @@ class ConcurrentPosting(ServiceUnavailable):
 class Keys:
     """What a batch touches: `opens` are opened if they are not there yet; unknown ids are simply not in the answer.
 
-    `settled_payments` are payments whose settlement is needed, with the entry that stands for it.
+    `reversed_entries` are needed with their accounts. `settled_payments` are payments whose settlement is needed, with
+    the entry that stands for it.
     """
 
     accounts: frozenset[UUID]
     opens: tuple[AccountSpec, ...]
     holds: frozenset[UUID]
     entries: frozenset[UUID]
+    reversed_entries: frozenset[UUID]
     settled_payments: frozenset[UUID]
 
 
@@ -41,8 +45,15 @@ class Ledger(Protocol):
         """Lock every account of the batch, also those of its holds, in the order of their ids; read what it needs."""
         ...
 
-    async def save(self, decision: Decision) -> None:
-        """Write a decision. Raises: InvariantViolated when the database's own checks refuse it."""
+    async def lock_heads(self, shards: Collection[int]) -> Mapping[int, ChainHead]:
+        """Return the ends of these shards' chains, and keep others from adding to them until the transaction ends."""
+        ...
+
+    async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
+        """Write a decision, its entries with their links, in the same order.
+
+        Raises: InvariantViolated when the database's own checks refuse it.
+        """
         ...
 
     async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
@@ -59,6 +70,10 @@ class Reader(Protocol):
 
     async def accounts_by_code(self, code: str, mode: Mode) -> Sequence[Account]:
         """Return the accounts of a code in a mode, one a currency, in the order of currencies."""
+        ...
+
+    async def hold(self, hold_id: UUID) -> Hold | None:
+        """Return a hold, or None."""
         ...
 
     async def entry(self, entry_id: UUID) -> JournalEntry | None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Generic, TypeVar
 
 from rialto_common.bus.port import Transaction
@@ -15,7 +16,7 @@ from rialto_common.database import is_retryable, is_unavailable
 from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import Runtime
 from rialto_ledger.application.ports import Ledger
-from rialto_ledger.application.posting import Posted, post
+from rialto_ledger.application.posting import Posted, post, rehearse
 from rialto_ledger.application.telling import Teller
 from rialto_ledger.domain.commands import Command
 from rialto_ledger.domain.outcomes import Outcome, OutcomeStatus
@@ -37,8 +38,12 @@ class Answer:
 
 @dataclass(slots=True)
 class _Waiting:
-    command: Command
-    answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    commands: Sequence[Command]
+    answers: asyncio.Future[list[Answer]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class _OnlyRehearsed(Exception):
+    """Rolls a dry run's transaction back."""
 
 
 class CoalescingPoster(Generic[Tx]):
@@ -61,37 +66,62 @@ class CoalescingPoster(Generic[Tx]):
 
         Raises: whatever kept the transaction from committing; the same command may then be sent again.
         """
-        waiting = _Waiting(command)
+        [answer] = await self.post_all([command])
+        return answer
+
+    async def post_all(self, commands: Sequence[Command]) -> list[Answer]:
+        """Return what each command came to, in order, once that is durable: they share one transaction.
+
+        Raises: as `post`.
+        """
+        waiting = _Waiting(commands)
         self._queue.append(waiting)
         if not self._flushing:
             self._flushing = True
             self._runtime.spawn(self._flush(), name="ledger-poster")
-        return await waiting.answer
+        return await waiting.answers
+
+    async def rehearse(self, commands: Sequence[Command]) -> list[Answer]:
+        """Return what each command would come to now; nothing is written."""
+        answers = []
+        try:
+            async with self._begin() as transaction:
+                posted = await rehearse(self._ledger_of(transaction), commands, self._runtime.now())
+                answers = [Answer(outcome, posted) for outcome in posted.decision.outcomes]
+                raise _OnlyRehearsed
+        except _OnlyRehearsed:
+            return answers
 
     async def _flush(self) -> None:
         try:
             while self._queue:
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH_COMMANDS))]
+                batch = [self._queue.popleft()]
+                size = len(batch[0].commands)
+                while self._queue and size + len(self._queue[0].commands) <= MAX_BATCH_COMMANDS:
+                    batch.append(self._queue.popleft())
+                    size += len(batch[-1].commands)
                 await self._answer(batch)
         finally:
             self._flushing = False
 
     async def _answer(self, batch: Sequence[_Waiting]) -> None:
-        """Post a batch and give each its answer; where one of several breaks it, each is posted alone."""
+        """Post a batch and give each its answers; where one caller of several breaks it, each is posted alone."""
         try:
-            posted = await self._persist([waiting.command for waiting in batch])
+            posted = await self._persist([command for waiting in batch for command in waiting.commands])
         except Exception as error:  # noqa: BLE001 - passed on to every caller, who answers for it
             if len(batch) > 1 and not is_retryable(error):
                 for waiting in batch:
                     await self._answer([waiting])
                 return
             for waiting in batch:
-                if not waiting.answer.done():
-                    waiting.answer.set_exception(error)
+                if not waiting.answers.done():
+                    waiting.answers.set_exception(error)
             return
-        for waiting, outcome in zip(batch, posted.decision.outcomes, strict=True):
-            if not waiting.answer.done():
-                waiting.answer.set_result(Answer(outcome, posted))
+        outcomes = iter(posted.decision.outcomes)
+        for waiting in batch:
+            answers = [Answer(outcome, posted) for outcome in islice(outcomes, len(waiting.commands))]
+            if not waiting.answers.done():
+                waiting.answers.set_result(answers)
 
     async def _persist(self, commands: Sequence[Command]) -> Posted:
         """Post, trying again after deadlocks, concurrent writers and lost commit answers: identities make that safe.

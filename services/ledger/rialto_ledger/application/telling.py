@@ -7,23 +7,26 @@ refusal changes nothing and carries the number of what stands.
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from rialto_common import ids
+from rialto_common.errors import InvariantViolated
 from rialto_common.events import Event, EventData, compose
 from rialto_common.events import ledger as events
 from rialto_ledger.application.posting import Posted
-from rialto_ledger.domain.account import Account
+from rialto_ledger.domain.account import Account, Mode
 from rialto_ledger.domain.commands import (
     CaptureHold,
+    Command,
     ConfirmSettlement,
     ExpireHold,
-    PaymentCommand,
+    HoldCommand,
     PlaceHold,
-    PostEntry,
     ReverseSettlement,
+    SettlementCommand,
 )
 from rialto_ledger.domain.errors import LedgerError
 from rialto_ledger.domain.hold import Hold
@@ -33,6 +36,7 @@ from rialto_ledger.domain.outcomes import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    LinkedPosted,
     Outcome,
     SettlementPosted,
 )
@@ -58,34 +62,42 @@ class Teller:
     def events_of(self, outcome: Outcome, cause: Event | None = None) -> list[Event]:
         """Return the events that tell one outcome, in order; `cause` is the event that asked for it."""
         command, result = outcome.command, outcome.result
-        if isinstance(command, PostEntry):
-            return [self._entry_about(command, result.entry, cause)] if isinstance(result, EntryPosted) else []
-        if not isinstance(command, PaymentCommand):
-            return []
+        match result:
+            case EntryPosted(entry, about):
+                return [self._entry_about(about, entry, cause)]
+            case LinkedPosted(outcomes):
+                return [event for each in outcomes for event in self.events_of(each, cause)]
+        if isinstance(command, SettlementCommand) or (isinstance(command, HoldCommand) and command.payment_id):
+            return self._of_payment(_Payment.of(command), outcome, cause)
+        if isinstance(result, HoldCaptured):
+            # A hold of the API's is no payment that anyone would know; its entry is in the account's history.
+            return [self._entry_about(result.entry.postings[0].account_id, result.entry, cause)]
+        return []
+
+    def _of_payment(self, payment: "_Payment", outcome: Outcome, cause: Event | None) -> list[Event]:
+        command, result = outcome.command, outcome.result
         if outcome.error is not None:
-            return [self._refused(command, outcome.error, outcome.hold_version, cause)]
+            return [self._refused(payment, command, outcome.error, outcome.hold_version, cause)]
         sequence = 2 * outcome.hold_version + 1
         match result:
             case HoldPlaced(hold):
                 placed = events.HoldPlaced(
                     **_of_hold(hold), amount_minor=hold.amount_minor, expires_at=hold.expires_at or self._now
                 )
-                return [self._event(placed, command, command.payment_id, sequence, cause)]
+                return [self._event(placed, payment, payment.id, sequence, cause)]
             case HoldCaptured():
-                return self._captured(result, command, sequence, cause)
+                return self._captured(result, payment, sequence, cause)
             case HoldReleased(hold, released):
                 kind = events.HoldExpired if isinstance(command, ExpireHold) else events.HoldVoided
                 data = kind(**_of_hold(hold), amount_released_minor=released)
-                return [self._event(data, command, command.payment_id, sequence, cause)]
+                return [self._event(data, payment, payment.id, sequence, cause)]
             case SettlementPosted(entry, ordinal):
                 number = SETTLEMENT_SEQUENCES + 2 * ordinal + isinstance(command, ReverseSettlement)
-                return [self._event(self._entry(entry), command, entry.id, number, cause)]
+                return [self._event(self._entry(entry), payment, entry.id, number, cause)]
             case _:
                 return []
 
-    def _captured(
-        self, result: HoldCaptured, command: PaymentCommand, sequence: int, cause: Event | None
-    ) -> list[Event]:
+    def _captured(self, result: HoldCaptured, payment: "_Payment", sequence: int, cause: Event | None) -> list[Event]:
         captured = events.HoldCaptured(
             **_of_hold(result.hold),
             capture_id=result.capture_id,
@@ -95,33 +107,35 @@ class Teller:
             final=result.final,
         )
         return [
-            self._event(self._entry(result.entry), command, result.entry.id, sequence - 1, cause),
-            self._event(captured, command, result.capture_id, sequence, cause),
+            self._event(self._entry(result.entry), payment, result.entry.id, sequence - 1, cause),
+            self._event(captured, payment, result.capture_id, sequence, cause),
         ]
 
-    def _refused(self, command: PaymentCommand, error: LedgerError, version: int, cause: Event | None) -> Event:
-        step, root = _step_of(command)
+    def _refused(
+        self, payment: "_Payment", command: Command, error: LedgerError, version: int, cause: Event | None
+    ) -> Event:
+        step, root = _step_of(payment, command)
         data = events.PostingRefused(
-            payment_id=command.payment_id,
-            merchant_id=command.merchant_id,
-            mode=command.mode,
+            payment_id=payment.id,
+            merchant_id=payment.merchant_id,
+            mode=payment.mode,
             step=step,
             capture_id=command.capture_id if isinstance(command, CaptureHold) else None,
             amount_minor=getattr(command, "amount_minor", None),
             code=error.stable_code,
             detail=error.detail,
         )
-        return self._event(data, command, root, 2 * version + 1, cause)
+        return self._event(data, payment, root, 2 * version + 1, cause)
 
-    def _entry_about(self, command: PostEntry, entry: JournalEntry, cause: Event | None) -> Event:
-        account = self._accounts[command.about]
+    def _entry_about(self, about: UUID, entry: JournalEntry, cause: Event | None) -> Event:
+        account = self._accounts[about]
         self._told[account.id] += 1
         return compose(
             self._entry(entry),
             source=SOURCE,
             root=entry.id,
             key=ids.to_text("acc", account.id),
-            shard=command.shard,
+            shard=entry.shard,
             time=self._now,
             sequence=account.version * ENTRIES_A_BATCH + self._told[account.id],
             cause=cause,
@@ -145,28 +159,44 @@ class Teller:
             ],
         )
 
-    def _event(self, data: EventData, command: PaymentCommand, root: UUID, sequence: int, cause: Event | None) -> Event:
+    def _event(self, data: EventData, payment: "_Payment", root: UUID, sequence: int, cause: Event | None) -> Event:
         return compose(
             data,
             source=SOURCE,
             root=root,
-            key=ids.to_text("pay", command.payment_id),
-            shard=command.shard,
+            key=ids.to_text("pay", payment.id),
+            shard=payment.shard,
             time=self._now,
             sequence=sequence,
             cause=cause,
         )
 
 
-def _step_of(command: PaymentCommand) -> tuple[Step, UUID]:
+@dataclass(frozen=True, slots=True)
+class _Payment:
+    """The payment in whose history an event belongs."""
+
+    id: UUID
+    merchant_id: UUID
+    mode: Mode
+    shard: int
+
+    @classmethod
+    def of(cls, command: HoldCommand | SettlementCommand) -> "_Payment":
+        if command.payment_id is None or command.merchant_id is None:
+            raise InvariantViolated("a payment's command without its payment or merchant")
+        return cls(command.payment_id, command.merchant_id, command.mode, command.shard)
+
+
+def _step_of(payment: _Payment, command: Command) -> tuple[Step, UUID]:
     """Return what was refused, and the id that stands for it: a refusal told again is the same event."""
     if isinstance(command, PlaceHold):
-        return "authorise", command.payment_id
+        return "authorise", payment.id
     if isinstance(command, CaptureHold):
         return "capture", command.capture_id
     if isinstance(command, ConfirmSettlement | ReverseSettlement):
         return "settle", command.settlement_id
-    return "void", ids.derive(command.payment_id, "hold")
+    return "void", ids.derive(payment.id, "hold")
 
 
 def _of_hold(hold: Hold) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Accounts: what has balances, on which side they grow, and how low they may go."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -44,9 +45,11 @@ class AccountStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccountSpec:
-    """What an account is, apart from its totals: enough to open it on first use.
+    """What an account is, apart from its totals and status: enough to open it on first use.
 
-    `minimum_available_minor` None means without limit. `merchant_id` None means that the platform owns it.
+    `minimum_available_minor` and `maximum_balance_minor` (of the ledger balance) None mean without limit. `merchant_id`
+    None means that the platform owns it. `owner` names whose money it is, as a reference and never a person's name;
+    `identifier` is the number by which the outside pays into it, like an IBAN.
     """
 
     id: UUID
@@ -57,6 +60,19 @@ class AccountSpec:
     mode: Mode
     shard: int
     minimum_available_minor: int | None
+    maximum_balance_minor: int | None = None
+    owner: str | None = None
+    identifier: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """An account's new status, and why."""
+
+    account_id: UUID
+    status: AccountStatus
+    reason: str
 
 
 @dataclass(slots=True)
@@ -69,8 +85,12 @@ class AccountDelta:
 
     def lowers_available(self, normal_side: Side) -> int:
         """Return by how much this lowers the available balance; negative when it raises it."""
+        return self.held_minor - self.raises_balance(normal_side)
+
+    def raises_balance(self, normal_side: Side) -> int:
+        """Return by how much this raises the ledger balance; negative when it lowers it."""
         net_debit = self.debits_minor - self.credits_minor
-        return self.held_minor + (net_debit if normal_side is Side.CREDIT else -net_debit)
+        return -net_debit if normal_side is Side.CREDIT else net_debit
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,50 +5,63 @@ ones before it did. A refusal leaves no trace, except that a refused authorisati
 never be placed: asking again gets the first answer.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.errors import InvariantViolated
 from rialto_ledger.domain import posting_rules
-from rialto_ledger.domain.account import AccountDelta
+from rialto_ledger.domain.account import AccountDelta, StatusChange
 from rialto_ledger.domain.book import Book, LedgerState
 from rialto_ledger.domain.commands import (
     CaptureHold,
+    ChangeAccountStatus,
     Command,
     ConfirmSettlement,
     ExpireHold,
+    ExtendHold,
     HoldCommand,
+    Linked,
     OpenAccount,
     PlaceHold,
     PostEntry,
+    ReverseEntry,
     ReverseSettlement,
     VoidHold,
 )
 from rialto_ledger.domain.errors import (
     AccountIdReused,
+    AccountNotFound,
     CurrencyMismatch,
     EntryIdReused,
+    EntryNotFound,
+    EntryNotReversible,
     HoldHasExpired,
     HoldIdReused,
     HoldNotFound,
     LedgerError,
+    LinkedPartlyPosted,
+    LinkedRefused,
 )
 from rialto_ledger.domain.hold import Hold, HoldStatus, tombstone
-from rialto_ledger.domain.journal import JournalEntry
+from rialto_ledger.domain.journal import JournalEntry, reversal_id
 from rialto_ledger.domain.outcomes import (
     AccountOpened,
     EntryPosted,
     HoldCaptured,
+    HoldExtended,
     HoldPlaced,
     HoldReleased,
+    LinkedPosted,
     NothingToDo,
     Outcome,
     OutcomeStatus,
     Result,
     SettlementPosted,
+    StatusChanged,
 )
 from rialto_ledger.domain.settlement import (
     Settlement,
@@ -73,6 +86,7 @@ class Decision:
     changed_holds: list[Hold]
     settlements: list[Settlement]
     deltas: dict[UUID, AccountDelta]
+    status_changes: list[StatusChange] = field(default_factory=list)
 
 
 def decide(state: LedgerState, commands: Sequence[Command], now: datetime) -> Decision:
@@ -81,15 +95,13 @@ def decide(state: LedgerState, commands: Sequence[Command], now: datetime) -> De
     book.to_open.update(
         command.spec.id for command in commands if isinstance(command, OpenAccount) and command.spec.id in state.opened
     )
-    outcomes = []
+    outcomes: list[Outcome] = []
     for command in commands:
-        status, result, refusal = OutcomeStatus.REFUSED, None, None
-        try:
-            status, result = _decide_one(book, command)
-        except LedgerError as error:
-            refusal = error
-        hold = book.hold(command.hold_id) if isinstance(command, HoldCommand) else None
-        outcomes.append(Outcome(command, status, result, refusal, 0 if hold is None else hold.version))
+        if isinstance(command, Linked):
+            book, outcome = _linked(book, command)
+        else:
+            outcome = _outcome(book, command)
+        outcomes.append(outcome)
     holds = book.changed_holds.values()
     return Decision(
         outcomes=outcomes,
@@ -98,34 +110,55 @@ def decide(state: LedgerState, commands: Sequence[Command], now: datetime) -> De
         changed_holds=[hold for hold in holds if hold.id in state.holds],
         settlements=list(book.changed_settlements.values()),
         deltas=book.touched(),
+        status_changes=book.status_changes,
     )
 
 
-def _decide_one(book: Book, command: Command) -> Answer:
-    if isinstance(command, PlaceHold):
-        return _place_hold(book, command)
-    if isinstance(command, CaptureHold):
-        return _capture_hold(book, command)
-    if isinstance(command, VoidHold):
-        return _void_hold(book, command)
-    if isinstance(command, ExpireHold):
-        return _expire_hold(book, command)
-    if isinstance(command, ConfirmSettlement):
-        return _confirm_settlement(book, command)
-    if isinstance(command, ReverseSettlement):
-        return _reverse_settlement(book, command)
-    if isinstance(command, PostEntry):
-        return _post_entry(book, command)
-    return _open_account(book, command)
+def _outcome(book: Book, command: Command) -> Outcome:
+    """Return what one command comes to; a refused one has left no trace in the book."""
+    status, result, refusal = OutcomeStatus.REFUSED, None, None
+    try:
+        status, result = _DECIDERS[type(command)](book, command)
+    except LedgerError as error:
+        refusal = error
+    hold = book.hold(command.hold_id) if isinstance(command, HoldCommand) else None
+    return Outcome(command, status, result, refusal, 0 if hold is None else hold.version)
 
 
 def _open_account(book: Book, command: OpenAccount) -> Answer:
     is_new = command.spec.id in book.to_open
     book.to_open.discard(command.spec.id)
     account = book.account(command.spec.id)
-    if account.spec != command.spec:
+    # The number for the outside comes with the configuration, which may have changed since.
+    if replace(account.spec, identifier=command.spec.identifier) != command.spec:
         raise AccountIdReused(account.id)
     return OutcomeStatus.APPLIED if is_new else OutcomeStatus.DUPLICATE, AccountOpened(account)
+
+
+def _linked(book: Book, command: Linked) -> tuple[Book, Outcome]:
+    """Post all or none: on a copy of the book, which takes its place if nothing is refused."""
+    trial = book.copy()
+    outcomes = []
+    for index, each in enumerate(command.commands):
+        outcome = _outcome(trial, each)
+        if outcome.error is not None:
+            return book, Outcome(command, OutcomeStatus.REFUSED, error=LinkedRefused(index, outcome.error))
+        outcomes.append(outcome)
+    duplicates = [index for index, outcome in enumerate(outcomes) if outcome.status is OutcomeStatus.DUPLICATE]
+    if duplicates and len(duplicates) < len(outcomes):
+        return book, Outcome(command, OutcomeStatus.REFUSED, error=LinkedPartlyPosted(duplicates[0]))
+    status = OutcomeStatus.DUPLICATE if duplicates else OutcomeStatus.APPLIED
+    return trial, Outcome(command, status, LinkedPosted(tuple(outcomes)))
+
+
+def _change_status(book: Book, command: ChangeAccountStatus) -> Answer:
+    account = book.account(command.account_id)
+    if account.spec.mode != command.mode:
+        raise AccountNotFound(account.id)
+    if book.status(account) is command.status:
+        return OutcomeStatus.DUPLICATE, StatusChanged(account, command.status)
+    book.change_status(account, command.status, command.reason)
+    return OutcomeStatus.APPLIED, StatusChanged(account, command.status)
 
 
 def _post_entry(book: Book, command: PostEntry) -> Answer:
@@ -133,7 +166,7 @@ def _post_entry(book: Book, command: PostEntry) -> Answer:
         id=command.entry_id,
         kind=command.kind,
         mode=command.mode,
-        shard=command.shard,
+        shard=book.account(command.about).spec.shard if command.shard is None else command.shard,
         merchant_id=command.merchant_id,
         payment_id=None,
         effective_at=command.effective_at,
@@ -145,12 +178,41 @@ def _post_entry(book: Book, command: PostEntry) -> Answer:
     if existing is not None:
         if not existing.same_content(entry):
             raise EntryIdReused(entry.id)
-        return OutcomeStatus.DUPLICATE, EntryPosted(existing)
+        return OutcomeStatus.DUPLICATE, EntryPosted(existing, command.about)
     if command.merchant_id is not None:
         for posting in entry.postings:
             book.account_of(posting.account_id, command.merchant_id, command.mode)
     book.post(entry, checks_status=not command.fact)
-    return OutcomeStatus.APPLIED, EntryPosted(entry)
+    return OutcomeStatus.APPLIED, EntryPosted(entry, command.about)
+
+
+def _reverse_entry(book: Book, command: ReverseEntry) -> Answer:
+    posted = book.entry(command.reverses)
+    if posted is None or posted.mode != command.mode:
+        raise EntryNotFound(command.reverses)
+    about = posted.postings[0].account_id
+    reversal = book.entry(reversal_id(posted.id))
+    if reversal is not None:
+        return OutcomeStatus.DUPLICATE, EntryPosted(reversal, about)
+    if posted.payment_id is not None:
+        raise EntryNotReversible(posted.id, "it belongs to a payment, which is undone by a refund, a void or the chain")
+    if posted.reverses is not None:
+        raise EntryNotReversible(posted.id, "it is a reversal itself; post the entry anew")
+    entry = JournalEntry(
+        id=reversal_id(posted.id),
+        kind="reversal",
+        mode=posted.mode,
+        shard=posted.shard,
+        merchant_id=posted.merchant_id,
+        payment_id=None,
+        effective_at=command.effective_at,
+        recorded_at=book.now,
+        postings=posting_rules.reversal(posted.postings),
+        metadata=command.metadata,
+        reverses=posted.id,
+    )
+    book.post(entry)
+    return OutcomeStatus.APPLIED, EntryPosted(entry, about)
 
 
 def _place_hold(book: Book, command: PlaceHold) -> Answer:
@@ -160,7 +222,7 @@ def _place_hold(book: Book, command: PlaceHold) -> Answer:
     hold = Hold(
         id=command.hold_id,
         payment_id=command.payment_id,
-        account_id=command.wallet_id,
+        account_id=command.account_id,
         merchant_id=command.merchant_id,
         mode=command.mode,
         shard=command.shard,
@@ -173,7 +235,7 @@ def _place_hold(book: Book, command: PlaceHold) -> Answer:
     try:
         if hold.is_due(book.now):
             raise HoldHasExpired(hold.id)
-        account = book.account_of(command.wallet_id, command.merchant_id, command.mode)
+        account = book.account_of(command.account_id, command.merchant_id, command.mode)
         if account.spec.currency != command.currency:
             raise CurrencyMismatch(account.spec.currency, command.currency)
         book.reserve(hold, account.id)
@@ -188,7 +250,7 @@ def _place_hold(book: Book, command: PlaceHold) -> Answer:
 def _placed_before(existing: Hold, command: PlaceHold) -> Answer:
     if existing.account_id is None:
         raise existing.why_closed()
-    asked = (command.wallet_id, command.merchant_id, command.mode, command.currency, command.amount_minor)
+    asked = (command.account_id, command.merchant_id, command.mode, command.currency, command.amount_minor)
     if asked != (
         existing.account_id,
         existing.merchant_id,
@@ -252,9 +314,7 @@ def _captured_before(entry: JournalEntry, hold: Hold, command: CaptureHold) -> H
 def _void_hold(book: Book, command: VoidHold) -> Answer:
     hold = _hold_of(book, command)
     if hold is None:
-        never = tombstone(
-            command.hold_id, command.payment_id, command.merchant_id, command.mode, command.shard, book.now
-        )
+        never = tombstone(command, book.now)
         book.release(never, 0)
         return OutcomeStatus.APPLIED, HoldReleased(never, 0)
     voided = hold.void(book.now)
@@ -263,6 +323,17 @@ def _void_hold(book: Book, command: VoidHold) -> Answer:
         return OutcomeStatus.DUPLICATE, HoldReleased(hold, released)
     book.release(voided, hold.remaining_minor)
     return OutcomeStatus.APPLIED, HoldReleased(voided, hold.remaining_minor)
+
+
+def _extend_hold(book: Book, command: ExtendHold) -> Answer:
+    hold = _hold_of(book, command)
+    if hold is None:
+        raise HoldNotFound(command.hold_id)
+    extended = hold.extend(command.expires_at, book.now)
+    if extended is hold:
+        return OutcomeStatus.DUPLICATE, HoldExtended(hold)
+    book.changed_holds[hold.id] = extended
+    return OutcomeStatus.APPLIED, HoldExtended(extended)
 
 
 def _expire_hold(book: Book, command: ExpireHold) -> Answer:
@@ -276,10 +347,11 @@ def _expire_hold(book: Book, command: ExpireHold) -> Answer:
     return OutcomeStatus.APPLIED, HoldReleased(expired, hold.remaining_minor)
 
 
-def _hold_of(book: Book, command: CaptureHold | VoidHold) -> Hold | None:
-    """Return the payment's hold; one of another merchant or mode is not found."""
+def _hold_of(book: Book, command: HoldCommand) -> Hold | None:
+    """Return the hold; one of another merchant, payment or mode is not found."""
     hold = book.hold(command.hold_id)
-    if hold is not None and (hold.merchant_id != command.merchant_id or hold.mode != command.mode):
+    asked = (command.merchant_id, command.payment_id, command.mode)
+    if hold is not None and (hold.merchant_id, hold.payment_id, hold.mode) != asked:
         raise HoldNotFound(command.hold_id)
     return hold
 
@@ -341,3 +413,18 @@ def _reverse_settlement(book: Book, command: ReverseSettlement) -> Answer:
         known, status=SettlementStatus.REVERSED, sequence=command.sequence
     )
     return OutcomeStatus.APPLIED, SettlementPosted(entry, known.ordinal)
+
+
+_DECIDERS: dict[type, Callable[[Book, Any], Answer]] = {
+    OpenAccount: _open_account,
+    ChangeAccountStatus: _change_status,
+    PostEntry: _post_entry,
+    ReverseEntry: _reverse_entry,
+    PlaceHold: _place_hold,
+    CaptureHold: _capture_hold,
+    VoidHold: _void_hold,
+    ExtendHold: _extend_hold,
+    ExpireHold: _expire_hold,
+    ConfirmSettlement: _confirm_settlement,
+    ReverseSettlement: _reverse_settlement,
+}

@@ -1,18 +1,20 @@
 """The working copy on which a batch is decided: what was loaded, and what the batch has changed so far."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 from rialto_common.errors import InvariantViolated
 from rialto_common.money import MAX_MINOR
-from rialto_ledger.domain.account import Account, AccountDelta, AccountStatus, Mode, Side
-from rialto_ledger.domain.balance import available_balance
+from rialto_ledger.domain.account import Account, AccountDelta, AccountStatus, Mode, Side, StatusChange
+from rialto_ledger.domain.balance import available_balance, ledger_balance
 from rialto_ledger.domain.errors import (
     AccountClosed,
     AccountFrozen,
+    AccountNotEmpty,
     AccountNotFound,
+    BalanceAboveMaximum,
     BalanceOverflow,
     CurrencyMismatch,
     InsufficientFunds,
@@ -48,8 +50,21 @@ class Book:
     new_entries: dict[UUID, JournalEntry] = field(default_factory=dict)
     changed_holds: dict[UUID, Hold] = field(default_factory=dict)
     changed_settlements: dict[UUID, Settlement] = field(default_factory=dict)
+    status_changes: list[StatusChange] = field(default_factory=list)
     to_open: set[UUID] = field(default_factory=set)
     """Accounts that a later command of this batch opens: not there yet for the commands before it."""
+
+    def copy(self) -> "Book":
+        """Return a book that goes on from here and leaves this one as it is."""
+        return replace(
+            self,
+            deltas={account_id: replace(delta) for account_id, delta in self.deltas.items()},
+            new_entries=dict(self.new_entries),
+            changed_holds=dict(self.changed_holds),
+            changed_settlements=dict(self.changed_settlements),
+            status_changes=list(self.status_changes),
+            to_open=set(self.to_open),
+        )
 
     def account(self, account_id: UUID) -> Account:
         """Return the account as it was loaded. Raises: AccountNotFound."""
@@ -77,10 +92,28 @@ class Book:
         """Return the payment's settlement as it is now, within the batch."""
         return self.changed_settlements.get(payment_id) or self.state.settlements.get(payment_id)
 
+    def status(self, account: Account) -> AccountStatus:
+        """Return the account's status as it is now, within the batch."""
+        for change in reversed(self.status_changes):
+            if change.account_id == account.id:
+                return change.status
+        return account.status
+
+    def change_status(self, account: Account, status: AccountStatus, reason: str) -> None:
+        """Freeze, open or close an account. Raises: AccountClosed: for good. AccountNotEmpty: only empty ones close."""
+        if self.status(account) is AccountStatus.CLOSED:
+            raise AccountClosed(account.id)
+        if status is AccountStatus.CLOSED:
+            now = account.after(self.deltas.get(account.id) or AccountDelta())
+            if ledger_balance(now) != 0 or now.held_minor != 0:
+                raise AccountNotEmpty(account.id, ledger_balance(now), now.held_minor)
+        self.status_changes.append(StatusChange(account.id, status, reason))
+
     def post(self, entry: JournalEntry, *, held: Mapping[UUID, int] = NOTHING_HELD, checks_status: bool = True) -> None:
         """Add an entry, changing what is held with it, if every account allows it; else change nothing.
 
-        Raises: AccountNotFound, AccountFrozen, AccountClosed, CurrencyMismatch, InsufficientFunds, BalanceOverflow.
+        Raises: AccountNotFound, AccountFrozen, AccountClosed, CurrencyMismatch, InsufficientFunds, BalanceAboveMaximum,
+        BalanceOverflow.
         """
         if self.entry(entry.id) is not None:
             raise InvariantViolated(f"entry {entry.id} would be posted twice")
@@ -124,8 +157,8 @@ class Book:
     def _check(self, account: Account, change: AccountDelta, checks_status: bool) -> None:
         before = self.deltas.get(account.id) or AccountDelta()
         lowers = change.lowers_available(account.normal_side)
-        if checks_status and account.status is not AccountStatus.OPEN:
-            if account.status is AccountStatus.CLOSED:
+        if checks_status and (status := self.status(account)) is not AccountStatus.OPEN:
+            if status is AccountStatus.CLOSED:
                 raise AccountClosed(account.id)
             if lowers > 0:
                 raise AccountFrozen(account.id)
@@ -141,6 +174,11 @@ class Book:
             available = available_balance(account) - before.lowers_available(account.normal_side)
             if available - lowers < minimum:
                 raise InsufficientFunds(account.id, available - minimum, lowers)
+        maximum = account.spec.maximum_balance_minor
+        if maximum is not None and (raises := change.raises_balance(account.normal_side)) > 0:
+            balance = ledger_balance(account) + before.raises_balance(account.normal_side) + raises
+            if balance > maximum:
+                raise BalanceAboveMaximum(account.id, maximum, balance)
 
     def touched(self) -> dict[UUID, AccountDelta]:
         """Return the changes of the accounts that changed."""

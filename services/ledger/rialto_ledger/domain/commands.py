@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from rialto_ledger.domain.account import AccountSpec, Mode
+from rialto_ledger.domain.account import AccountSpec, AccountStatus, Mode
 from rialto_ledger.domain.journal import Posting
 from rialto_ledger.domain.posting_rules import SettlementAccounts
 
@@ -22,19 +22,29 @@ class OpenAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeAccountStatus:
+    """Freeze an account, open a frozen one again, or close an empty one for good; `reason` is kept with the change."""
+
+    account_id: UUID
+    status: AccountStatus
+    mode: Mode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PostEntry:
     """Post an entry of known postings; `opens` are the platform's accounts in it, opened on first use.
 
     With a `merchant_id`, only accounts that this merchant may charge; the operator's (None) reach all of the mode.
-    `about` is the account in whose history its event belongs. A `fact` (what a chain has done) is booked whatever the
-    status of its accounts.
+    `about` is the account in whose history its event belongs; `shard` None means that account's. A `fact` (what a chain
+    has done) is booked whatever the status of its accounts.
     """
 
     entry_id: UUID
     kind: str
     about: UUID
     mode: Mode
-    shard: int
+    shard: int | None
     merchant_id: UUID | None
     postings: tuple[Posting, ...]
     opens: tuple[AccountSpec, ...]
@@ -44,31 +54,47 @@ class PostEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentCommand:
-    """What every command of a payment names."""
+class ReverseEntry:
+    """Undo an entry by a new one, once: asking again is answered with the first reversal, whose id is derived."""
 
-    payment_id: UUID
-    merchant_id: UUID
+    reverses: UUID
     mode: Mode
-    shard: int
+    effective_at: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceHold(PaymentCommand):
-    """Reserve an amount on a wallet."""
+class Linked:
+    """Entries that are posted all or not at all."""
 
+    commands: tuple["EntryCommand", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCommand:
+    """What every command about a hold names; one that the API placed belongs to no payment, perhaps to no merchant."""
+
+    payment_id: UUID | None
+    merchant_id: UUID | None
+    mode: Mode
+    shard: int
     hold_id: UUID
-    wallet_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceHold(HoldCommand):
+    """Reserve an amount on an account."""
+
+    account_id: UUID
     currency: str
     amount_minor: int
     expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class CaptureHold(PaymentCommand):
-    """Book all or part of a hold for the merchant; `final` releases the rest."""
+class CaptureHold(HoldCommand):
+    """Book all or part of a hold on the account `payable`; `final` releases the rest."""
 
-    hold_id: UUID
     capture_id: UUID
     entry_id: UUID
     payable: AccountSpec
@@ -78,21 +104,34 @@ class CaptureHold(PaymentCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class VoidHold(PaymentCommand):
+class VoidHold(HoldCommand):
     """Release what is still held, or make sure that a hold that never came will not come."""
 
-    hold_id: UUID
+
+@dataclass(frozen=True, slots=True)
+class ExtendHold(HoldCommand):
+    """Give a pending hold another deadline."""
+
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class ExpireHold(PaymentCommand):
+class ExpireHold(HoldCommand):
     """Release what is still held if the deadline has passed."""
 
-    hold_id: UUID
+
+@dataclass(frozen=True, slots=True)
+class SettlementCommand:
+    """What every command about a payment's settlement names."""
+
+    payment_id: UUID
+    merchant_id: UUID
+    mode: Mode
+    shard: int
 
 
 @dataclass(frozen=True, slots=True)
-class ConfirmSettlement(PaymentCommand):
+class ConfirmSettlement(SettlementCommand):
     """The chain paid the merchant: book it, once for each time the chain really did."""
 
     settlement_id: UUID
@@ -105,7 +144,7 @@ class ConfirmSettlement(PaymentCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class ReverseSettlement(PaymentCommand):
+class ReverseSettlement(SettlementCommand):
     """The chain dropped the block that had paid the merchant."""
 
     settlement_id: UUID
@@ -114,6 +153,5 @@ class ReverseSettlement(PaymentCommand):
     effective_at: datetime
 
 
-HoldCommand = PlaceHold | CaptureHold | VoidHold | ExpireHold
-SettlementCommand = ConfirmSettlement | ReverseSettlement
-Command = OpenAccount | PostEntry | HoldCommand | SettlementCommand
+EntryCommand = PostEntry | ReverseEntry
+Command = OpenAccount | ChangeAccountStatus | EntryCommand | Linked | HoldCommand | SettlementCommand

@@ -8,15 +8,23 @@
         │   ├── AccountFrozen       account_frozen                        no new holds or debits
         │   ├── AccountClosed       account_closed                        no postings and no holds
         │   ├── CurrencyMismatch    currency_mismatch                     the account or hold is in another currency
+        │   ├── AccountNotEmpty     account_not_empty                     only an empty account can be closed
         │   ├── InsufficientFunds   insufficient_funds                    available balance would fall below its minimum
+        │   ├── BalanceAboveMaximum balance_above_maximum                 ledger balance would pass its maximum
         │   └── BalanceOverflow     balance_overflow                      a total would pass 38 digits
         ├── ModeError
         │   ├── ModeNotAllowed      mode_not_allowed                      the credentials are for the other mode
-        │   └── TopUpInLiveMode     test_mode_only                        top-ups exist in test mode only
+        │   ├── TopUpInLiveMode     test_mode_only                        top-ups exist in test mode only
+        │   └── OperatorOnly        operator_only                         a merchant's credentials do not allow this
         ├── EntryError
         │   ├── EntryUnbalanced     entry_unbalanced                      debits and credits differ in a currency
+        │   ├── EffectiveInFuture   effective_in_future                   it says it happened later than now
         │   ├── PostingInvalid      posting_invalid                       an amount not in 1..10^38-1, or fewer than two
-        │   └── EntryIdReused       entry_id_reused_with_other_content    same entry id, other content
+        │   ├── EntryIdReused       entry_id_reused_with_other_content    same entry id, other content
+        │   ├── EntryNotFound       entry_not_found                       no such entry to reverse
+        │   ├── EntryNotReversible  entry_not_reversible                  a payment's entry, or itself a reversal
+        │   ├── LinkedRefused       linked_entries_refused                one of them was refused, so none is posted
+        │   └── LinkedPartlyPosted  linked_entries_partly_posted          some are posted already, others are not
         └── HoldError
             ├── HoldNotFound        hold_not_found                        capture of a hold that was never placed
             ├── HoldIdReused        hold_id_reused_with_other_content     same hold id, other content
@@ -24,12 +32,14 @@
             ├── HoldAlreadyVoided   hold_already_voided                   also: voided before it was placed
             ├── HoldAlreadyCaptured hold_already_captured                 nothing is left to capture
             ├── HoldHasExpired      hold_expired                          its deadline passed
+            ├── HoldDeadlinePassed  hold_deadline_passed                  the new deadline lies in the past
             └── CaptureAboveHold    capture_above_hold                    more than what is still held
 
 Each is also one of rialto_common's kinds (NotFound, Conflict, Forbidden, InvalidRequest, IdempotencyKeyReused), by
 which HTTP goes. A refusal is an answer (outcome, `posting.refused` event, problem), never a failure of its batch.
 """
 
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -116,6 +126,32 @@ class InsufficientFunds(AccountError, Conflict):
         self.requested_minor = requested_minor
 
 
+class AccountNotEmpty(AccountError, Conflict):
+    """An account is closed only once nothing is on it and nothing is held on it."""
+
+    code = "account_not_empty"
+
+    def __init__(self, account_id: UUID, ledger_balance_minor: int, held_minor: int) -> None:
+        super().__init__(
+            f"account {account_id} still has {ledger_balance_minor}, of which {held_minor} are held; empty it first"
+        )
+        self.account_id = account_id
+        self.ledger_balance_minor = ledger_balance_minor
+        self.held_minor = held_minor
+
+
+class BalanceAboveMaximum(AccountError, Conflict):
+    """The ledger balance would pass the account's maximum."""
+
+    code = "balance_above_maximum"
+
+    def __init__(self, account_id: UUID, maximum_minor: int, balance_minor: int) -> None:
+        super().__init__(f"account {account_id} may have {maximum_minor} at most and would have {balance_minor}")
+        self.account_id = account_id
+        self.maximum_minor = maximum_minor
+        self.balance_minor = balance_minor
+
+
 class BalanceOverflow(AccountError, Conflict):
     """A total of the account would need more than 38 digits."""
 
@@ -150,6 +186,15 @@ class TopUpInLiveMode(ModeError):
         super().__init__("top-ups exist in test mode only; use a test key", param="kind")
 
 
+class OperatorOnly(ModeError):
+    """What touches the platform's accounts or the books as a whole is the operator's."""
+
+    code = "operator_only"
+
+    def __init__(self) -> None:
+        super().__init__("only the operator may do this; use credentials that name no merchant")
+
+
 class EntryError(LedgerError):
     """The entry itself is wrong."""
 
@@ -174,6 +219,18 @@ class PostingInvalid(EntryError, InvalidRequest):
     code = "posting_invalid"
 
 
+class EffectiveInFuture(EntryError, InvalidRequest):
+    """An entry books what has happened."""
+
+    code = "effective_in_future"
+
+    def __init__(self, effective_at: datetime) -> None:
+        super().__init__(
+            f"{effective_at.isoformat()} lies in the future; check the sender's clock", param="effective_at"
+        )
+        self.effective_at = effective_at
+
+
 class EntryIdReused(EntryError, IdempotencyKeyReused):
     """The journal has an entry of this id with other content."""
 
@@ -182,6 +239,47 @@ class EntryIdReused(EntryError, IdempotencyKeyReused):
     def __init__(self, entry_id: UUID) -> None:
         super().__init__(f"entry {entry_id} is already posted with other content")
         self.entry_id = entry_id
+
+
+class EntryNotFound(EntryError, NotFound):
+    """There is no such entry in this mode."""
+
+    code = "entry_not_found"
+
+    def __init__(self, entry_id: UUID) -> None:
+        super().__init__(f"no entry {entry_id} here")
+        self.entry_id = entry_id
+
+
+class EntryNotReversible(EntryError, Conflict):
+    """A payment's entries are undone by what undoes the payment's step; a reversal is final."""
+
+    code = "entry_not_reversible"
+
+    def __init__(self, entry_id: UUID, why: str) -> None:
+        super().__init__(f"entry {entry_id} cannot be reversed: {why}")
+        self.entry_id = entry_id
+
+
+class LinkedRefused(EntryError, Conflict):
+    """All or nothing: the command at `index` was refused for `cause`, so none is posted."""
+
+    code = "linked_entries_refused"
+
+    def __init__(self, index: int, cause: LedgerError) -> None:
+        super().__init__(f"none is posted, as number {index} is refused ({cause.stable_code}): {cause.detail}")
+        self.index = index
+        self.cause = cause
+
+
+class LinkedPartlyPosted(EntryError, IdempotencyKeyReused):
+    """Entries that are posted together are also asked for again together."""
+
+    code = "linked_entries_partly_posted"
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"none is posted, as number {index} is in the journal already and others are not")
+        self.index = index
 
 
 class HoldError(LedgerError):
@@ -260,3 +358,12 @@ class CaptureAboveHold(HoldError, Conflict):
         super().__init__(hold_id, f"{remaining_minor} is still held, {requested_minor} was asked for")
         self.remaining_minor = remaining_minor
         self.requested_minor = requested_minor
+
+
+class HoldDeadlinePassed(HoldError, InvalidRequest):
+    """The new deadline lies in the past."""
+
+    code = "hold_deadline_passed"
+
+    def __init__(self, hold_id: UUID) -> None:
+        super().__init__(hold_id, "the new deadline has passed already; void the hold to release it")

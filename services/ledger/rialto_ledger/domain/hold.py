@@ -2,6 +2,7 @@
 
     pending ──capture (part)──▶ pending
     pending ──capture (all, or final)──▶ captured
+    pending ──extend──▶ pending       with another deadline
     pending ──void──▶ voided          pending ──deadline──▶ expired
     (nothing) ──void──▶ voided        a tombstone: a hold of this id will never be placed
     (nothing) ──place, refused──▶ refused    remembered, so that asking again gets the same answer
@@ -15,10 +16,12 @@ from enum import StrEnum
 from uuid import UUID
 
 from rialto_ledger.domain.account import Mode
+from rialto_ledger.domain.commands import HoldCommand
 from rialto_ledger.domain.errors import (
     CaptureAboveHold,
     HoldAlreadyCaptured,
     HoldAlreadyVoided,
+    HoldDeadlinePassed,
     HoldError,
     HoldHasExpired,
     HoldRefused,
@@ -42,13 +45,14 @@ class HoldStatus(StrEnum):
 class Hold:
     """A hold and what became of it; amounts in minor units of `currency`.
 
-    `account_id` and `expires_at` are None only in a tombstone. `version` counts its changes.
+    `account_id` and `expires_at` are None only in a tombstone, `payment_id` where the API placed it. `version` counts
+    its changes.
     """
 
     id: UUID
-    payment_id: UUID
+    payment_id: UUID | None
     account_id: UUID | None
-    merchant_id: UUID
+    merchant_id: UUID | None
     mode: Mode
     shard: int
     currency: str
@@ -93,6 +97,21 @@ class Hold:
             version=self.version + 1,
         )
 
+    def extend(self, expires_at: datetime, now: datetime) -> "Hold":
+        """Return the hold with another deadline; the same deadline again changes nothing.
+
+        Raises: HoldAlreadyVoided, HoldAlreadyCaptured, HoldHasExpired, HoldRefused, HoldDeadlinePassed.
+        """
+        if self.status is not HoldStatus.PENDING:
+            raise self.why_closed()
+        if self.is_due(now):
+            raise HoldHasExpired(self.id)
+        if expires_at == self.expires_at:
+            return self
+        if expires_at <= now:
+            raise HoldDeadlinePassed(self.id)
+        return replace(self, expires_at=expires_at, version=self.version + 1)
+
     def void(self, now: datetime) -> "Hold":
         """Return the hold with the rest released; one that is already closed is returned as it is."""
         return self._release(HoldStatus.VOIDED, now)
@@ -127,15 +146,15 @@ class Hold:
         )
 
 
-def tombstone(hold_id: UUID, payment_id: UUID, merchant_id: UUID, mode: Mode, shard: int, now: datetime) -> Hold:
+def tombstone(command: HoldCommand, now: datetime) -> Hold:
     """Return the mark that no hold of this id will ever be placed."""
     return Hold(
-        id=hold_id,
-        payment_id=payment_id,
+        id=command.hold_id,
+        payment_id=command.payment_id,
         account_id=None,
-        merchant_id=merchant_id,
-        mode=mode,
-        shard=shard,
+        merchant_id=command.merchant_id,
+        mode=command.mode,
+        shard=command.shard,
         currency=NO_CURRENCY,
         amount_minor=0,
         status=HoldStatus.VOIDED,

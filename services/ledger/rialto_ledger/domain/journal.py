@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from rialto_common import ids
 from rialto_common.money import MAX_MINOR
 from rialto_ledger.domain.account import Mode, Side
 from rialto_ledger.domain.errors import EntryUnbalanced, PostingInvalid
@@ -40,6 +41,11 @@ def debit(account_id: UUID, amount_minor: int, currency: str) -> Posting:
 def credit(account_id: UUID, amount_minor: int, currency: str) -> Posting:
     """Return a credit of an account."""
     return Posting(account_id, Side.CREDIT, amount_minor, currency)
+
+
+def reversal_id(entry_id: UUID) -> UUID:
+    """Return the id of the one entry that may undo this one: by its identity it happens once (I4)."""
+    return ids.derive(entry_id, "reversal")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from rialto_ledger.domain.account import Account
+from rialto_ledger.domain.account import Account, AccountStatus
 from rialto_ledger.domain.commands import Command
 from rialto_ledger.domain.errors import LedgerError
 from rialto_ledger.domain.hold import Hold
@@ -27,10 +27,26 @@ class AccountOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class StatusChanged:
+    """The account has the status that was asked for."""
+
+    account: Account
+    status: AccountStatus
+
+
+@dataclass(frozen=True, slots=True)
 class EntryPosted:
-    """The entry is in the journal."""
+    """The entry is in the journal; `about` is the account in whose history it is told."""
 
     entry: JournalEntry
+    about: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedPosted:
+    """All of the linked entries are in the journal, each with its outcome."""
+
+    outcomes: tuple["Outcome", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,13 @@ class SettlementPosted:
 @dataclass(frozen=True, slots=True)
 class HoldPlaced:
     """The amount is reserved."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class HoldExtended:
+    """The hold has the deadline that was asked for."""
 
     hold: Hold
 
@@ -73,7 +96,18 @@ class NothingToDo:
     """There was nothing to change and there is nothing to tell."""
 
 
-Result = AccountOpened | EntryPosted | SettlementPosted | HoldPlaced | HoldCaptured | HoldReleased | NothingToDo
+Result = (
+    AccountOpened
+    | StatusChanged
+    | EntryPosted
+    | LinkedPosted
+    | SettlementPosted
+    | HoldPlaced
+    | HoldExtended
+    | HoldCaptured
+    | HoldReleased
+    | NothingToDo
+)
 
 
 @dataclass(frozen=True, slots=True)

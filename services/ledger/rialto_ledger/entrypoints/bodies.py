@@ -1,19 +1,35 @@
 """What the API takes and gives. Amounts are strings of minor units; ids are text such as `wal_…`, or a plain UUID."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from rialto_common import ids
 from rialto_common.errors import InvalidField, InvalidId
 from rialto_common.events.common import MerchantId, Mode
 from rialto_common.events.envelope import MinorUnits, TextId
-from rialto_ledger.domain.account import Account
+from rialto_ledger.domain.account import Account, AccountType, Side
 from rialto_ledger.domain.balance import available_balance, ledger_balance
+from rialto_ledger.domain.hold import Hold
 from rialto_ledger.domain.journal import JournalEntry
+
+MAX_ENTRIES = 8_190
+"""Entries a batch."""
+MAX_POSTINGS = 1_000
+"""Postings an entry."""
 
 
 def read_id(text: str, *prefixes: str) -> UUID:
@@ -45,6 +61,28 @@ def _read_entry_id(value: object) -> UUID:
     return entry_id
 
 
+def _read_account_id(value: object) -> UUID:
+    try:
+        return read_id(str(value), "acc", "wal")
+    except InvalidId as error:
+        raise InvalidField(error) from error
+
+
+def _read_hold_id(value: object) -> UUID:
+    try:
+        return read_id(str(value), "hold")
+    except InvalidId as error:
+        raise InvalidField(error) from error
+
+
+def _read_limit(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,38}", value):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("a whole number of minor units, as a string")
+
+
 def _signed(value: int) -> str:
     return str(value)
 
@@ -59,7 +97,18 @@ EntryIdIn = Annotated[
     BeforeValidator(_read_entry_id),
     WithJsonSchema({"type": "string", "examples": ["je_01kjmma2g0f2nt3akp5hcm2yes"]}),
 ]
+AccountIdIn = Annotated[
+    UUID,
+    BeforeValidator(_read_account_id),
+    WithJsonSchema({"type": "string", "examples": ["acc_01kjmma2g0f2nt3akp5hcm2yes"]}),
+]
+HoldIdIn = Annotated[
+    UUID,
+    BeforeValidator(_read_hold_id),
+    WithJsonSchema({"type": "string", "examples": ["hold_01kjmma2g0f2nt3akp5hcm2yes"]}),
+]
 AccountId = Annotated[UUID, TextId("acc")]
+HoldId = Annotated[UUID, TextId("hold")]
 EntryId = Annotated[UUID, TextId("je")]
 PaymentId = Annotated[UUID, TextId("pay")]
 Balance = Annotated[
@@ -69,17 +118,50 @@ Balance = Annotated[
 Currency = Annotated[str, Field(min_length=3, max_length=12, examples=["USD"])]
 
 
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=500)]], Field(max_length=20)
+]
+"""Kept with the journal for ever and part of its proofs: no personal data in clear."""
+Code = Annotated[str, Field(pattern="^[A-Za-z0-9_.:/-]{1,120}$", examples=["fees:income"])]
+Reason = Annotated[str, Field(min_length=1, max_length=500)]
+LimitMinor = Annotated[
+    int, BeforeValidator(_read_limit), WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{1,38}$"})
+]
+
+
 class NewAccount(BaseModel):
-    """A wallet to open. The merchant is the token's; the operator may name one, or none: then it is the platform's, and
-    any merchant of the mode may charge it.
+    """A wallet to open (`id`), or another account (`code` and `type`, by the operator).
+
+    The merchant is the token's; the operator may name one, or none: then it is the platform's, and any merchant of the
+    mode may charge it. Only the operator sets limits; a wallet's minimum is 0 unless it says otherwise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: WalletIdIn
+    id: WalletIdIn | None = None
+    code: Code | None = None
+    type: AccountType | None = None
     currency: Currency
     merchant_id: MerchantId | None = None
     mode: Mode | None = None
+    owner: Annotated[str, Field(max_length=120)] | None = None
+    minimum_available_minor: LimitMinor | None = None
+    maximum_balance_minor: LimitMinor | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> "NewAccount":
+        if (self.id is None) == (self.code is None) or (self.code is None) != (self.type is None):
+            raise ValueError("name either a wallet's id, or the code and the type of another account")
+        return self
+
+
+class ReasonBody(BaseModel):
+    """Why an account's status changes; it is kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Reason
 
 
 class AccountBody(BaseModel):
@@ -93,13 +175,17 @@ class AccountBody(BaseModel):
     merchant_id: MerchantId | None
     mode: Mode
     status: str
+    owner: str | None
+    identifier: str | None
     minimum_available_minor: Balance | None
+    maximum_balance_minor: Balance | None
     ledger_balance_minor: Balance
     available_balance_minor: Balance
     held_minor: Balance
     debits_minor: Balance
     credits_minor: Balance
     version: int
+    metadata: dict[str, str]
 
     @classmethod
     def of(cls, account: Account) -> "AccountBody":
@@ -114,13 +200,17 @@ class AccountBody(BaseModel):
             merchant_id=spec.merchant_id,
             mode=spec.mode,
             status=account.status.value,
+            owner=spec.owner,
+            identifier=spec.identifier,
             minimum_available_minor=spec.minimum_available_minor,
+            maximum_balance_minor=spec.maximum_balance_minor,
             ledger_balance_minor=ledger_balance(account),
             available_balance_minor=available_balance(account),
             held_minor=account.held_minor,
             debits_minor=account.debits_minor,
             credits_minor=account.credits_minor,
             version=account.version,
+            metadata=dict(spec.metadata),
         )
 
 
@@ -130,7 +220,7 @@ class AccountsBody(BaseModel):
     data: list[AccountBody]
 
 
-class NewEntry(BaseModel):
+class NewTopUp(BaseModel):
     """A top-up of a wallet, in test mode only. The same id and content again is answered as the first time."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -140,9 +230,66 @@ class NewEntry(BaseModel):
     wallet_id: WalletIdIn
     amount_minor: MinorUnits
     currency: Currency
-    metadata: Annotated[
-        dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=500)]], Field(max_length=20)
-    ] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class NewPosting(BaseModel):
+    """One line of an entry to post."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    account_id: AccountIdIn
+    side: Side
+    amount_minor: MinorUnits
+    currency: Currency
+
+
+class NewEntry(BaseModel):
+    """An entry of any postings, by the operator. The same id and content again is answered as the first time.
+
+    `effective_at` is when it happened; left out, it is now.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: EntryIdIn
+    kind: Annotated[str, Field(pattern="^[a-z][a-z0-9_.]{0,39}$", examples=["correction"])]
+    postings: Annotated[list[NewPosting], Field(min_length=2, max_length=MAX_POSTINGS)]
+    effective_at: AwareDatetime | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class NewBatch(BaseModel):
+    """Up to 8,190 entries in one commit: `linked` all or none, else each with its own result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    linked: bool = False
+    entries: Annotated[list[NewEntry], Field(min_length=1, max_length=MAX_ENTRIES)]
+
+
+class EntryResult(BaseModel):
+    """What one entry of a batch came to: posted now, posted before with the same content, or refused and why."""
+
+    id: EntryId
+    status: Literal["applied", "duplicate", "refused"]
+    code: str | None = None
+    detail: str | None = None
+
+
+class BatchBody(BaseModel):
+    """The results of a batch, in its order."""
+
+    data: list[EntryResult]
+
+
+class NewReversal(BaseModel):
+    """Why and when an entry is undone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    effective_at: AwareDatetime | None = None
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class PostingBody(BaseModel):
@@ -215,3 +362,75 @@ class EntriesBody(BaseModel):
     """A payment's entries, oldest first."""
 
     data: list[EntryBody]
+
+
+class NewHold(BaseModel):
+    """An amount to reserve on an account until a deadline. The same id and content again gets the first answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: HoldIdIn
+    account_id: AccountIdIn
+    amount_minor: MinorUnits
+    currency: Currency
+    expires_at: AwareDatetime
+
+
+class NewCapture(BaseModel):
+    """All or part of a hold, booked on another account; `final` releases the rest. The entry's id makes it once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: EntryIdIn
+    to_account_id: AccountIdIn
+    amount_minor: MinorUnits
+    final: bool = True
+
+
+class NewDeadline(BaseModel):
+    """Until when a hold reserves its amount."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    expires_at: AwareDatetime
+
+
+class HoldBody(BaseModel):
+    """A hold and what became of it: captured + released + remaining = amount, unless it was refused."""
+
+    id: HoldId
+    account_id: AccountId | None
+    payment_id: PaymentId | None
+    merchant_id: MerchantId | None
+    mode: Mode
+    currency: str
+    status: str
+    amount_minor: Balance
+    captured_minor: Balance
+    released_minor: Balance
+    remaining_minor: Balance
+    refusal_code: str | None
+    placed_at: datetime
+    expires_at: datetime | None
+    closed_at: datetime | None
+
+    @classmethod
+    def of(cls, hold: Hold) -> "HoldBody":
+        """Return the body of a hold."""
+        return cls.model_construct(
+            id=hold.id,
+            account_id=hold.account_id,
+            payment_id=hold.payment_id,
+            merchant_id=hold.merchant_id,
+            mode=hold.mode,
+            currency=hold.currency,
+            status=hold.status.value,
+            amount_minor=hold.amount_minor,
+            captured_minor=hold.captured_minor,
+            released_minor=hold.released_minor,
+            remaining_minor=hold.remaining_minor,
+            refusal_code=hold.refusal_code,
+            placed_at=hold.placed_at,
+            expires_at=hold.expires_at,
+            closed_at=hold.closed_at,
+        )

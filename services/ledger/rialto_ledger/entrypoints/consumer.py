@@ -68,7 +68,7 @@ def _place_hold(event: Event) -> Command:
         mode=data.mode,
         shard=event.shard,
         hold_id=ids.derive(data.payment_id, "hold"),
-        wallet_id=data.wallet_id,
+        account_id=data.wallet_id,
         currency=data.currency,
         amount_minor=data.amount_minor,
         expires_at=data.expires_at,

@@ -11,6 +11,8 @@ from rialto_common.database import Pool, open_pool
 from rialto_common.runtime import SystemRuntime
 from rialto_ledger.adapters.postgres import PostgresLedger
 
+from .api_world import World, running
+
 CheckBooks = Callable[[], Awaitable[int]]
 
 
@@ -78,3 +80,10 @@ def check_books(database: Database) -> CheckBooks:
             await connection.close()
 
     return check
+
+
+@pytest.fixture
+async def world(database: Database) -> AsyncIterator[World]:
+    """The API on books of its own."""
+    async with running(database) as world:
+        yield world

@@ -89,10 +89,10 @@ async def test_one_bad_command_among_many_callers_fails_alone(
     """A broken invariant in the shared transaction must not take the other callers' commands with it."""
 
     class Breaking(PostgresLedger):
-        async def save(self, decision: Any) -> None:
+        async def save(self, decision: Any, links: Any, now: Any) -> None:
             if any(entry.metadata.get("break") for entry in decision.entries):
                 await self._connection.execute("UPDATE ledger.accounts SET held_minor = -1")
-            await super().save(decision)
+            await super().save(decision, links, now)
 
     poster = CoalescingPoster(unit_of_work.begin, lambda transaction: Breaking(transaction.connection), SystemRuntime())
     await poster.post(open_wallet())

@@ -38,16 +38,17 @@ async def add_entry(connection: Any, *lines: tuple[int, UUID, str, int, str], mo
     entry_id = number_id("raw entry", 1)
     async with connection.transaction():
         await connection.execute(
-            "INSERT INTO ledger.journal_entries (id, kind, mode, shard, effective_at, recorded_at, metadata)"
-            " VALUES ($1, 'raw', $2, 0, $3, $3, '{}')",
+            "INSERT INTO ledger.journal_entries (id, kind, mode, shard, effective_at, recorded_at, metadata,"
+            " chain_position, hash) VALUES ($1, 'raw', $2, 0, $3, $3, '{}', 1, sha256('raw'))",
             entry_id,
             mode,
             AT,
         )
         await connection.execute(
-            "INSERT INTO ledger.postings (entry_id, line, account_id, side, amount_minor, currency)"
-            " SELECT $1, * FROM unnest($2::SMALLINT[], $3::UUID[], $4::TEXT[], $5::NUMERIC[], $6::TEXT[])",
+            "INSERT INTO ledger.postings (entry_id, recorded_at, line, account_id, side, amount_minor, currency)"
+            " SELECT $1, $2, * FROM unnest($3::SMALLINT[], $4::UUID[], $5::TEXT[], $6::NUMERIC[], $7::TEXT[])",
             entry_id,
+            AT,
             *(list(column) for column in zip(*lines, strict=True)),
         )
 
@@ -100,13 +101,15 @@ async def test_an_entry_cannot_be_extended_later_even_in_balance(connection: Any
     entry_id = await connection.fetchval("SELECT id FROM ledger.journal_entries")
     for first in (0, 2):
         added = connection.execute(
-            "INSERT INTO ledger.postings VALUES ($1, $2, $3, 'debit', 5, 'USD'), ($1, $2 + 1, $4, 'credit', 5, 'USD')",
+            "INSERT INTO ledger.postings VALUES ($1, $2, $3, 'debit', 5, 'USD', $5),"
+            " ($1, $2 + 1, $4, 'credit', 5, 'USD', $5)",
             entry_id,
             first,
             ACQUIRER,
             WALLET,
+            AT,
         )
-        assert await refusal(added) == ("postings_pk" if first == 0 else "postings_whole_entry")
+        assert await refusal(added) == ("postings_default_pkey" if first == 0 else "postings_whole_entry")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +122,12 @@ async def test_an_entry_cannot_be_extended_later_even_in_balance(connection: Any
         "TRUNCATE ledger.postings",
         "DELETE FROM ledger.accounts",
         "DELETE FROM ledger.holds",
+        "UPDATE ledger.journal_entries SET hash = sha256('other')",
+        "DELETE FROM ledger.chain_heads",
+        "UPDATE ledger.blocks SET sealed_at = sealed_at",
+        "DELETE FROM ledger.block_shards",
+        "UPDATE ledger.account_status_changes SET reason = ''",
+        "DELETE FROM ledger.account_status_changes",
         "UPDATE ledger.accounts SET minimum_available_minor = -1000000",
         "UPDATE ledger.holds SET amount_minor = 1",
         "INSERT INTO ledger.accounts (id, code, type, normal_side, currency, mode, shard, opened_at, credits_minor)"
@@ -162,7 +171,7 @@ async def test_a_decision_that_the_database_refuses_is_a_broken_invariant(unit_o
 
     async def save() -> None:
         async with unit_of_work.begin() as transaction:
-            await PostgresLedger(transaction.connection).save(overdraw)
+            await PostgresLedger(transaction.connection).save(overdraw, [], NOW)
 
     with pytest.raises(InvariantViolated, match="accounts_available_above_minimum"):
         await save()

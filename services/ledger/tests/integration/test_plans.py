@@ -33,9 +33,9 @@ async def fill(database: Database) -> None:
         f"""INSERT INTO ledger.accounts (id, code, type, normal_side, currency, mode, shard, opened_at)
             SELECT {uuid("8")}, 'c' || n, 'liability', 'credit', 'USD', 'test', 0, '2026-01-01' FROM {series}""",
         f"""INSERT INTO ledger.journal_entries
-            SELECT {uuid("9")}, 'capture', 'test', 0, NULL, {uuid("a")}, NULL, '2026-01-01', '2026-01-01', '{{}}'
-            FROM {series}""",
-        f"""INSERT INTO ledger.postings SELECT {uuid("9")}, line, {uuid("8")}, 'debit', 5, 'USD'
+            SELECT {uuid("9")}, 'capture', 'test', 0, NULL, {uuid("a")}, NULL, '2026-01-01', '2026-01-01', '{{}}', n,
+                sha256('') FROM {series}""",
+        f"""INSERT INTO ledger.postings SELECT {uuid("9")}, line, {uuid("8")}, 'debit', 5, 'USD', '2026-01-01'
             FROM {series}, generate_series(0, 1) AS line""",
         f"""INSERT INTO ledger.holds
             SELECT {uuid("b")}, {uuid("a")}, {uuid("8")}, {uuid("8")}, 'test', 0, 'USD', 10, 0, 0, 'pending', NULL,
@@ -48,13 +48,21 @@ async def fill(database: Database) -> None:
 
 HUNDRED: dict[str, list[Any]] = {"zero": ["0"] * 100, "status": ["pending"] * 100, "none": [None] * 100}
 STATEMENTS: list[tuple[str, tuple[Any, ...]]] = [
-    ("lock_accounts", (some_ids("8"), some_ids("b"), some_ids("a"))),
+    ("lock_accounts", (some_ids("8"), some_ids("b"), some_ids("a"), some_ids("9"))),
     ("holds", (some_ids("b"),)),
     ("entries", (some_ids("9"),)),
     ("settlements", (some_ids("a"),)),
     (
         "change_holds",
-        (some_ids("b"), HUNDRED["zero"], HUNDRED["zero"], HUNDRED["status"], HUNDRED["none"], [2] * 100),
+        (
+            some_ids("b"),
+            HUNDRED["zero"],
+            HUNDRED["zero"],
+            HUNDRED["status"],
+            [AT] * 100,
+            HUNDRED["none"],
+            [2] * 100,
+        ),
     ),
     ("change_accounts", (some_ids("8"), HUNDRED["zero"], HUNDRED["zero"], HUNDRED["zero"])),
     ("due_holds", (AT, 200)),

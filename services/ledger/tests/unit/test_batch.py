@@ -8,21 +8,35 @@ import pytest
 
 from rialto_common.money import MAX_MINOR
 from rialto_ledger.adapters.memory import Books, MemoryLedger
-from rialto_ledger.application.posting import post
+from rialto_ledger.application.posting import post, rehearse
 from rialto_ledger.domain.account import AccountStatus
 from rialto_ledger.domain.balance import available_balance, ledger_balance, signed_balance
-from rialto_ledger.domain.commands import Command, OpenAccount
+from rialto_ledger.domain.chain import GENESIS
+from rialto_ledger.domain.chain import link as chain_link
+from rialto_ledger.domain.commands import (
+    ChangeAccountStatus,
+    Command,
+    ExtendHold,
+    Linked,
+    OpenAccount,
+    PostEntry,
+    ReverseEntry,
+)
+from rialto_ledger.domain.errors import LinkedPartlyPosted, LinkedRefused
 from rialto_ledger.domain.hold import HoldStatus
+from rialto_ledger.domain.journal import credit, debit, reversal_id
 from rialto_ledger.domain.outcomes import (
     EntryPosted,
     HoldCaptured,
+    HoldExtended,
     HoldReleased,
+    LinkedPosted,
     NothingToDo,
     Outcome,
     OutcomeStatus,
     SettlementPosted,
 )
-from rialto_ledger.testing import NOW, Payment, merchant_id, open_wallet, top_up, wallet
+from rialto_ledger.testing import NOW, Payment, merchant_id, number_id, open_wallet, top_up, wallet
 
 APPLIED, REFUSED, DUPLICATE = OutcomeStatus.APPLIED, OutcomeStatus.REFUSED, OutcomeStatus.DUPLICATE
 
@@ -272,3 +286,166 @@ async def test_a_refused_command_leaves_no_delta(bench: Bench) -> None:
     after = {key: bench.books.accounts[key] for key in before}
     assert after == before
     assert sum(signed_balance(account) for account in bench.books.accounts.values()) == 0
+
+
+def transfer(number: int, amount_minor: int, *, source: int = 0, target: int = 1) -> PostEntry:
+    """Return the operator's nth transfer between wallets."""
+    return PostEntry(
+        entry_id=number_id("transfer", number),
+        kind="transfer",
+        about=wallet(source).id,
+        mode="test",
+        shard=None,
+        merchant_id=None,
+        postings=(debit(wallet(source).id, amount_minor, "USD"), credit(wallet(target).id, amount_minor, "USD")),
+        opens=(),
+        effective_at=NOW,
+    )
+
+
+def change(status: AccountStatus, number: int = 0) -> ChangeAccountStatus:
+    return ChangeAccountStatus(wallet(number).id, status, "test", "asked by a test")
+
+
+async def test_linked_entries_are_posted_all_or_none(bench: Bench) -> None:
+    await bench.do(open_wallet(1))
+    good = Linked((transfer(0, 2000), transfer(1, 500, source=1, target=0)))
+    bad = Linked((transfer(2, 3000), transfer(3, 9000)))
+    applied, refused = await bench.do(good, bad)
+    assert isinstance(applied.result, LinkedPosted)
+    assert [each.status for each in applied.result.outcomes] == [APPLIED, APPLIED]
+    assert isinstance(refused.error, LinkedRefused)
+    assert (refused.error.index, refused.error.cause.code) == (1, "insufficient_funds")
+    assert bench.wallet_balances() == (3500, 3500)
+    assert number_id("transfer", 2) not in bench.books.entries
+    assert codes(await bench.do(good)) == ["duplicate"]
+
+
+async def test_what_a_refused_linked_batch_tried_is_free_for_the_next_command(bench: Bench) -> None:
+    await bench.do(open_wallet(1))
+    outcomes = await bench.do(Linked((transfer(0, 3000), transfer(1, 3000))), transfer(2, 5000))
+    assert codes(outcomes) == ["linked_entries_refused", "applied"]
+    assert bench.wallet_balances() == (0, 0)
+
+
+async def test_linked_entries_of_which_some_are_posted_are_refused_whole(bench: Bench) -> None:
+    await bench.do(open_wallet(1), transfer(0, 100))
+    [refused] = await bench.do(Linked((transfer(1, 100), transfer(0, 100))))
+    assert isinstance(refused.error, LinkedPartlyPosted)
+    assert refused.error.index == 1
+    assert bench.wallet_balances() == (4900, 4900)
+
+
+async def test_an_entry_is_reversed_once_and_asking_again_gets_the_same_reversal(bench: Bench) -> None:
+    await bench.do(open_wallet(1), transfer(0, 1200))
+    reverse = ReverseEntry(number_id("transfer", 0), "test", NOW)
+    first, second = await bench.do(reverse, reverse)
+    assert (first.status, second.status) == (APPLIED, DUPLICATE)
+    assert isinstance(first.result, EntryPosted)
+    assert first.result.entry == second.result.entry  # type: ignore[union-attr]
+    assert (first.result.entry.id, first.result.entry.reverses) == (reversal_id(reverse.reverses), reverse.reverses)
+    assert bench.wallet_balances() == (5000, 5000)
+    assert bench.wallet_balances(1) == (0, 0)
+
+
+async def test_a_reversal_that_would_overdraw_is_refused(bench: Bench) -> None:
+    await bench.do(open_wallet(1), open_wallet(2), transfer(0, 1200), transfer(1, 1000, source=1, target=2))
+    assert codes(await bench.do(ReverseEntry(number_id("transfer", 0), "test", NOW))) == ["insufficient_funds"]
+
+
+async def test_no_entry_of_a_payment_no_reversal_and_nothing_of_another_mode_is_reversed(bench: Bench) -> None:
+    payment = Payment()
+    capture = payment.capture()
+    await bench.do(open_wallet(1), payment.place(), capture, transfer(0, 100))
+    await bench.do(ReverseEntry(number_id("transfer", 0), "test", NOW))
+    outcomes = await bench.do(
+        ReverseEntry(capture.entry_id, "test", NOW),
+        ReverseEntry(reversal_id(number_id("transfer", 0)), "test", NOW),
+        ReverseEntry(number_id("transfer", 0), "live", NOW),
+        ReverseEntry(number_id("transfer", 9), "test", NOW),
+    )
+    assert codes(outcomes) == ["entry_not_reversible", "entry_not_reversible", "entry_not_found", "entry_not_found"]
+
+
+async def test_a_status_holds_from_the_next_command_on_and_an_emptied_account_closes_for_good(bench: Bench) -> None:
+    await bench.do(open_wallet(1))
+    outcomes = await bench.do(
+        change(AccountStatus.FROZEN),
+        transfer(0, 100),
+        transfer(1, 100, source=1, target=0),
+        change(AccountStatus.FROZEN),
+        change(AccountStatus.CLOSED),
+        change(AccountStatus.OPEN),
+        transfer(2, 5000),
+        change(AccountStatus.CLOSED),
+        transfer(3, 100, source=1, target=0),
+        change(AccountStatus.OPEN),
+    )
+    assert codes(outcomes) == [
+        "applied",
+        "account_frozen",
+        "insufficient_funds",
+        "duplicate",
+        "account_not_empty",
+        "applied",
+        "applied",
+        "applied",
+        "account_closed",
+        "account_closed",
+    ]
+    assert bench.books.accounts[wallet().id].status is AccountStatus.CLOSED
+
+
+async def test_an_account_on_which_something_is_held_does_not_close(bench: Bench) -> None:
+    spec = replace(wallet(1), minimum_available_minor=-100)
+    hold = Payment(amount_minor=100, wallet_number=1).place()
+    outcomes = await bench.do(OpenAccount(spec), hold, change(AccountStatus.CLOSED, 1))
+    assert codes(outcomes) == ["applied", "applied", "account_not_empty"]
+
+
+async def test_no_balance_passes_an_accounts_maximum_though_it_may_stand_above_a_lower_one(bench: Bench) -> None:
+    await bench.do(OpenAccount(replace(wallet(1), maximum_balance_minor=1000)))
+    outcomes = await bench.do(transfer(0, 600), transfer(1, 401), transfer(2, 400), transfer(3, 1, source=1, target=0))
+    assert codes(outcomes) == ["applied", "balance_above_maximum", "applied", "applied"]
+    assert bench.wallet_balances(1) == (999, 999)
+
+
+async def test_a_hold_is_extended_while_it_is_pending_and_to_the_future_only(bench: Bench) -> None:
+    payment = Payment()
+    await bench.do(payment.place(expires_at=NOW + timedelta(hours=1)))
+
+    def extend(hours: int) -> ExtendHold:
+        ids = (payment.id, payment.merchant_id, payment.mode, payment.shard, payment.hold_id)
+        return ExtendHold(*ids, NOW + timedelta(hours=hours))
+
+    first, again, past = await bench.do(extend(5), extend(5), extend(-1))
+    assert (first.status, again.status) == (APPLIED, DUPLICATE)
+    assert isinstance(first.result, HoldExtended)
+    assert codes([past]) == ["hold_deadline_passed"]
+    later = NOW + timedelta(hours=2)
+    assert codes(await bench.do(payment.expire(), at=later)) == ["duplicate"]
+    assert codes(await bench.do(extend(9), at=NOW + timedelta(hours=5))) == ["hold_expired"]
+    assert codes(await bench.do(payment.expire(), at=NOW + timedelta(hours=5))) == ["applied"]
+
+
+async def test_a_rehearsal_says_what_would_come_and_writes_nothing(bench: Bench) -> None:
+    await bench.do(open_wallet(1))
+    ledger = MemoryLedger(bench.books)
+    rehearsed = (await rehearse(ledger, [transfer(0, 100), transfer(1, 9000)], NOW)).decision.outcomes
+    assert codes(rehearsed) == ["applied", "insufficient_funds"]
+    assert ledger.changes.is_empty()
+
+
+async def test_entries_are_chained_in_their_shard_in_the_order_in_which_they_are_posted(bench: Bench) -> None:
+    await bench.do(open_wallet(1))
+    await bench.do(transfer(0, 100), transfer(1, 100))
+    await bench.do(transfer(2, 100), transfer(3, 1, source=1, target=0))
+    entries = bench.books.entries
+    for shard in {wallet(0).shard, wallet(1).shard}:
+        chained = sorted((link for link in bench.books.links.values() if link.shard == shard), key=lambda x: x.position)
+        assert [link.position for link in chained] == list(range(1, len(chained) + 1))
+        reached = GENESIS[shard]
+        for link in chained:
+            reached = chain_link(reached, entries[link.entry_id])
+            assert link.hash == reached
+        assert bench.books.heads[shard].hash == reached

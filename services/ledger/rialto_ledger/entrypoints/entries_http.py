@@ -1,0 +1,224 @@
+"""Journal entries: posted alone, in batches or linked; rehearsed, reversed, read. Top-ups of wallets in test mode."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import Discriminator, Tag
+
+from rialto_common import ids
+from rialto_common.errors import InvariantViolated
+from rialto_common.money import currency_exponent
+from rialto_common.runtime import Runtime
+from rialto_common.service_tokens import Caller, ServiceTokens
+from rialto_ledger.application.ports import Reader
+from rialto_ledger.application.poster import Answer
+from rialto_ledger.domain import chart, posting_rules
+from rialto_ledger.domain.commands import Command, Linked, PostEntry, ReverseEntry
+from rialto_ledger.domain.errors import EffectiveInFuture, EntryNotFound, TopUpInLiveMode
+from rialto_ledger.domain.journal import JournalEntry, Posting
+from rialto_ledger.domain.outcomes import EntryPosted, LinkedPosted, Outcome, OutcomeStatus
+from rialto_ledger.entrypoints.access import Posts, authenticator, may_see_entry, mode_of, require_operator
+from rialto_ledger.entrypoints.bodies import (
+    BatchBody,
+    EntriesBody,
+    EntryBody,
+    EntryResult,
+    NewBatch,
+    NewEntry,
+    NewReversal,
+    NewTopUp,
+    TopUpBody,
+    read_id,
+)
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far ahead of ours a caller's clock may be."""
+
+
+class EntryDesk:
+    """Does what the routes ask, for one caller at a time."""
+
+    def __init__(self, poster: Posts, reader: Reader, runtime: Runtime) -> None:
+        self._poster = poster
+        self._reader = reader
+        self._runtime = runtime
+
+    async def top_up(self, body: NewTopUp, caller: Caller, *, dry_run: bool) -> tuple[TopUpBody, bool]:
+        """Return the entry, the wallet's balances, and whether it is new. Raises: TopUpInLiveMode, LedgerError."""
+        currency_exponent(body.currency)
+        if caller.mode != "test":
+            raise TopUpInLiveMode
+        acquirer = chart.test_acquirer(body.currency)
+        command = PostEntry(
+            entry_id=body.id,
+            kind=body.kind,
+            about=body.wallet_id,
+            mode="test",
+            shard=ids.shard_of(body.wallet_id),
+            merchant_id=caller.merchant_id,
+            postings=posting_rules.top_up(body.wallet_id, acquirer, body.amount_minor),
+            opens=(acquirer,),
+            effective_at=self._runtime.now(),
+            metadata=body.metadata,
+        )
+        answer = await self._answer(command, dry_run=dry_run)
+        wallet = answer.posted.account_after(body.wallet_id)
+        codes = {acquirer.id: acquirer.code, body.wallet_id: wallet.spec.code}
+        return TopUpBody.after(_entry(answer.outcome), codes, wallet), _is_new(answer.outcome)
+
+    async def post(self, body: NewEntry, caller: Caller, *, dry_run: bool) -> tuple[EntryBody, bool]:
+        """Return the entry and whether it is new. Raises: OperatorOnly, LedgerError."""
+        answer = await self._answer(self._command(body, caller), dry_run=dry_run)
+        return self._body(answer), _is_new(answer.outcome)
+
+    async def post_batch(self, body: NewBatch, caller: Caller, *, dry_run: bool) -> BatchBody:
+        """Return each entry's result. Raises: OperatorOnly; LinkedRefused, LinkedPartlyPosted: none is posted."""
+        commands = [self._command(entry, caller) for entry in body.entries]
+        if body.linked:
+            outcome = (await self._answer(Linked(tuple(commands)), dry_run=dry_run)).outcome
+            outcomes: Sequence[Outcome] = outcome.result.outcomes if isinstance(outcome.result, LinkedPosted) else ()
+        else:
+            do = self._poster.rehearse if dry_run else self._poster.post_all
+            outcomes = [answer.outcome for answer in await do(commands)]
+        return BatchBody(
+            data=[
+                EntryResult.model_construct(
+                    id=command.entry_id,
+                    status=outcome.status.value,
+                    code=None if outcome.error is None else outcome.error.stable_code,
+                    detail=None if outcome.error is None else outcome.error.detail,
+                )
+                for command, outcome in zip(commands, outcomes, strict=True)
+            ]
+        )
+
+    async def reverse(self, entry_id: UUID, body: NewReversal, caller: Caller) -> tuple[EntryBody, bool]:
+        """Return the reversal and whether it is new.
+
+        Raises: OperatorOnly, EntryNotFound, EntryNotReversible, EffectiveInFuture, LedgerError.
+        """
+        require_operator(caller)
+        effective_at = self._effective(body.effective_at)
+        answer = await self._answer(ReverseEntry(entry_id, mode_of(caller), effective_at, body.metadata), dry_run=False)
+        return self._body(answer), _is_new(answer.outcome)
+
+    async def entry(self, entry_id: UUID, caller: Caller) -> EntryBody:
+        """Return an entry that the caller may see. Raises: EntryNotFound."""
+        entry = await self._reader.entry(entry_id)
+        if entry is None or not may_see_entry(caller, entry):
+            raise EntryNotFound(entry_id)
+        return EntryBody.of(entry, await self._codes([entry]))
+
+    async def entries_of_payment(self, payment_id: UUID, caller: Caller) -> EntriesBody:
+        """Return the payment's entries that the caller may see."""
+        found = [e for e in await self._reader.entries_of_payment(payment_id) if may_see_entry(caller, e)]
+        codes = await self._codes(found)
+        return EntriesBody(data=[EntryBody.of(entry, codes) for entry in found])
+
+    def _command(self, body: NewEntry, caller: Caller) -> PostEntry:
+        require_operator(caller)
+        return PostEntry(
+            entry_id=body.id,
+            kind=body.kind,
+            about=body.postings[0].account_id,
+            mode=mode_of(caller),
+            shard=None,
+            merchant_id=None,
+            postings=tuple(
+                Posting(line.account_id, line.side, line.amount_minor, line.currency) for line in body.postings
+            ),
+            opens=(),
+            effective_at=self._effective(body.effective_at),
+            metadata=body.metadata,
+        )
+
+    def _effective(self, asked: datetime | None) -> datetime:
+        now = self._runtime.now()
+        if asked is None:
+            return now
+        if asked > now + CLOCK_SKEW:
+            raise EffectiveInFuture(asked)
+        return asked
+
+    async def _answer(self, command: Command, *, dry_run: bool) -> Answer:
+        if dry_run:
+            [answer] = await self._poster.rehearse([command])
+        else:
+            answer = await self._poster.post(command)
+        if answer.outcome.error is not None:
+            raise answer.outcome.error
+        return answer
+
+    def _body(self, answer: Answer) -> EntryBody:
+        entry = _entry(answer.outcome)
+        codes = {posting.account_id: answer.posted.accounts[posting.account_id].spec.code for posting in entry.postings}
+        return EntryBody.of(entry, codes)
+
+    async def _codes(self, entries: list[JournalEntry]) -> dict[UUID, str]:
+        return await self._reader.codes({posting.account_id for entry in entries for posting in entry.postings})
+
+
+def _entry(outcome: Outcome) -> JournalEntry:
+    if not isinstance(outcome.result, EntryPosted):
+        raise InvariantViolated(f"posting an entry came to {outcome.result}")
+    return outcome.result.entry
+
+
+def _is_new(outcome: Outcome) -> bool:
+    return outcome.status is OutcomeStatus.APPLIED
+
+
+def _kind_of_body(body: Any) -> str:
+    return "entry" if isinstance(body, dict) and "postings" in body else "top_up"
+
+
+AnyEntry = Annotated[
+    Annotated[NewEntry, Tag("entry")] | Annotated[NewTopUp, Tag("top_up")], Discriminator(_kind_of_body)
+]
+
+
+def router(desk: EntryDesk, tokens: ServiceTokens) -> APIRouter:
+    """Return the routes of journal entries."""
+    routes = APIRouter(prefix="/v1", tags=["journal"])
+    Authenticated = Annotated[Caller, Depends(authenticator(tokens))]
+    DryRun = Annotated[bool, Query(description="say what it would come to, and write nothing")]
+
+    @routes.post("/journal_entries", status_code=201, responses={200: {"model": TopUpBody | EntryBody}})
+    async def post_entry(
+        body: AnyEntry, caller: Authenticated, response: Response, dry_run: DryRun = False
+    ) -> TopUpBody | EntryBody:
+        """Post an entry (the operator), or top up a wallet (test mode); 201 when posted now, 200 when posted before."""
+        entry: TopUpBody | EntryBody
+        if isinstance(body, NewTopUp):
+            entry, is_new = await desk.top_up(body, caller, dry_run=dry_run)
+        else:
+            entry, is_new = await desk.post(body, caller, dry_run=dry_run)
+        response.status_code = 201 if is_new and not dry_run else 200
+        return entry
+
+    @routes.post("/journal_entries/batch")
+    async def post_entries(body: NewBatch, caller: Authenticated, dry_run: DryRun = False) -> BatchBody:
+        """Post up to 8,190 entries in one commit: linked all or none, else each with its own result."""
+        return await desk.post_batch(body, caller, dry_run=dry_run)
+
+    @routes.get("/journal_entries/{entry_id}")
+    async def get_entry(entry_id: str, caller: Authenticated) -> EntryBody:
+        """Return an entry."""
+        return await desk.entry(read_id(entry_id, "je"), caller)
+
+    @routes.post("/journal_entries/{entry_id}/reversal", status_code=201, responses={200: {"model": EntryBody}})
+    async def reverse_entry(entry_id: str, body: NewReversal, caller: Authenticated, response: Response) -> EntryBody:
+        """Undo an entry by a new one, once; 200 with the same reversal when it was undone before."""
+        entry, is_new = await desk.reverse(read_id(entry_id, "je"), body, caller)
+        response.status_code = 201 if is_new else 200
+        return entry
+
+    @routes.get("/payments/{payment_id}/entries")
+    async def get_payment_entries(payment_id: str, caller: Authenticated) -> EntriesBody:
+        """Return a payment's entries, oldest first."""
+        return await desk.entries_of_payment(read_id(payment_id, "pay"), caller)
+
+    return routes
