@@ -15,7 +15,7 @@ from rialto_common.bus.port import Transaction
 from rialto_common.database import is_retryable, is_unavailable
 from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import Runtime
-from rialto_ledger.application.ports import Ledger
+from rialto_ledger.application.ports import ConcurrentPosting, Ledger
 from rialto_ledger.application.posting import Posted, post, rehearse
 from rialto_ledger.application.telling import Teller
 from rialto_ledger.domain.commands import Command
@@ -137,7 +137,7 @@ class CoalescingPoster(Generic[Tx]):
                     unknown = error
                 elif unknown is not None:
                     raise unknown from error
-                elif not is_retryable(error) or is_unavailable(error):
+                elif not _may_pass(error):
                     raise
                 await self._runtime.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
         return await self._persist_once(commands)
@@ -154,3 +154,8 @@ class CoalescingPoster(Generic[Tx]):
             self._runtime.crash_point("ledger.poster.before_commit")
         self._runtime.crash_point("ledger.poster.after_commit")
         return posted
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a moment's wait may be enough: another writer was first, and not: the database is away."""
+    return isinstance(error, ConcurrentPosting) or (is_retryable(error) and not is_unavailable(error))
