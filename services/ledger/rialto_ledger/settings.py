@@ -1,5 +1,6 @@
 """The ledger's own variables: prefix RIALTO_LEDGER_, beside the shared ones."""
 
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from rialto_common.settings import ServiceSettings
@@ -12,3 +13,13 @@ class LedgerSettings(ServiceSettings):
 
     account_identifier_prefix: str | None = None
     """`COUNTRY:BANKCODE`: gives each wallet a number of this institution, in the form of an IBAN."""
+
+    fx_rates: str = Field(default="sample", min_length=1)
+    """`ecb`, `sample` (made up, test mode only), or the path of a file in the ECB's format."""
+
+    fx_spread_bps: int = Field(default=50, ge=0, le=9_999)
+    fx_quote_seconds: float = Field(default=60, gt=0, le=86_400)
+    fx_stale_hours: float = Field(default=126, gt=0)
+    """The ECB publishes on TARGET days, which are at most five days apart, about two hours after it looks at the
+    market; an hour for the clock change and three for a late publication.
+    """
