@@ -1,14 +1,27 @@
 """Puts the ledger together: the only module that builds adapters or reads RIALTO_LEDGER_* variables."""
 
+from datetime import timedelta
+from pathlib import Path
+
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events.common import LEDGER, PAYMENTS, SETTLEMENTS
 from rialto_common.service import Service, run
+from rialto_ledger.adapters import ecb
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
+from rialto_ledger.adapters.postgres_fx import PostgresFxBook, PostgresQuoteUses
+from rialto_ledger.adapters.rate_file import SAMPLE_RATES, RateFile
+from rialto_ledger.application.ports import Reader
 from rialto_ledger.application.poster import CoalescingPoster
+from rialto_ledger.application.quotes import ClaimingLedger
+from rialto_ledger.application.rate_keeper import RateKeeper
+from rialto_ledger.application.rates import RateSource
 from rialto_ledger.application.sweeper import Sweeper
+from rialto_ledger.domain.fx import SAMPLE, Terms
 from rialto_ledger.domain.identifier import Identifiers
 from rialto_ledger.entrypoints import accounts_http, entries_http, holds_http
+from rialto_ledger.entrypoints.access import Posts
 from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
+from rialto_ledger.entrypoints.fx_http import FxDesk, fx_router
 from rialto_ledger.settings import LedgerSettings
 
 NAME = "ledger"
@@ -23,17 +36,48 @@ async def build(service: Service[LedgerSettings]) -> None:
         return PostgresLedger(transaction.connection)
 
     begin, runtime = service.unit_of_work.begin, service.runtime
-    poster = CoalescingPoster(begin, ledger_of, runtime)
+
+    def claiming_ledger_of(transaction: PostgresTransaction) -> ClaimingLedger:
+        return ClaimingLedger(ledger_of(transaction), PostgresQuoteUses(transaction.connection))
+
+    poster = CoalescingPoster(begin, claiming_ledger_of, runtime)
     reader, prefix = PostgresReader(service.pool), service.settings.account_identifier_prefix
     identifiers = None if prefix is None else Identifiers.parse(prefix)
     service.add_router(accounts_http.router(accounts_http.AccountDesk(poster, reader, identifiers), service.tokens))
     service.add_router(entries_http.router(entries_http.EntryDesk(poster, reader, runtime), service.tokens))
     service.take_bodies("/v1/journal_entries/batch", MAX_BATCH_BYTES)
     service.add_router(holds_http.router(holds_http.HoldDesk(poster, reader, runtime), service.tokens))
+    add_fx(service, poster, reader)
     service.add_loop("sweeper", Sweeper(begin, ledger_of, runtime).step)
     if service.role != "api":
         consumer = LedgerConsumer(ledger_of, runtime)
         await service.consume(NAME, [PAYMENTS, SETTLEMENTS], HANDLED_TYPES, consumer.handle)
+
+
+def add_fx(service: Service[LedgerSettings], poster: Posts, reader: Reader) -> None:
+    """Give the frame the FX routes and the loop that keeps their rates."""
+    settings, runtime, book = service.settings, service.runtime, PostgresFxBook(service.pool)
+    source, source_name = _rates_of(service)
+    terms = Terms(
+        source=source_name,
+        spread_bps=settings.fx_spread_bps,
+        hold=timedelta(seconds=settings.fx_quote_seconds),
+        stale_after=timedelta(hours=settings.fx_stale_hours),
+    )
+    service.add_router(fx_router(FxDesk(poster, reader, book, terms, runtime), service.tokens))
+    service.add_loop("fx-rates", RateKeeper(source, book, runtime).step)
+
+
+def _rates_of(service: Service[LedgerSettings]) -> tuple[RateSource, str]:
+    """Return where rates come from, and what that source is called on record."""
+    named = service.settings.fx_rates
+    if named == ecb.SOURCE:
+        bank = ecb.EcbRates(service.runtime)
+        service.on_close(bank.close)
+        return bank, ecb.SOURCE
+    if named == SAMPLE:
+        return RateFile(SAMPLE_RATES, SAMPLE, service.runtime), SAMPLE
+    return RateFile(Path(named), "file", service.runtime), "file"
 
 
 def main() -> None:

@@ -18,12 +18,10 @@ from rialto_ledger.adapters.memory import Books, MemoryLedgers
 from rialto_ledger.adapters.memory_fx import FxTables, MemoryFxBook, MemoryQuoteUses
 from rialto_ledger.adapters.postgres import PostgresLedger
 from rialto_ledger.adapters.postgres_fx import PostgresFxBook, PostgresQuoteUses
-from rialto_ledger.application.posting import keys_of, post
+from rialto_ledger.application.posting import post
 from rialto_ledger.application.quotes import ClaimingLedger, FxBook
 from rialto_ledger.domain import chart, posting_rules
-from rialto_ledger.domain.account import AccountDelta
-from rialto_ledger.domain.batch import Decision
-from rialto_ledger.domain.commands import Command, OpenAccount, PostEntry
+from rialto_ledger.domain.commands import Command, OpenAccount, PostEntry, ReverseEntry
 from rialto_ledger.domain.fx import Quote
 from rialto_ledger.domain.fx_errors import QuoteNotFound, QuoteUsed
 from rialto_ledger.domain.fx_positions import Trade
@@ -235,9 +233,8 @@ async def test_trades_come_in_the_order_of_their_posting_and_reversals_backwards
     for number in (2, 0, 1):
         await world.do(convert(quotes[number], entry=number), at=NOW + timedelta(seconds=3 - number))
     first = entry_of((await world.do(convert(quotes[1], entry=1)))[0])
-    async with world.begin() as ledger:
-        # By hand, as a reversal is an entry like any other to what reads it.
-        await reverse(ledger, first)
+    later = NOW + timedelta(hours=1)
+    await world.do(ReverseEntry(first.id, "test", later), at=later)
     trades = await world.trades()
     assert [(t.sell_currency, t.sell_amount_minor, t.buy_currency) for t in trades] == [
         ("GBP", 2_000, "USD"),
@@ -247,22 +244,3 @@ async def test_trades_come_in_the_order_of_their_posting_and_reversals_backwards
     ]
     assert trades[3] == trades[1].backwards()
     assert [trade async for trade in world.fx.trades("live")] == []
-
-
-async def reverse(ledger: ClaimingLedger, entry: JournalEntry) -> None:
-    """Save the reversal of an entry, an hour later."""
-    undone = replace(
-        entry,
-        id=number_id("reversal", 0),
-        kind="reversal",
-        reverses=entry.id,
-        metadata={},
-        postings=posting_rules.reversal(entry.postings),
-        recorded_at=NOW + timedelta(hours=1),
-    )
-    deltas = {
-        line.account_id: AccountDelta(**{f"{line.side.value}s_minor": line.amount_minor}) for line in undone.postings
-    }
-    command = PostEntry(undone.id, "reversal", entry.postings[0].account_id, "test", 0, None, undone.postings, (), NOW)
-    await ledger.load(keys_of([command]), NOW)
-    await ledger.save(Decision([], [undone], [], [], [], deltas))
