@@ -15,8 +15,8 @@ from rialto_common.errors import InvalidId
 SHARDS = 64
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-# To Python's own base 32 digits (0-9a-v), which int() reads at once; anything else becomes a digit it refuses. As bytes,
-# which are translated five times as fast as text.
+# To Python's own base 32 digits (0-9a-v), which int() reads at once; anything else becomes a digit it refuses.
+# Of bytes, as a table of characters is looked up five times as slowly.
 _TO_DIGITS = bytes(
     b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(code))] if chr(code) in _ALPHABET else ord("!")
     for code in range(256)

@@ -34,6 +34,7 @@ from rialto_gateway.payments.facts import (
     VoidAsked,
 )
 from rialto_gateway.payments.states import FINAL
+from rialto_ledger.domain.commands import VoidHold
 from rialto_ledger.domain.errors import HoldError
 from rialto_ledger.domain.hold import Hold, HoldStatus, tombstone
 
@@ -174,7 +175,7 @@ class World:
         elif isinstance(data, events.CaptureRequested):
             self.capture(data)
         elif self.hold is None:
-            self.hold = tombstone(HOLD_ID, PAYMENT_ID, MERCHANT_ID, "test", 0, self.now)
+            self.hold = tombstone(VoidHold(PAYMENT_ID, MERCHANT_ID, "test", 0, HOLD_ID), self.now)
             self.from_ledger.append(HoldVoided(0))
         else:
             left = self.hold.remaining_minor
