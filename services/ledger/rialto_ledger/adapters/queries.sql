@@ -3,8 +3,9 @@
 -- the entries $4, locked in id order. Under these locks nothing else that the batch reads can change. By arrays and not by joins, so that the
 -- plan is an index scan also before the tables have statistics.
 SELECT
-    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor, maximum_balance_minor, owner,
-    identifier, metadata, debits_minor, credits_minor, held_minor, version
+    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor::TEXT,
+    maximum_balance_minor::TEXT, owner, identifier, metadata, debits_minor::TEXT, credits_minor::TEXT, held_minor::TEXT,
+    version
 FROM ledger.accounts
 WHERE id = ANY (ARRAY(
     SELECT unnest($1::UUID[])

@@ -13,14 +13,19 @@ from rialto_ledger.domain.settlement import Settlement, SettlementStatus
 
 Row = Mapping[str, Any]
 
+NO_METADATA: Mapping[str, str] = {}
+# Looked up, as an enum's call costs more than the rest of a row.
+_TYPES = {kind.value: kind for kind in AccountType}
+_STATUSES = {status.value: status for status in AccountStatus}
+
 
 def account_of(row: Row) -> Account:
-    """Return an account; NUMERIC(38,0) arrives as a whole Decimal."""
-    minimum, maximum = row["minimum_available_minor"], row["maximum_balance_minor"]
+    """Return an account; NUMERIC(38,0) arrives as a whole Decimal, or as text, which is read faster."""
+    minimum, maximum, metadata = row["minimum_available_minor"], row["maximum_balance_minor"], row["metadata"]
     spec = AccountSpec(
         id=row["id"],
         code=row["code"],
-        type=AccountType(row["type"]),
+        type=_TYPES[row["type"]],
         currency=row["currency"],
         merchant_id=row["merchant_id"],
         mode=row["mode"],
@@ -29,11 +34,11 @@ def account_of(row: Row) -> Account:
         maximum_balance_minor=None if maximum is None else int(maximum),
         owner=row["owner"],
         identifier=row["identifier"],
-        metadata=orjson.loads(row["metadata"]),
+        metadata=NO_METADATA if metadata == "{}" else orjson.loads(metadata),
     )
     return Account(
         spec=spec,
-        status=AccountStatus(row["status"]),
+        status=_STATUSES[row["status"]],
         debits_minor=int(row["debits_minor"]),
         credits_minor=int(row["credits_minor"]),
         held_minor=int(row["held_minor"]),

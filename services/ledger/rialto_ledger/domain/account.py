@@ -32,7 +32,16 @@ class AccountType(StrEnum):
     @property
     def normal_side(self) -> Side:
         """The side on which a balance of this kind grows."""
-        return Side.DEBIT if self in (AccountType.ASSET, AccountType.EXPENSE) else Side.CREDIT
+        return _NORMAL_SIDES[self]
+
+
+_NORMAL_SIDES = {
+    AccountType.ASSET: Side.DEBIT,
+    AccountType.LIABILITY: Side.CREDIT,
+    AccountType.EQUITY: Side.CREDIT,
+    AccountType.INCOME: Side.CREDIT,
+    AccountType.EXPENSE: Side.DEBIT,
+}
 
 
 class AccountStatus(StrEnum):
@@ -82,15 +91,6 @@ class AccountDelta:
     debits_minor: int = 0
     credits_minor: int = 0
     held_minor: int = 0
-
-    def lowers_available(self, normal_side: Side) -> int:
-        """Return by how much this lowers the available balance; negative when it raises it."""
-        return self.held_minor - self.raises_balance(normal_side)
-
-    def raises_balance(self, normal_side: Side) -> int:
-        """Return by how much this raises the ledger balance; negative when it lowers it."""
-        net_debit = self.debits_minor - self.credits_minor
-        return -net_debit if normal_side is Side.CREDIT else net_debit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The working copy on which a batch is decided: what was loaded, and what the batch has changed so far."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -8,7 +8,6 @@ from uuid import UUID
 from rialto_common.errors import InvariantViolated
 from rialto_common.money import MAX_MINOR
 from rialto_ledger.domain.account import Account, AccountDelta, AccountStatus, Mode, Side, StatusChange
-from rialto_ledger.domain.balance import available_balance, ledger_balance
 from rialto_ledger.domain.errors import (
     AccountClosed,
     AccountFrozen,
@@ -24,6 +23,7 @@ from rialto_ledger.domain.journal import JournalEntry
 from rialto_ledger.domain.settlement import Settlement
 
 NOTHING_HELD: Mapping[UUID, int] = {}
+_NO_CHANGE = AccountDelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,77 @@ class LedgerState:
     settlements: Mapping[UUID, Settlement] = field(default_factory=dict)
 
 
+class _Standing:
+    """An account as the batch has left it so far: written out in fields, as every posting of a batch passes here."""
+
+    __slots__ = ("account", "credits", "debits", "grows_by_credit", "held", "status")
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.status = account.status
+        self.grows_by_credit = account.normal_side is Side.CREDIT
+        self.debits, self.credits, self.held = account.debits_minor, account.credits_minor, account.held_minor
+
+    def copy(self) -> "_Standing":
+        new = _Standing(self.account)
+        new.status, new.debits, new.credits, new.held = self.status, self.debits, self.credits, self.held
+        return new
+
+    @property
+    def balance(self) -> int:
+        """The ledger balance."""
+        return self.credits - self.debits if self.grows_by_credit else self.debits - self.credits
+
+    def delta(self) -> AccountDelta:
+        """How the batch changes the account's totals."""
+        account = self.account
+        return AccountDelta(
+            self.debits - account.debits_minor, self.credits - account.credits_minor, self.held - account.held_minor
+        )
+
+    def check(self, debits: int, credits: int, held: int, checks_status: bool) -> None:
+        """Refuse a change that the account does not allow.
+
+        Raises: AccountFrozen, AccountClosed, InsufficientFunds, BalanceAboveMaximum, BalanceOverflow.
+        """
+        account = self.account
+        raises = credits - debits if self.grows_by_credit else debits - credits
+        if checks_status and self.status is not AccountStatus.OPEN:
+            if self.status is AccountStatus.CLOSED:
+                raise AccountClosed(account.id)
+            if held > raises:
+                raise AccountFrozen(account.id)
+        if (
+            self.debits + debits > MAX_MINOR
+            or self.credits + credits > MAX_MINOR
+            or not 0 <= self.held + held <= MAX_MINOR
+        ):
+            raise BalanceOverflow(account.id)
+        minimum = account.spec.minimum_available_minor
+        if minimum is not None and held > raises:
+            available = self.balance - self.held
+            if available + raises - held < minimum:
+                raise InsufficientFunds(account.id, available - minimum, held - raises)
+        maximum = account.spec.maximum_balance_minor
+        if maximum is not None and raises > 0 and self.balance + raises > maximum:
+            raise BalanceAboveMaximum(account.id, maximum, self.balance + raises)
+
+    def add(self, debits: int, credits: int, held: int) -> None:
+        """Apply a change."""
+        self.debits += debits
+        self.credits += credits
+        self.held += held
+
+
 @dataclass(slots=True)
 class Book:
     """Applies movements in memory, refusing the ones an account does not allow; a refused one leaves no trace."""
 
     state: LedgerState
     now: datetime
-    deltas: dict[UUID, AccountDelta] = field(default_factory=dict)
+    standings: dict[UUID, _Standing] = field(default_factory=dict)
+    """Of the accounts that were looked at."""
+
     new_entries: dict[UUID, JournalEntry] = field(default_factory=dict)
     changed_holds: dict[UUID, Hold] = field(default_factory=dict)
     changed_settlements: dict[UUID, Settlement] = field(default_factory=dict)
@@ -58,7 +122,7 @@ class Book:
         """Return a book that goes on from here and leaves this one as it is."""
         return replace(
             self,
-            deltas={account_id: replace(delta) for account_id, delta in self.deltas.items()},
+            standings={account_id: standing.copy() for account_id, standing in self.standings.items()},
             new_entries=dict(self.new_entries),
             changed_holds=dict(self.changed_holds),
             changed_settlements=dict(self.changed_settlements),
@@ -68,10 +132,7 @@ class Book:
 
     def account(self, account_id: UUID) -> Account:
         """Return the account as it was loaded. Raises: AccountNotFound."""
-        account = self.state.accounts.get(account_id)
-        if account is None or account_id in self.to_open:
-            raise AccountNotFound(account_id)
-        return account
+        return self._standing(account_id).account
 
     def account_of(self, account_id: UUID, merchant_id: UUID | None, mode: Mode) -> Account:
         """Return an account that this merchant may charge; another's is not found. Raises: AccountNotFound."""
@@ -94,19 +155,16 @@ class Book:
 
     def status(self, account: Account) -> AccountStatus:
         """Return the account's status as it is now, within the batch."""
-        for change in reversed(self.status_changes):
-            if change.account_id == account.id:
-                return change.status
-        return account.status
+        return self._standing(account.id).status
 
     def change_status(self, account: Account, status: AccountStatus, reason: str) -> None:
         """Freeze, open or close an account. Raises: AccountClosed: for good. AccountNotEmpty: only empty ones close."""
-        if self.status(account) is AccountStatus.CLOSED:
+        standing = self._standing(account.id)
+        if standing.status is AccountStatus.CLOSED:
             raise AccountClosed(account.id)
-        if status is AccountStatus.CLOSED:
-            now = account.after(self.deltas.get(account.id) or AccountDelta())
-            if ledger_balance(now) != 0 or now.held_minor != 0:
-                raise AccountNotEmpty(account.id, ledger_balance(now), now.held_minor)
+        if status is AccountStatus.CLOSED and (standing.balance != 0 or standing.held != 0):
+            raise AccountNotEmpty(account.id, standing.balance, standing.held)
+        standing.status = status
         self.status_changes.append(StatusChange(account.id, status, reason))
 
     def post(self, entry: JournalEntry, *, held: Mapping[UUID, int] = NOTHING_HELD, checks_status: bool = True) -> None:
@@ -117,69 +175,54 @@ class Book:
         """
         if self.entry(entry.id) is not None:
             raise InvariantViolated(f"entry {entry.id} would be posted twice")
-        changes: dict[UUID, AccountDelta] = {}
+        changes: dict[UUID, list[int]] = {}
         for posting in entry.postings:
-            account = self.account(posting.account_id)
-            if account.spec.mode != entry.mode:
-                raise AccountNotFound(account.id)
-            if account.spec.currency != posting.currency:
-                raise CurrencyMismatch(account.spec.currency, posting.currency)
-            change = changes.setdefault(account.id, AccountDelta())
-            if posting.side is Side.DEBIT:
-                change.debits_minor += posting.amount_minor
-            else:
-                change.credits_minor += posting.amount_minor
+            account_id = posting.account_id
+            spec = self._standing(account_id).account.spec
+            if spec.mode != entry.mode:
+                raise AccountNotFound(account_id)
+            if spec.currency != posting.currency:
+                raise CurrencyMismatch(spec.currency, posting.currency)
+            change = changes.get(account_id)
+            if change is None:
+                change = changes[account_id] = [0, 0, 0]
+            change[posting.side is Side.CREDIT] += posting.amount_minor
         for account_id, held_minor in held.items():
-            changes.setdefault(account_id, AccountDelta()).held_minor += held_minor
+            changes.setdefault(account_id, [0, 0, 0])[2] += held_minor
         self._apply(changes, checks_status=checks_status)
         self.new_entries[entry.id] = entry
 
     def reserve(self, hold: Hold, account_id: UUID) -> None:
         """Place a hold on its account. Raises: AccountFrozen, AccountClosed, InsufficientFunds, BalanceOverflow."""
-        self._apply({account_id: AccountDelta(held_minor=hold.remaining_minor)}, checks_status=True)
+        self._apply({account_id: (0, 0, hold.remaining_minor)}, checks_status=True)
         self.changed_holds[hold.id] = hold
 
     def release(self, hold: Hold, released_minor: int) -> None:
         """Save a hold whose rest is released; whatever the account's status, as this only frees money."""
         if hold.account_id is not None and released_minor > 0:
-            self._apply({hold.account_id: AccountDelta(held_minor=-released_minor)}, checks_status=False)
+            self._apply({hold.account_id: (0, 0, -released_minor)}, checks_status=False)
         self.changed_holds[hold.id] = hold
-
-    def _apply(self, changes: Mapping[UUID, AccountDelta], *, checks_status: bool) -> None:
-        for account_id, change in changes.items():
-            self._check(self.account(account_id), change, checks_status)
-        for account_id, change in changes.items():
-            delta = self.deltas.setdefault(account_id, AccountDelta())
-            delta.debits_minor += change.debits_minor
-            delta.credits_minor += change.credits_minor
-            delta.held_minor += change.held_minor
-
-    def _check(self, account: Account, change: AccountDelta, checks_status: bool) -> None:
-        before = self.deltas.get(account.id) or AccountDelta()
-        lowers = change.lowers_available(account.normal_side)
-        if checks_status and (status := self.status(account)) is not AccountStatus.OPEN:
-            if status is AccountStatus.CLOSED:
-                raise AccountClosed(account.id)
-            if lowers > 0:
-                raise AccountFrozen(account.id)
-        for total in (
-            account.debits_minor + before.debits_minor + change.debits_minor,
-            account.credits_minor + before.credits_minor + change.credits_minor,
-            account.held_minor + before.held_minor + change.held_minor,
-        ):
-            if not 0 <= total <= MAX_MINOR:
-                raise BalanceOverflow(account.id)
-        minimum = account.spec.minimum_available_minor
-        if minimum is not None and lowers > 0:
-            available = available_balance(account) - before.lowers_available(account.normal_side)
-            if available - lowers < minimum:
-                raise InsufficientFunds(account.id, available - minimum, lowers)
-        maximum = account.spec.maximum_balance_minor
-        if maximum is not None and (raises := change.raises_balance(account.normal_side)) > 0:
-            balance = ledger_balance(account) + before.raises_balance(account.normal_side) + raises
-            if balance > maximum:
-                raise BalanceAboveMaximum(account.id, maximum, balance)
 
     def touched(self) -> dict[UUID, AccountDelta]:
         """Return the changes of the accounts that changed."""
-        return {account_id: delta for account_id, delta in self.deltas.items() if delta != AccountDelta()}
+        deltas = ((account_id, standing.delta()) for account_id, standing in self.standings.items())
+        return {account_id: delta for account_id, delta in deltas if delta != _NO_CHANGE}
+
+    def _apply(self, changes: Mapping[UUID, Sequence[int]], *, checks_status: bool) -> None:
+        """`changes`: debits, credits and held by account; none is applied unless all are allowed."""
+        for account_id, change in changes.items():
+            debits, credits, held = change
+            self._standing(account_id).check(debits, credits, held, checks_status)
+        for account_id, change in changes.items():
+            self.standings[account_id].add(*change)
+
+    def _standing(self, account_id: UUID) -> _Standing:
+        standing = self.standings.get(account_id)
+        if standing is None:
+            account = self.state.accounts.get(account_id)
+            if account is None:
+                raise AccountNotFound(account_id)
+            standing = self.standings[account_id] = _Standing(account)
+        if self.to_open and account_id in self.to_open:
+            raise AccountNotFound(account_id)
+        return standing
