@@ -16,8 +16,13 @@ HANDLED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         _SETTLEMENTS: ("settlement.submitted", "settlement.confirmed", "settlement.reorged", "settlement.failed"),
     },
     "ledger": {
-        _PAYMENTS: ("payment.approved", "capture.requested", "void.requested"),
-        _SETTLEMENTS: ("settlement.confirmed", "settlement.reorged", "deposit.confirmed"),
+        _PAYMENTS: ("payment.approved", "capture.requested", "void.requested", "payment_totals.reported"),
+        _SETTLEMENTS: (
+            "settlement.confirmed",
+            "settlement.reorged",
+            "deposit.confirmed",
+            "settlement_totals.reported",
+        ),
     },
     "fraud": {_PAYMENTS: ("payment.created",)},
     "compliance": {_PAYMENTS: ("payment.created",)},

@@ -45,6 +45,8 @@ CONSUMERS: Mapping[str, tuple[type[EventData], ...]] = {
         settlements.SettlementConfirmed,
         settlements.SettlementReorged,
         settlements.DepositConfirmed,
+        payments.PaymentTotalsReported,
+        settlements.SettlementTotalsReported,
     ),
     CHAIN_BRIDGE: (payments.SettlementRequested,),
 }

@@ -1,4 +1,6 @@
-"""The ledger's facts, on `rialto.ledger.v1`, keyed by payment id (or by account id where no payment is behind it)."""
+"""The ledger's facts, on `rialto.ledger.v1`, keyed by payment id (or by account id where no payment is behind it, or
+by merchant id: totals).
+"""
 
 from typing import ClassVar, Literal
 
@@ -6,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from rialto_common.events.common import LEDGER, CaptureId, EntryId, HoldId, MerchantId, Mode, PaymentId
 from rialto_common.events.envelope import EventData, MinorUnits, MinorUnitsOrZero
+from rialto_common.events.totals import ControlTotals
 
 
 class HoldData(EventData):
@@ -98,6 +101,13 @@ class PostingRefused(EventData):
     detail: str
 
 
+class LedgerTotalsReported(ControlTotals):
+    """What the journal has of a merchant's closed day: captures and standing settlements, by their `effective_at`."""
+
+    type: ClassVar[str] = "rialto.ledger_totals.reported.v1"
+    topic: ClassVar[str] = LEDGER
+
+
 MODELS: tuple[type[EventData], ...] = (
     HoldPlaced,
     HoldCaptured,
@@ -105,4 +115,5 @@ MODELS: tuple[type[EventData], ...] = (
     HoldExpired,
     JournalEntryPosted,
     PostingRefused,
+    LedgerTotalsReported,
 )

@@ -53,8 +53,9 @@ days, and longer what a group has not read yet. A dead letter has an id of its o
 the event that failed."""
 
 _KEYS = {
-    "rialto.ledger.v1": "payment id; account id where there is no payment",
-    "rialto.settlements.v1": "payment id; a deposit's own id",
+    "rialto.payments.v1": "payment id; merchant id of totals",
+    "rialto.ledger.v1": "payment id; account id where there is no payment; merchant id of totals",
+    "rialto.settlements.v1": "payment id; a deposit's own id; merchant id of totals",
 }
 
 
@@ -160,8 +161,8 @@ def _kind(schema: Schema, root: Schema) -> str:
         return str(schema["description"])
     if pattern:
         return f"id `{pattern[1:].split('_')[0]}_…`"
-    if schema.get("format") == "date-time":
-        return "time"
+    if schema.get("format") in ("date-time", "date"):
+        return {"date-time": "time", "date": "day"}[schema["format"]]
     if "minimum" in schema:
         return f"{schema['type']} from {schema['minimum']:g} to {schema['maximum']:g}"
     kind = str(schema["type"])

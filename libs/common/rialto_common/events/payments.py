@@ -1,4 +1,4 @@
-"""The gateway's facts and requests, on `rialto.payments.v1`, keyed by payment id."""
+"""The gateway's facts and requests, on `rialto.payments.v1`, keyed by payment id (totals by merchant id)."""
 
 from typing import ClassVar, Literal
 
@@ -16,6 +16,7 @@ from rialto_common.events.common import (
     WalletId,
 )
 from rialto_common.events.envelope import EventData, MinorUnits, MinorUnitsOrZero
+from rialto_common.events.totals import ControlTotals
 
 
 class PaymentData(EventData):
@@ -191,6 +192,13 @@ class AttemptResolved(PaymentData):
     outcome: str
 
 
+class PaymentTotalsReported(ControlTotals):
+    """What the gateway has of a merchant's closed day: the captures that succeeded, by when they were asked for."""
+
+    type: ClassVar[str] = "rialto.payment_totals.reported.v1"
+    topic: ClassVar[str] = PAYMENTS
+
+
 MODELS: tuple[type[EventData], ...] = (
     PaymentCreated,
     PaymentApproved,
@@ -208,4 +216,5 @@ MODELS: tuple[type[EventData], ...] = (
     PaymentFailed,
     AttemptUnknown,
     AttemptResolved,
+    PaymentTotalsReported,
 )

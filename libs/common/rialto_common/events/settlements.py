@@ -1,9 +1,12 @@
-"""The chain-bridge's facts, on `rialto.settlements.v1`, keyed by payment id (a deposit by its own id)."""
+"""The chain-bridge's facts, on `rialto.settlements.v1`, keyed by payment id (a deposit by its own id, totals by
+merchant id).
+"""
 
 from typing import ClassVar
 
 from rialto_common.events.common import SETTLEMENTS, BatchId, DepositId, MerchantId, Mode, PaymentId, SettlementId
 from rialto_common.events.envelope import EventData, MinorUnits
+from rialto_common.events.totals import ControlTotals
 
 
 class SettlementData(EventData):
@@ -79,10 +82,18 @@ class DepositConfirmed(EventData):
     block_number: int
 
 
+class SettlementTotalsReported(ControlTotals):
+    """What the chain-bridge has of a merchant's closed day: the settlements that stand, by when they were confirmed."""
+
+    type: ClassVar[str] = "rialto.settlement_totals.reported.v1"
+    topic: ClassVar[str] = SETTLEMENTS
+
+
 MODELS: tuple[type[EventData], ...] = (
     SettlementSubmitted,
     SettlementConfirmed,
     SettlementReorged,
     SettlementFailed,
     DepositConfirmed,
+    SettlementTotalsReported,
 )

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -150,6 +150,7 @@ def values(annotation: Any, metadata: tuple[Any, ...] = ()) -> st.SearchStrategy
         float: st.floats(0, 1),
         bool: st.booleans(),
         str: st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+        date: st.dates(),
         AwareDatetime: st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     }
     return plain[annotation]
