@@ -7,7 +7,7 @@ from datetime import timedelta
 from rialto_chain_bridge.adapters.contracts import Contracts, checksummed
 from rialto_chain_bridge.adapters.evm_rpc import JsonRpcChain
 from rialto_chain_bridge.adapters.evm_signer import LocalSigner
-from rialto_chain_bridge.adapters.postgres import PostgresStore, PostgresUnit, PostgresUnits
+from rialto_chain_bridge.adapters.postgres import SETTLED_BY_DAY, PostgresStore, PostgresUnit, PostgresUnits
 from rialto_chain_bridge.application.bridge import Bridge, BridgeLoop, Pace
 from rialto_chain_bridge.application.deployment import ContractPlan, Deployer
 from rialto_chain_bridge.application.facts import Facts
@@ -20,9 +20,12 @@ from rialto_chain_bridge.entrypoints.http import router
 from rialto_chain_bridge.metrics import BridgeMetrics
 from rialto_chain_bridge.settings import ChainBridgeSettings
 from rialto_common.bus.postgres import PostgresTransaction
+from rialto_common.control.metrics import ControlMetrics
+from rialto_common.control.reporter import TotalsReporter
 from rialto_common.events import Event
 from rialto_common.events.common import PAYMENTS, SETTLEMENTS
 from rialto_common.events.payments import SettlementRequested
+from rialto_common.events.settlements import SettlementTotalsReported
 from rialto_common.money import currency_exponent
 from rialto_common.service import Service, run
 
@@ -77,6 +80,15 @@ async def build(service: Service[ChainBridgeSettings]) -> None:
     await service.consume("chain_bridge", [PAYMENTS], frozenset({SettlementRequested.type}), take)
     service.add_loop("bridge", BridgeLoop(bridge).step)
     service.add_loop("metrics", measure)
+    totals = TotalsReporter(
+        service.unit_of_work,
+        schema=service.name,
+        model=SettlementTotalsReported,
+        derive=SETTLED_BY_DAY,
+        runtime=runtime,
+        metrics=ControlMetrics(service.registry),
+    )
+    service.add_loop("control-totals", totals.step)
 
 
 def _terms(settings: ChainBridgeSettings) -> Terms:

@@ -1,7 +1,10 @@
 """The gateway's composition root: the only place that builds its parts and reads its settings."""
 
 from rialto_common.bus.postgres import PostgresTransaction
+from rialto_common.control.metrics import ControlMetrics
+from rialto_common.control.reporter import TotalsReporter
 from rialto_common.events.common import PAYMENTS
+from rialto_common.events.payments import PaymentTotalsReported
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
 from rialto_gateway.documentation import document
@@ -13,7 +16,7 @@ from rialto_gateway.payments.accept import Acceptor
 from rialto_gateway.payments.api import payment_router
 from rialto_gateway.payments.deadlines import DeadlineSweep
 from rialto_gateway.payments.service import PaymentService
-from rialto_gateway.payments.store import PostgresPaymentReader, PostgresUnit, PostgresUnits
+from rialto_gateway.payments.store import QUERIES, PostgresPaymentReader, PostgresUnit, PostgresUnits
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import wallet_router
 from rialto_gateway.wallets.directory import PostgresWallets, WalletDirectory
@@ -74,6 +77,15 @@ async def build(service: Service[GatewaySettings]) -> None:
     calls = OutgoingCalls(runtime, allow_private=allow_private)
     service.on_close(calls.close)
     service.add_loop("webhooks", WebhookDelivery(pool, runtime, vault, calls, service.registry).step)
+    totals = TotalsReporter(
+        service.unit_of_work,
+        schema=service.name,
+        model=PaymentTotalsReported,
+        derive=QUERIES["captured_by_day"],
+        runtime=runtime,
+        metrics=ControlMetrics(service.registry),
+    )
+    service.add_loop("control-totals", totals.step)
 
 
 def main() -> None:

@@ -25,6 +25,8 @@ from rialto_common.events import Event
 
 _QUERIES = load_queries(__package__)
 
+SETTLED_BY_DAY = _QUERIES["settled_by_day"]
+
 # Far above what may be in flight: only a chain that lost everything comes near it, and the next turn takes the rest.
 TRACKED_LIMIT = 500
 

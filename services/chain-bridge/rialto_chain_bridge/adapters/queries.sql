@@ -201,3 +201,13 @@ SELECT
     WHERE chain_id = $1 AND sender = $2 AND state = 'pending' AND attempt = 'unknown') AS unknown,
     (SELECT count(*) FROM chain_bridge.transactions
     WHERE chain_id = $1 AND sender = $2 AND state IN ('pending', 'mined') AND deadline_at < $3) AS overdue;
+
+-- name: settled_by_day
+-- What was settled for each merchant on a day and stands: by when it was confirmed, the time that settlement.confirmed
+-- carries, and that the ledger books it with. What the chain took back counts again on the day it is confirmed anew.
+SELECT i.merchant_id, i.mode, i.currency, 'settled' AS kind, sum(i.amount_minor) AS amount_minor, count(*) AS count
+FROM chain_bridge.transactions AS t
+CROSS JOIN unnest(t.payment_ids) AS paid (payment_id)
+JOIN chain_bridge.intents AS i ON i.payment_id = paid.payment_id AND i.transaction_id = t.id
+WHERE t.kind = 'settle' AND t.state = 'confirmed' AND t.confirmed_at >= $1 AND t.confirmed_at < $2
+GROUP BY i.merchant_id, i.mode, i.currency;

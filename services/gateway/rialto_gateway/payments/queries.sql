@@ -155,3 +155,14 @@ WHERE payment_id = ANY ($1) AND state NOT IN ('created', 'approved', 'unknown')
 -- For which of these payments the ledger has answered every capture and void.
 SELECT payment_id FROM gateway.payments
 WHERE payment_id = ANY ($1) AND (state <> 'authorised' OR (capture_pending_minor = 0 AND void_reason IS NULL))
+
+-- name: captured_by_day
+-- What each merchant's captures of a day came to, by when they were asked for: the time that capture.requested carries,
+-- and that the ledger books them with. Merchants whose captures all failed or wait are in it, with nothing.
+SELECT
+    p.merchant_id, p.mode, p.currency, 'captured' AS kind,
+    coalesce(sum(c.amount_minor) FILTER (WHERE c.state = 'succeeded'), 0) AS amount_minor,
+    count(*) FILTER (WHERE c.state = 'succeeded') AS count
+FROM gateway.captures AS c JOIN gateway.payments AS p ON p.payment_id = c.payment_id
+WHERE c.created_at >= $1 AND c.created_at < $2
+GROUP BY p.merchant_id, p.mode, p.currency
