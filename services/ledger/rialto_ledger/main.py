@@ -4,9 +4,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from rialto_common.bus.postgres import PostgresTransaction
+from rialto_common.control.metrics import ControlMetrics
+from rialto_common.control.reporter import TotalsReporter
 from rialto_common.events.common import LEDGER, PAYMENTS, SETTLEMENTS
+from rialto_common.events.ledger import LedgerTotalsReported
 from rialto_common.service import Service, run
 from rialto_ledger.adapters import ecb
+from rialto_ledger.adapters.control import TOTALS_BY_DAY, PostgresDifferences
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
 from rialto_ledger.adapters.postgres_fx import PostgresFxBook, PostgresQuoteUses
 from rialto_ledger.adapters.rate_file import SAMPLE_RATES, RateFile
@@ -15,13 +19,15 @@ from rialto_ledger.application.poster import CoalescingPoster
 from rialto_ledger.application.quotes import ClaimingLedger
 from rialto_ledger.application.rate_keeper import RateKeeper
 from rialto_ledger.application.rates import RateSource
+from rialto_ledger.application.reconciliation import SOURCES, Reconciler, beside, reconcile
 from rialto_ledger.application.sweeper import Sweeper
 from rialto_ledger.domain.fx import SAMPLE, Terms
 from rialto_ledger.domain.identifier import Identifiers
-from rialto_ledger.entrypoints import accounts_http, entries_http, holds_http
+from rialto_ledger.entrypoints import accounts_http, differences_http, entries_http, holds_http
 from rialto_ledger.entrypoints.access import Posts
 from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
 from rialto_ledger.entrypoints.fx_http import FxDesk, fx_router
+from rialto_ledger.metrics import DifferenceMetrics
 from rialto_ledger.settings import LedgerSettings
 
 NAME = "ledger"
@@ -48,10 +54,30 @@ async def build(service: Service[LedgerSettings]) -> None:
     service.take_bodies("/v1/journal_entries/batch", MAX_BATCH_BYTES)
     service.add_router(holds_http.router(holds_http.HoldDesk(poster, reader, runtime), service.tokens))
     add_fx(service, poster, reader)
+    add_reconciliation(service)
     service.add_loop("sweeper", Sweeper(begin, ledger_of, runtime).step)
     if service.role != "api":
         consumer = LedgerConsumer(ledger_of, runtime)
-        await service.consume(NAME, [PAYMENTS, SETTLEMENTS], HANDLED_TYPES, consumer.handle)
+        types = HANDLED_TYPES | SOURCES.keys()
+        await service.consume(NAME, [PAYMENTS, SETTLEMENTS], types, beside(consumer.handle, runtime))
+
+
+def add_reconciliation(service: Service[LedgerSettings]) -> None:
+    """Give the frame the differences' routes and the loop that reports our totals and compares the others'."""
+    runtime = service.runtime
+    differences = PostgresDifferences(service.pool)
+    service.add_router(differences_http.router(differences_http.DifferenceDesk(differences, runtime), service.tokens))
+    reporter = TotalsReporter(
+        service.unit_of_work,
+        schema=NAME,
+        model=LedgerTotalsReported,
+        derive=TOTALS_BY_DAY,
+        runtime=runtime,
+        metrics=ControlMetrics(service.registry),
+        then=reconcile,
+    )
+    reconciler = Reconciler(reporter, differences, DifferenceMetrics(service.registry), runtime)
+    service.add_loop("reconciliation", reconciler.step)
 
 
 def add_fx(service: Service[LedgerSettings], poster: Posts, reader: Reader) -> None:
