@@ -16,6 +16,7 @@ from rialto_cli.dead_letters.commands import register as register_dead_letters
 from rialto_cli.errors import OperatorError
 from rialto_cli.events.commands import register as register_events
 from rialto_cli.ledger.commands import register as register_ledger
+from rialto_cli.reconcile.commands import register as register_reconcile
 from rialto_cli.replay.commands import register as register_replay
 from rialto_cli.sim.commands import register as register_sim
 from rialto_cli.topics.commands import register as register_topics
@@ -40,6 +41,7 @@ def build() -> typer.Typer:
         register_topics,
         register_events,
         register_ledger,
+        register_reconcile,
         register_sim,
         register_torture,
     ):
