@@ -14,9 +14,9 @@ CROSS JOIN LATERAL (
 ) AS x
 WHERE e.effective_at >= $1 AND e.effective_at < $2 AND e.payment_id IS NOT NULL AND (
     e.kind = 'capture'
-    OR (e.kind = 'chain_settlement' AND EXISTS (
-        SELECT FROM ledger.settlements AS s
-        WHERE s.payment_id = e.payment_id AND s.entry_id = e.id AND s.status = 'posted'
+    -- Not EXISTS, which may be planned as a hash of all settlements.
+    OR (e.kind = 'chain_settlement' AND e.id = (
+        SELECT s.entry_id FROM ledger.settlements AS s WHERE s.payment_id = e.payment_id AND s.status = 'posted'
     ))
 )
 GROUP BY e.merchant_id, e.mode, x.currency, x.kind
