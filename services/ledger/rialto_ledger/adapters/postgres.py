@@ -15,7 +15,7 @@ from rialto_ledger.adapters import rows
 from rialto_ledger.application.ports import ConcurrentPosting, Keys
 from rialto_ledger.domain.account import Account, AccountDelta, AccountSpec, Mode, StatusChange
 from rialto_ledger.domain.batch import Decision
-from rialto_ledger.domain.book import LedgerState
+from rialto_ledger.domain.book import NOTHING_ARCHIVED, LedgerState
 from rialto_ledger.domain.chain import ChainHead, Link
 from rialto_ledger.domain.commands import ExpireHold
 from rialto_ledger.domain.hold import Hold
@@ -27,6 +27,11 @@ _QUERIES = load_queries(__package__)
 _WRITTEN_MEANWHILE = re.compile("holds_pk|accounts_pk|accounts_code_unique|(journal_entries|postings)_[a-z0-9]+_pkey")
 """A key that was free when it was read and is taken when it is written: another transaction wrote the same identity.
 The journal's keys have a name in each of its partitions.
+"""
+
+_ARCHIVED_MEANWHILE = "journal_entries_not_archived"
+"""The check by which the default partition, where ids without a month of their own go, refuses those of archived ones.
+Asked again, the posting is refused for that.
 """
 
 
@@ -43,7 +48,7 @@ class PostgresLedger:
         two were waiting for each other's accounts.
         """
         try:
-            accounts, opened = await self._lock_and_open(keys, now)
+            accounts, opened, ids_from = await self._lock_and_open(keys, now)
         except asyncpg.DeadlockDetectedError as error:
             raise ConcurrentPosting("two transactions were opening accounts for each other") from error
         holds = await self._holds(keys.holds)
@@ -51,11 +56,11 @@ class PostgresLedger:
         standing = {settlement.entry_id for settlement in settlements.values()}
         entries = await self._entries(keys.entries | keys.reversed_entries | standing)
         needed = {hold.account_id for hold in holds.values() if hold.remaining_minor > 0}
-        bound = standing | (keys.reversed_entries & entries.keys())
+        bound = (standing | keys.reversed_entries) & entries.keys()
         needed.update(posting.account_id for entry_id in bound for posting in entries[entry_id].postings)
         if not needed <= accounts.keys():
             raise ConcurrentPosting("a hold, a settlement or an entry appeared while its accounts were being locked")
-        return LedgerState(accounts, opened, holds, entries, settlements)
+        return LedgerState(accounts, opened, holds, entries, settlements, ids_from)
 
     async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
         """Lock the ends of these shards' chains: always after the accounts, so that nobody waits in a circle."""
@@ -72,8 +77,8 @@ class PostgresLedger:
     async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
         """Write a decision, its entries with their links.
 
-        Raises: ConcurrentPosting: the same identity was written meanwhile. InvariantViolated: a check of the database
-        refuses it, which deciding should have done.
+        Raises: ConcurrentPosting: the same identity was written, or its month archived, meanwhile. InvariantViolated: a
+        check of the database refuses it, which deciding should have done.
         """
         try:
             await self._add_entries(decision.entries, links, now)
@@ -87,6 +92,8 @@ class PostgresLedger:
                 raise ConcurrentPosting("the same identity was written by another transaction") from error
             raise
         except (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError) as error:
+            if error.constraint_name == _ARCHIVED_MEANWHILE:
+                raise ConcurrentPosting("the month of an entry was archived while it was being posted") from error
             raise InvariantViolated(f"the database refuses a decision by {error.constraint_name}") from error
 
     async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
@@ -94,20 +101,24 @@ class PostgresLedger:
         due = await self._connection.fetch(_QUERIES["due_holds"], now, limit)
         return [ExpireHold(row["payment_id"], row["merchant_id"], row["mode"], row["shard"], row["id"]) for row in due]
 
-    async def _lock_and_open(self, keys: Keys, now: datetime) -> tuple[dict[UUID, Account], frozenset[UUID]]:
-        accounts = await self._lock(keys.accounts.union(spec.id for spec in keys.opens), keys)
-        missing = [spec for spec in keys.opens if spec.id not in accounts]
-        if not missing:
-            return accounts, frozenset()
-        opened = await self._open(missing, now)
-        return accounts | await self._lock((spec.id for spec in missing), None), opened
+    async def _lock_and_open(self, keys: Keys, now: datetime) -> tuple[dict[UUID, Account], frozenset[UUID], UUID]:
+        locked = await self._lock(keys.accounts.union(spec.id for spec in keys.opens), keys)
+        accounts = {row["id"]: rows.account_of(row) for row in locked}
+        opened: frozenset[UUID] = frozenset()
+        if missing := [spec for spec in keys.opens if spec.id not in accounts]:
+            opened = await self._open(missing, now)
+            locked = await self._lock((spec.id for spec in missing), None)
+            accounts |= {row["id"]: rows.account_of(row) for row in locked}
+        return accounts, opened, next((row["ids_from"] for row in locked if row["ids_from"]), NOTHING_ARCHIVED)
 
-    async def _lock(self, account_ids: Iterable[UUID], keys: Keys | None) -> dict[UUID, Account]:
+    async def _lock(self, account_ids: Iterable[UUID], keys: Keys | None) -> Sequence[rows.Row]:
         holds = [] if keys is None else list(keys.holds)
         payments = [] if keys is None else list(keys.settled_payments)
         entries = [] if keys is None else list(keys.reversed_entries)
-        locked = await self._connection.fetch(_QUERIES["lock_accounts"], list(account_ids), holds, payments, entries)
-        return {row["id"]: rows.account_of(row) for row in locked}
+        locked: Sequence[rows.Row] = await self._connection.fetch(
+            _QUERIES["lock_accounts"], list(account_ids), holds, payments, entries
+        )
+        return locked
 
     async def _open(self, specs: Sequence[AccountSpec], now: datetime) -> frozenset[UUID]:
         opened = await self._connection.fetch(

@@ -1,11 +1,11 @@
 -- name: lock_accounts
 -- The accounts asked for, those of the holds $2, those of the standing settlement entries of payments $3 and those of
 -- the entries $4, locked in id order. Under these locks nothing else that the batch reads can change. By arrays and not by joins, so that the
--- plan is an index scan also before the tables have statistics.
+-- plan is an index scan also before the tables have statistics. Beside each, from which id on the journal is not archived.
 SELECT
     id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor::TEXT,
     maximum_balance_minor::TEXT, owner, identifier, metadata, debits_minor::TEXT, credits_minor::TEXT, held_minor::TEXT,
-    version
+    version, (SELECT ids_before FROM ledger.archived_months ORDER BY month DESC LIMIT 1) AS ids_from
 FROM ledger.accounts
 WHERE id = ANY (ARRAY(
     SELECT unnest($1::UUID[])

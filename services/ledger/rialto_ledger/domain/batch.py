@@ -37,6 +37,7 @@ from rialto_ledger.domain.errors import (
     AccountNotFound,
     CurrencyMismatch,
     EntryIdReused,
+    EntryIdTooOld,
     EntryNotFound,
     EntryNotReversible,
     HoldHasExpired,
@@ -188,6 +189,8 @@ def _post_entry(book: Book, command: PostEntry) -> Answer:
 
 def _reverse_entry(book: Book, command: ReverseEntry) -> Answer:
     posted = book.entry(command.reverses)
+    if posted is None and command.reverses < book.state.ids_from:
+        raise EntryIdTooOld(command.reverses)
     if posted is None or posted.mode != command.mode:
         raise EntryNotFound(command.reverses)
     about = posted.postings[0].account_id
@@ -393,6 +396,8 @@ def _reverse_settlement(book: Book, command: ReverseSettlement) -> Answer:
     if known is None or known.status is SettlementStatus.REVERSED or command.sequence <= known.sequence:
         return OutcomeStatus.DUPLICATE, NothingToDo()
     posted = book.entry(known.entry_id)
+    if posted is None and known.entry_id < book.state.ids_from:
+        raise EntryIdTooOld(known.entry_id)
     if posted is None:
         raise InvariantViolated(f"settlement of payment {known.payment_id} names entry {known.entry_id}: not there")
     entry = JournalEntry(

@@ -16,6 +16,7 @@ from rialto_ledger.domain.errors import (
     BalanceAboveMaximum,
     BalanceOverflow,
     CurrencyMismatch,
+    EntryIdTooOld,
     InsufficientFunds,
 )
 from rialto_ledger.domain.hold import Hold
@@ -24,6 +25,7 @@ from rialto_ledger.domain.settlement import Settlement
 
 NOTHING_HELD: Mapping[UUID, int] = {}
 _NO_CHANGE = AccountDelta()
+NOTHING_ARCHIVED = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class LedgerState:
     holds: Mapping[UUID, Hold] = field(default_factory=dict)
     entries: Mapping[UUID, JournalEntry] = field(default_factory=dict)
     settlements: Mapping[UUID, Settlement] = field(default_factory=dict)
+    ids_from: UUID = NOTHING_ARCHIVED
+    """Entries with lower ids are archived, all of them: a new one cannot be told from one that was posted before."""
 
 
 class _Standing:
@@ -170,11 +174,13 @@ class Book:
     def post(self, entry: JournalEntry, *, held: Mapping[UUID, int] = NOTHING_HELD, checks_status: bool = True) -> None:
         """Add an entry, changing what is held with it, if every account allows it; else change nothing.
 
-        Raises: AccountNotFound, AccountFrozen, AccountClosed, CurrencyMismatch, InsufficientFunds, BalanceAboveMaximum,
-        BalanceOverflow.
+        Raises: EntryIdTooOld, AccountNotFound, AccountFrozen, AccountClosed, CurrencyMismatch, InsufficientFunds,
+        BalanceAboveMaximum, BalanceOverflow.
         """
         if self.entry(entry.id) is not None:
             raise InvariantViolated(f"entry {entry.id} would be posted twice")
+        if entry.id < self.state.ids_from:
+            raise EntryIdTooOld(entry.id)
         changes: dict[UUID, list[int]] = {}
         for posting in entry.postings:
             account_id = posting.account_id

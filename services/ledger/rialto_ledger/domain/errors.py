@@ -22,6 +22,9 @@
         │   ├── PostingInvalid      posting_invalid                       an amount not in 1..10^38-1, or fewer than two
         │   ├── EntryIdReused       entry_id_reused_with_other_content    same entry id, other content
         │   ├── EntryNotFound       entry_not_found                       no such entry to reverse
+        │   ├── EntryIdTooOld       entry_id_too_old                      its month was archived and takes nothing more
+        │   ├── EntryNotSealedYet   entry_not_sealed_yet                  no block seals it yet; ask again shortly
+        │   ├── BlockNotFound       block_not_found                       no block of this number
         │   ├── EntryNotReversible  entry_not_reversible                  a payment's entry, or itself a reversal
         │   ├── LinkedRefused       linked_entries_refused                one of them was refused, so none is posted
         │   └── LinkedPartlyPosted  linked_entries_partly_posted          some are posted already, others are not
@@ -249,6 +252,37 @@ class EntryNotFound(EntryError, NotFound):
     def __init__(self, entry_id: UUID) -> None:
         super().__init__(f"no entry {entry_id} here")
         self.entry_id = entry_id
+
+
+class EntryIdTooOld(EntryError, Conflict):
+    """The id is of a month that was archived: whether it has moved money before can be asked of the archive alone."""
+
+    code = "entry_id_too_old"
+
+    def __init__(self, entry_id: UUID) -> None:
+        super().__init__(f"entry {entry_id} is of a month that was archived; post the movement under a new id")
+        self.entry_id = entry_id
+
+
+class EntryNotSealedYet(EntryError, Conflict):
+    """A proof leads to a block, and the entry's is still to come."""
+
+    code = "entry_not_sealed_yet"
+    retryable = True
+
+    def __init__(self, entry_id: UUID) -> None:
+        super().__init__(f"no block seals entry {entry_id} yet; ask again in some seconds")
+        self.entry_id = entry_id
+
+
+class BlockNotFound(EntryError, NotFound):
+    """There is no block of this number."""
+
+    code = "block_not_found"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"no block {number} here")
+        self.number = number
 
 
 class EntryNotReversible(EntryError, Conflict):
