@@ -12,18 +12,22 @@ from rialto_common.service import Service, run
 from rialto_ledger.adapters import ecb
 from rialto_ledger.adapters.control import TOTALS_BY_DAY, PostgresDifferences
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
+from rialto_ledger.adapters.postgres_chain import PostgresChainReader, PostgresChains
 from rialto_ledger.adapters.postgres_fx import PostgresFxBook, PostgresQuoteUses
 from rialto_ledger.adapters.rate_file import SAMPLE_RATES, RateFile
+from rialto_ledger.application.keeper import Keeper
 from rialto_ledger.application.ports import Reader
 from rialto_ledger.application.poster import CoalescingPoster
 from rialto_ledger.application.quotes import ClaimingLedger
 from rialto_ledger.application.rate_keeper import RateKeeper
 from rialto_ledger.application.rates import RateSource
 from rialto_ledger.application.reconciliation import SOURCES, Reconciler, beside, reconcile
+from rialto_ledger.application.sealer import Sealer
 from rialto_ledger.application.sweeper import Sweeper
+from rialto_ledger.chain_metrics import ChainMetrics
 from rialto_ledger.domain.fx import SAMPLE, Terms
 from rialto_ledger.domain.identifier import Identifiers
-from rialto_ledger.entrypoints import accounts_http, differences_http, entries_http, holds_http
+from rialto_ledger.entrypoints import accounts_http, differences_http, entries_http, holds_http, proofs_http
 from rialto_ledger.entrypoints.access import Posts
 from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
 from rialto_ledger.entrypoints.fx_http import FxDesk, fx_router
@@ -36,10 +40,13 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 
 
 async def build(service: Service[LedgerSettings]) -> None:
-    """Give the frame its consumer, its timer and its routes."""
+    """Give the frame its consumer, its timers and its routes."""
 
     def ledger_of(transaction: PostgresTransaction) -> PostgresLedger:
         return PostgresLedger(transaction.connection)
+
+    def chains_of(transaction: PostgresTransaction) -> PostgresChains:
+        return PostgresChains(transaction.connection)
 
     begin, runtime = service.unit_of_work.begin, service.runtime
 
@@ -55,7 +62,12 @@ async def build(service: Service[LedgerSettings]) -> None:
     service.add_router(holds_http.router(holds_http.HoldDesk(poster, reader, runtime), service.tokens))
     add_fx(service, poster, reader)
     add_reconciliation(service)
+    service.add_router(
+        proofs_http.router(proofs_http.ProofDesk(reader, PostgresChainReader(service.pool)), service.tokens)
+    )
     service.add_loop("sweeper", Sweeper(begin, ledger_of, runtime).step)
+    service.add_loop("sealer", Sealer(begin, chains_of, runtime, ChainMetrics(service.registry)).step)
+    service.add_loop("keeper", Keeper(begin, chains_of, runtime).step)
     if service.role != "api":
         consumer = LedgerConsumer(ledger_of, runtime)
         types = HANDLED_TYPES | SOURCES.keys()

@@ -13,6 +13,7 @@ from rialto_ledger.application.ports import Keys
 from rialto_ledger.domain.account import Account, Mode
 from rialto_ledger.domain.balance import available_balance, ledger_balance
 from rialto_ledger.domain.batch import Decision
+from rialto_ledger.domain.blocks import Block
 from rialto_ledger.domain.book import LedgerState
 from rialto_ledger.domain.chain import ChainHead, Link
 from rialto_ledger.domain.commands import ExpireHold
@@ -41,10 +42,11 @@ class Books:
     settlements: MutableMapping[UUID, Settlement] = field(default_factory=dict)
     heads: MutableMapping[int, ChainHead] = field(default_factory=dict)
     links: MutableMapping[UUID, Link] = field(default_factory=dict)
+    blocks: MutableMapping[int, Block] = field(default_factory=dict)
 
     def is_empty(self) -> bool:
         """Say whether there is nothing in them."""
-        return not (self.accounts or self.holds or self.entries or self.settlements)
+        return not (self.accounts or self.holds or self.entries or self.settlements or self.blocks)
 
     def update(self, newer: "Books") -> None:
         """Take over everything that is in `newer`."""
@@ -54,6 +56,7 @@ class Books:
         self.settlements.update(newer.settlements)
         self.heads.update(newer.heads)
         self.links.update(newer.links)
+        self.blocks.update(newer.blocks)
 
 
 class MemoryLedgers:
@@ -77,23 +80,24 @@ class MemoryLedger:
 
     def __init__(self, committed: Books) -> None:
         self.changes = Books()
-        self._books = Books(
+        self.books = Books(
             ChainMap(self.changes.accounts, committed.accounts),
             ChainMap(self.changes.holds, committed.holds),
             ChainMap(self.changes.entries, committed.entries),
             ChainMap(self.changes.settlements, committed.settlements),
             ChainMap(self.changes.heads, committed.heads),
             ChainMap(self.changes.links, committed.links),
+            ChainMap(self.changes.blocks, committed.blocks),
         )
         """What this transaction sees: its own changes over what is committed."""
 
     async def load(self, keys: Keys, now: datetime) -> LedgerState:
         """Return what the batch needs, opening what it opens."""
-        opened = frozenset(spec.id for spec in keys.opens if spec.id not in self._books.accounts)
+        opened = frozenset(spec.id for spec in keys.opens if spec.id not in self.books.accounts)
         for spec in keys.opens:
             if spec.id in opened:
                 self.changes.accounts[spec.id] = Account(spec)
-        books = self._books
+        books = self.books
         settlements = _pick(books.settlements, keys.settled_payments)
         standing = {settlement.entry_id for settlement in settlements.values()}
         return LedgerState(
@@ -106,11 +110,11 @@ class MemoryLedger:
 
     async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
         """Return the ends of these shards' chains."""
-        return {shard: self._books.heads.get(shard) or ChainHead.genesis(shard) for shard in shards}
+        return {shard: self.books.heads.get(shard) or ChainHead.genesis(shard) for shard in shards}
 
     async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
         """Keep the decision for the commit, under the same checks as the database's."""
-        books = self._books
+        books = self.books
         for account_id, delta in decision.deltas.items():
             account = books.accounts[account_id]
             changed = account.after(delta)
@@ -137,7 +141,7 @@ class MemoryLedger:
 
     async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
         """Return holds past their deadline, the longest overdue first."""
-        due = [hold for hold in self._books.holds.values() if hold.status is HoldStatus.PENDING and hold.is_due(now)]
+        due = [hold for hold in self.books.holds.values() if hold.status is HoldStatus.PENDING and hold.is_due(now)]
         due.sort(key=lambda hold: (hold.expires_at, hold.id))
         return [ExpireHold(hold.payment_id, hold.merchant_id, hold.mode, hold.shard, hold.id) for hold in due[:limit]]
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from rialto_common.errors import ServiceUnavailable
 from rialto_ledger.domain.account import Account, AccountSpec, Mode
 from rialto_ledger.domain.batch import Decision
+from rialto_ledger.domain.blocks import Block, Growth
 from rialto_ledger.domain.book import LedgerState
 from rialto_ledger.domain.chain import ChainHead, Link
 from rialto_ledger.domain.commands import ExpireHold
@@ -58,6 +59,50 @@ class Ledger(Protocol):
 
     async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
         """Return holds past their deadline whose accounts nobody else is posting on, and lock those accounts."""
+        ...
+
+
+class Chains(Protocol):
+    """The chains and their blocks inside one transaction that someone else opens and commits."""
+
+    async def try_to_seal(self) -> bool:
+        """Return whether nobody else is sealing, and keep it so until the transaction ends."""
+        ...
+
+    async def growth(self) -> Sequence[Growth]:
+        """Return what no block seals yet, one range a shard."""
+        ...
+
+    async def links(self, ranges: Sequence[Growth]) -> Sequence[Link]:
+        """Return the links of these ranges, ordered by shard and position."""
+        ...
+
+    async def last_block(self) -> tuple[int, bytes]:
+        """Return the number and the super-root of the newest block; 0 and BEFORE_THE_FIRST before there is one."""
+        ...
+
+    async def add_block(self, block: Block) -> None:
+        """Append a block. Raises: ConcurrentPosting: another one got its number, or seals what it does."""
+        ...
+
+
+class ChainReader(Protocol):
+    """Reads of the committed chains."""
+
+    async def place(self, entry_id: UUID) -> Link | None:
+        """Return an entry's link; None where it has none, as entries from before there were chains."""
+        ...
+
+    async def block_of(self, shard: int, position: int) -> Block | None:
+        """Return the block that seals a position, or None."""
+        ...
+
+    async def links(self, shard: int, first_position: int, last_position: int) -> Sequence[Link]:
+        """Return the links of these positions in order, also of entries that were archived."""
+        ...
+
+    async def blocks(self, after: int, limit: int) -> Sequence[Block]:
+        """Return blocks numbered above `after`, in order."""
         ...
 
 

@@ -9,7 +9,7 @@ A proof is the way from one entry up to a super-root. docs/ledger/PROOFS.md spec
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from struct import Struct
@@ -18,7 +18,7 @@ from typing import Any
 from rialto_common.errors import InvariantViolated
 from rialto_common.ids import SHARDS
 from rialto_ledger.domain import merkle
-from rialto_ledger.domain.chain import Link, link
+from rialto_ledger.domain.chain import Link, link, time_text
 from rialto_ledger.domain.journal import JournalEntry
 
 SHARD_TAG = b"rialto.shard.v1\x00"
@@ -30,6 +30,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _shard_numbers = Struct(">BQQ").pack
 _block_numbers = Struct(">QqB").pack
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Positions of one shard that no block seals yet; `since` is when the first of them was written."""
+
+    shard: int
+    first_position: int
+    last_position: int
+    since: datetime
+
+    def __len__(self) -> int:
+        return self.last_position - self.first_position + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,19 @@ class ShardRange:
         hashes = [each.hash for each in links]
         return cls(first.shard, first.position, first.position + len(links) - 1, hashes[-1], merkle.root(hashes))
 
+    def __len__(self) -> int:
+        return self.last_position - self.first_position + 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the documented form."""
+        return {
+            "shard": self.shard,
+            "first_position": self.first_position,
+            "last_position": self.last_position,
+            "last_hash": self.last_hash.hex(),
+            "root": self.root.hex(),
+        }
+
     def leaf(self) -> bytes:
         """Return what the tree over the shards says of this one."""
         numbers = _shard_numbers(self.shard, self.first_position, self.last_position)
@@ -69,6 +95,28 @@ class Block:
     previous: bytes
     shards: tuple[ShardRange, ...]
     super_root: bytes
+
+    def shards_root(self) -> bytes:
+        """Return the root over the shards: with the block's header alone, its super-root can be computed from it."""
+        return merkle.root(each.leaf() for each in self.shards)
+
+    def header(self) -> dict[str, Any]:
+        """Return the documented form of what its super-root is computed from, and that."""
+        return {
+            "number": self.number,
+            "sealed_at": time_text(self.sealed_at),
+            "previous": self.previous.hex(),
+            "super_root": self.super_root.hex(),
+            "shard_count": len(self.shards),
+            "shards_root": self.shards_root().hex(),
+        }
+
+    def range_of(self, shard: int) -> ShardRange:
+        """Return what it seals of a shard. Raises: InvariantViolated: nothing."""
+        for each in self.shards:
+            if each.shard == shard:
+                return each
+        raise InvariantViolated(f"block {self.number} seals nothing of shard {shard}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +142,6 @@ class InclusionProof:
 
     def as_json(self) -> dict[str, Any]:
         """Return the documented form: hashes in hexadecimal, the time in UTC with microseconds."""
-        sealed_at = self.sealed_at.astimezone(UTC).replace(tzinfo=None)
         return {
             "version": 1,
             "shard": self.range.shard,
@@ -113,7 +160,7 @@ class InclusionProof:
             "shard_path": [each.hex() for each in self.shard_path],
             "block": {
                 "number": self.block_number,
-                "sealed_at": f"{sealed_at.isoformat(timespec='microseconds')}Z",
+                "sealed_at": time_text(self.sealed_at),
                 "previous": self.previous_super_root.hex(),
                 "super_root": self.super_root.hex(),
             },
@@ -148,6 +195,18 @@ class InclusionProof:
             previous_super_root=_digest(block["previous"]),
             super_root=_digest(block["super_root"]),
         )
+
+
+def cut(growth: Iterable[Growth], limit: int) -> list[Growth]:
+    """Return as much of the growth as one block is to seal: at most so many entries, the oldest first."""
+    taken = []
+    for each in sorted(growth, key=lambda each: (each.since, each.shard)):
+        if limit == 0:
+            break
+        last = min(each.last_position, each.first_position + limit - 1)
+        taken.append(replace(each, last_position=last))
+        limit -= len(taken[-1])
+    return taken
 
 
 def seal(number: int, sealed_at: datetime, previous: bytes, ranges: Iterable[ShardRange]) -> Block:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from rialto_common.ids import SHARDS
@@ -98,6 +98,39 @@ def encode(entry: JournalEntry) -> bytes:
     return b"".join(parts)
 
 
+def time_text(at: datetime) -> str:
+    """Return a time as exports and proofs write it: in UTC, with six digits."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def as_json(entry: JournalEntry, link: Link) -> dict[str, Any]:
+    """Return the documented form of an entry with its place, from which its bytes can be written again."""
+    return {
+        "type": "entry",
+        "shard": link.shard,
+        "chain_position": link.position,
+        "hash": link.hash.hex(),
+        "id": str(entry.id),
+        "kind": entry.kind,
+        "mode": entry.mode,
+        "merchant_id": _id_text(entry.merchant_id),
+        "payment_id": _id_text(entry.payment_id),
+        "reverses": _id_text(entry.reverses),
+        "effective_at": time_text(entry.effective_at),
+        "recorded_at": time_text(entry.recorded_at),
+        "postings": [
+            {
+                "account_id": str(posting.account_id),
+                "side": posting.side.value,
+                "amount_minor": str(posting.amount_minor),
+                "currency": posting.currency,
+            }
+            for posting in entry.postings
+        ],
+        "metadata": dict(entry.metadata),
+    }
+
+
 def link(previous: bytes, entry: JournalEntry) -> bytes:
     """Return the entry's chain hash, given that of the entry before it in its shard."""
     return sha256(LINK_TAG + previous + encode(entry)).digest()
@@ -120,6 +153,10 @@ def extend(heads: Mapping[int, ChainHead], entries: Iterable[JournalEntry]) -> t
         reached[shard] = position, hashed
         links.append(Link(entry.id, shard, position, hashed))
     return links, {shard: ChainHead(shard, position, hashed) for shard, (position, hashed) in reached.items()}
+
+
+def _id_text(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
 
 
 @lru_cache(maxsize=4096)  # currencies, kinds and metadata's keys come again in every entry
