@@ -8,6 +8,7 @@ cannot hide in how they are checked. An export file is all it needs.
     encoding.py, merkle.py  the hashes, computed anew
     blocks.py, ranges.py    the blocks, and what they seal of each shard
     chain.py                one shard's entries against their chain and the blocks
+    archives.py             the entries of archived months, each in its place
     run.py                  all of it over a stream of records, in bounded memory
     findings.py, render.py  what was found, and how it is told
 """

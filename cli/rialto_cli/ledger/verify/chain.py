@@ -7,7 +7,7 @@ from rialto_cli.ledger.verify.encoding import genesis, link
 from rialto_cli.ledger.verify.findings import Finding, Report, Tail
 from rialto_cli.ledger.verify.merkle import Tree
 from rialto_cli.ledger.verify.ranges import Sealed
-from rialto_cli.ledger.verify.records import Detached, Entry
+from rialto_cli.ledger.verify.records import Archived, Entry
 
 
 class Chain:
@@ -51,34 +51,21 @@ class Chain:
         self._report.postings += len(entry.postings)
         self._seal(entry.hash, line)
 
-    def detached(self, gone: Detached, line: int | None) -> None:
-        """Go on after entries that are no longer here; blocks must vouch for them."""
-        self._reach(gone.first_position, line)
-        if self._range is not None and self._tree.count:
-            # Neither the block's root nor its last hash can be computed from what is left before the gap.
+    def archived(self, gone: Archived, line: int | None) -> None:
+        """Go on from the link of an entry that is not here; a block must vouch for it, as nothing else can."""
+        self._reach(gone.position, line)
+        self.position = gone.position
+        self._previous = [gone.hash]
+        self._report.archived += 1
+        if self._range is None:
             self._wrong(
-                "detached_within",
-                f"a detached range that begins where a block's does, as at position {self._range.first_position}",
-                f"position {gone.first_position}, which leaves entries before it that the block cannot vouch for",
+                "archived_unsealed",
+                f"archived entries up to position {self._sealed_up_to} at most, the last that is sealed",
+                f"position {gone.position}",
                 line,
-                position=gone.first_position,
-                block=self._range.block,
+                position=gone.position,
             )
-        self.position = gone.last_position
-        self._previous = [gone.last_hash]
-        while self._range is not None and self._range.last_position <= self.position:
-            if self._range.last_position == self.position:
-                self._check_last_hash(gone.last_hash, line)
-                self._previous.append(self._range.last_hash)
-            self._next_range()
-        if self._range is None and self._sealed_up_to < self.position:
-            self._wrong(
-                "detached_unsealed",
-                f"detached entries up to position {self._sealed_up_to} at most, the last that is sealed",
-                f"up to {self.position}",
-                line,
-            )
-        self._report.detached += gone.last_position - gone.first_position + 1
+        self._seal(gone.hash, line)
 
     def finish(self) -> None:
         """There are no more entries of this shard."""
@@ -120,8 +107,7 @@ class Chain:
         if self.position < sealed.last_position:
             return
         self._check_last_hash(found, line)
-        # Where a range's first entries are detached there is no root to compute, but only the entries that were sealed
-        # can lead to the block's last hash, whatever hash the detached ones are said to end with.
+        # Where some of a range are missing, which is a finding of its own, there is no root to compute.
         whole = self._tree.count == sealed.last_position - sealed.first_position + 1
         if whole and self._tree.root() != sealed.root:
             self._wrong(

@@ -1,7 +1,9 @@
 """Records from a running installation: the journal as the auditor reads it, in one snapshot."""
 
+import heapq
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
@@ -10,8 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from rialto_cli.ledger.verify.file import InputUnreadable
-from rialto_cli.ledger.verify.records import read
-from rialto_cli.ledger.verify.run import Numbered
+from rialto_cli.ledger.verify.records import Numbered, read
 
 ROWS_AT_A_TIME = 2000
 _SESSION = "-c timezone=UTC -c jit=off -c application_name=rialto-ledger-verify"
@@ -31,10 +32,12 @@ class JournalDatabase:
             with psycopg.connect(self._dsn, connect_timeout=10, options=_SESSION) as connection:
                 connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 connection.read_only = True
-                for row in _stream(connection, "blocks"):
+                for row in stream(connection, "blocks"):
                     yield _block(row)
-                for row in _stream(connection, "entries"):
-                    yield _entry(row)
+                # Both in the order of the chains; what has no place in one comes last in its shard.
+                entries = (entry_record(row) for row in stream(connection, "entries"))
+                archived = (_archived(row) for row in stream(connection, "archived"))
+                yield from heapq.merge(entries, archived, key=_place)
         except psycopg.Error as error:
             said = " ".join(str(error).split()) or type(error).__name__
             raise InputUnreadable(
@@ -51,17 +54,21 @@ class JournalDatabase:
         return "the running installation"
 
 
-def _stream(connection: psycopg.Connection[Any], name: str) -> Iterator[Row]:
+def stream(
+    connection: psycopg.Connection[Any], name: str, parameters: Mapping[str, Any] | None = None
+) -> Iterator[Row]:
+    """Return the rows of a query, some at a time."""
     text = resources.files(__package__ or "rialto_cli.ledger.verify").joinpath("queries.sql").read_text()
     _, *named = re.split(r"^-- name: (.+)$", text, flags=re.MULTILINE)
     queries = dict(zip(named[::2], named[1::2], strict=True))
     with connection.cursor(name, row_factory=dict_row) as cursor:
         cursor.itersize = ROWS_AT_A_TIME
-        cursor.execute(queries[name].encode())
+        cursor.execute(queries[name].encode(), parameters)
         yield from cursor
 
 
-def _entry(row: Row) -> dict[str, Any]:
+def entry_record(row: Row) -> dict[str, Any]:
+    """Return an entry's record."""
     return {
         "type": "entry",
         "shard": row["shard"],
@@ -101,6 +108,15 @@ def _block(row: Row) -> dict[str, Any]:
             for shard, first_position, last_position, last_hash, root in row["shards"]
         ],
     }
+
+
+def _archived(row: Row) -> dict[str, Any]:
+    return {"type": "archived", "shard": row["shard"], "position": row["chain_position"], "hash": _hex(row["hash"])}
+
+
+def _place(raw: dict[str, Any]) -> tuple[int, float]:
+    position = raw.get("chain_position") or raw.get("position")
+    return raw["shard"], math.inf if position is None else position
 
 
 def _hex(value: bytes | None) -> str | None:

@@ -3,15 +3,17 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 
 from rialto_cli.errors import OperatorError
-from rialto_cli.ledger.verify.records import Unreadable, read
-from rialto_cli.ledger.verify.run import Numbered
+from rialto_cli.ledger.verify.records import Numbered, Unreadable, read
 
 HEADER = {"type": "export", "version": 1}
+ARCHIVE = {"type": "archive", "version": 1}
+"""And `month`, such as 2026-03: the whole of an archive's header."""
+
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """An entry of 100,000 postings takes about 15 MB."""
 
@@ -39,10 +41,7 @@ class ExportFile:
         with self._file:
             lines = self._lines()
             first = next(lines, b"")
-            if (header := _parse(first)) != HEADER:
-                if isinstance(header, dict) and header.get("type") == "export":
-                    raise self._refused(f"it is an export of version {header.get('version')!r}, and only 1 is known")
-                raise self._refused(f"its first line is not {orjson.dumps(HEADER).decode()}")
+            self._check_header(_parse(first))
             for number, line in enumerate(lines, start=2):
                 raw = _parse(line)
                 yield number, raw if isinstance(raw, Unreadable) else read(raw)
@@ -50,6 +49,17 @@ class ExportFile:
     def progress(self) -> str:
         """Return how far it has been read."""
         return f"{self._read * 100 // max(self._size, 1)} %"
+
+    def _check_header(self, header: object) -> None:
+        if header == HEADER:
+            return
+        known = header if isinstance(header, dict) else {}
+        kind = known.get("type")
+        if kind == "export":
+            raise self._refused(f"it is an export of version {known.get('version')!r}, and only 1 is known")
+        if kind == "archive":
+            raise self._refused("it is the archive of a month, to be named with --archive beside an export")
+        raise self._refused(f"its first line is not {orjson.dumps(HEADER).decode()}")
 
     def _lines(self) -> Iterator[bytes]:
         while line := self._line():
@@ -69,6 +79,19 @@ class ExportFile:
         return InputUnreadable(
             f"{self._path} cannot be verified", why, "make an export with `rialto ledger export FILE`, and name that"
         )
+
+
+class ArchiveFile(ExportFile):
+    """The archive of a month: its entries alone, in the order of their places."""
+
+    @staticmethod
+    def header(month: str) -> dict[str, Any]:
+        """Return the first line of a month's archive."""
+        return {**ARCHIVE, "month": month}
+
+    def _check_header(self, header: object) -> None:
+        if not isinstance(header, dict) or {**header, "month": None} != {**ARCHIVE, "month": None}:
+            raise self._refused("it is not the archive of a month")
 
 
 def _parse(line: bytes) -> object:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rialto_cli.ledger.verify.records import Unreadable
+
 MAX_KEPT = 1000
 
 
@@ -44,12 +46,14 @@ class Tail:
 class Report:
     """What was looked at, and every finding counted; the first MAX_KEPT are kept.
 
+    `entries` are those checked in full, `archived` those of which there was only the link.
+
     `last_block` is what to compare with a super-root from elsewhere, such as the one anchored on chain.
     """
 
     entries: int = 0
     postings: int = 0
-    detached: int = 0
+    archived: int = 0
     blocks: int = 0
     last_block: dict[str, Any] | None = None
     unsealed: list[Tail] = field(default_factory=list)
@@ -70,3 +74,17 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Return everything for machines."""
         return {"holds": self.holds} | asdict(self)
+
+
+def unreadable(record: Unreadable, line: int | None, where: str = "") -> Finding:
+    """Return what there is to say of a record that cannot be read."""
+    return Finding(
+        "unreadable",
+        f"a record of the documented form{where}",
+        record.reason,
+        record.entry_id,
+        record.shard,
+        record.position,
+        record.block,
+        line,
+    )

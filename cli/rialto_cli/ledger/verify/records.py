@@ -25,7 +25,7 @@ _ENTRY = {
 _POSTING = {"account_id", "side", "amount_minor", "currency"}
 _BLOCK = {"type", "number", "sealed_at", "previous", "super_root", "shards"}
 _RANGE = {"shard", "first_position", "last_position", "last_hash", "root"}
-_DETACHED = {"type", "shard", "first_position", "last_position", "last_hash"}
+_ARCHIVED = {"type", "shard", "position", "hash"}
 
 
 class Malformed(Exception):
@@ -86,13 +86,12 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Detached:
-    """Entries that are no longer here, in a partition that was detached; the chain goes on after them."""
+class Archived:
+    """The link of an entry that is no longer here, but in the archive of its month."""
 
     shard: int
-    first_position: int
-    last_position: int
-    last_hash: bytes
+    position: int
+    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,12 @@ class Unreadable:
     block: int | None = None
 
 
-Record = Entry | Block | Detached | Unreadable
+Record = Entry | Block | Archived | Unreadable
+Numbered = tuple[int | None, Record]
+"""A record with its line, where it comes from a file."""
+
+Place = tuple[int, int]
+"""A shard and a position in its chain."""
 
 
 def read(raw: object) -> Record:
@@ -119,8 +123,8 @@ def read(raw: object) -> Record:
                 return _entry(raw)
             case "block":
                 return _block(raw)
-            case "detached":
-                return _detached(raw)
+            case "archived":
+                return _archived(raw)
             case other:
                 raise Malformed(f"the type {_shown(other)} is not known")
     except Malformed as error:
@@ -130,7 +134,7 @@ def read(raw: object) -> Record:
             str(error),
             entry_id=named if isinstance(named, str) else None,
             shard=whole.get("shard"),
-            position=whole.get("chain_position"),
+            position=whole.get("chain_position") or whole.get("position"),
             block=whole.get("number"),
         )
 
@@ -192,12 +196,9 @@ def _range(raw: object) -> Range:
     return Range(_shard(raw), first, last, _hash(raw, "last_hash"), _hash(raw, "root"))
 
 
-def _detached(raw: Mapping[str, Any]) -> Detached:
-    _exactly(raw, _DETACHED)
-    first, last = _number(raw, "first_position"), _number(raw, "last_position")
-    if last < first:
-        raise Malformed(f"it ends at position {last}, before it begins at {first}")
-    return Detached(_shard(raw), first, last, _hash(raw, "last_hash"))
+def _archived(raw: Mapping[str, Any]) -> Archived:
+    _exactly(raw, _ARCHIVED)
+    return Archived(_shard(raw), _number(raw, "position"), _hash(raw, "hash"))
 
 
 def _exactly(raw: Mapping[str, Any], names: set[str]) -> None:

@@ -19,8 +19,9 @@ def lines(report: Report) -> Iterator[str]:
     if report.last_block is not None:
         yield "last block {number}, sealed {sealed_at}: super-root {super_root}".format(**report.last_block)
         yield "compare that super-root with one you were given before, or with the one anchored on chain"
-    if report.detached:
-        yield f"{report.detached} entries are detached: blocks vouch for their hashes, their content was not here"
+    if report.archived:
+        yield f"{report.archived} entries are archived: blocks vouch for their hashes, their content was not here;"
+        yield "name the files of their months with --archive to check it too"
     if report.unsealed:
         count = sum(tail.last_position - tail.first_position + 1 for tail in report.unsealed)
         yield f"{count} entries in {len(report.unsealed)} shards are chained but not sealed yet: if some were cut off"

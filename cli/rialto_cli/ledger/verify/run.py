@@ -3,31 +3,34 @@
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from rialto_cli.ledger.verify.archives import Archives
 from rialto_cli.ledger.verify.blocks import Blocks
 from rialto_cli.ledger.verify.chain import Chain
-from rialto_cli.ledger.verify.findings import Finding, Report
+from rialto_cli.ledger.verify.findings import Finding, Report, unreadable
 from rialto_cli.ledger.verify.ranges import SealedRanges
-from rialto_cli.ledger.verify.records import SHARDS, Block, Detached, Entry, Record, Unreadable
+from rialto_cli.ledger.verify.records import SHARDS, Archived, Block, Entry, Numbered, Place, Record, Unreadable
 
-Numbered = tuple[int | None, Record]
-Place = tuple[int, int]
 T = TypeVar("T")
 
 
-def verify(records: Iterable[Numbered]) -> Report:
-    """Check records, each with its line where it comes from a file; memory does not grow with their number."""
+def verify(records: Iterable[Numbered], archives: Iterable[Iterable[Numbered]] = ()) -> Report:
+    """Check records, each with its line where it comes from a file; memory does not grow with their number.
+
+    Args: archives: the entries of archived months, each month's in order, to be checked in the places of their links.
+    """
     report, sealed = Report(), SealedRanges()
     try:
-        _Run(report, sealed).take_all(records)
+        _Run(report, sealed, Archives(archives, report)).take_all(records)
     finally:
         sealed.close()
     return report
 
 
 class _Run:
-    def __init__(self, report: Report, sealed: SealedRanges) -> None:
+    def __init__(self, report: Report, sealed: SealedRanges, archives: Archives) -> None:
         self._report = report
         self._sealed = sealed
+        self._archives = archives
         self._blocks = Blocks(report, sealed)
         self._chain: Chain | None = None
 
@@ -35,12 +38,13 @@ class _Run:
         for (line, record), following in _with_next(records):
             match record:
                 case Unreadable():
-                    self._report.add(_unreadable(record, line))
+                    self._report.add(unreadable(record, line))
                 case Block():
                     self._take_block(record, line)
-                case Entry() | Detached():
+                case Entry() | Archived():
                     self._take_link(record, line, None if following is None else following[1])
         self._go_to(SHARDS)
+        self._archives.finish()
 
     def _take_block(self, block: Block, line: int | None) -> None:
         if self._chain is None:
@@ -49,26 +53,28 @@ class _Run:
         found = f"block {block.number} after an entry"
         self._report.add(Finding("out_of_order", "blocks before all entries", found, block=block.number, line=line))
 
-    def _take_link(self, record: Entry | Detached, line: int | None, following: Record | None) -> None:
+    def _take_link(self, record: Entry | Archived, line: int | None, following: Record | None) -> None:
         """Check an entry in its place. One that stands in the order's way alone is told and left out, not followed."""
         reached = (-1, 0) if self._chain is None else (self._chain.shard, self._chain.position)
-        if _first(record) <= reached or _turns_back(following, reached, _last(record)):
+        place = (record.shard, record.position)
+        if place <= reached or _turns_back(following, reached, place):
             self._report.add(
                 Finding(
                     "out_of_order",
                     "entries ordered by shard and position" + (f", after {_named(reached)}" if self._chain else ""),
-                    _named(_first(record)),
+                    _named(place),
                     record.id if isinstance(record, Entry) else None,
-                    *_first(record),
+                    *place,
                     line=line,
                 )
             )
             return
         chain = self._go_to(record.shard)
-        if isinstance(record, Entry):
-            chain.entry(record, line)
-        else:
-            chain.detached(record, line)
+        entry = record if isinstance(record, Entry) else self._archives.entry(record)
+        if entry is not None:
+            chain.entry(entry, line)
+        elif isinstance(record, Archived):
+            chain.archived(record, line)
 
     def _go_to(self, shard: int) -> Chain:
         """Return the chain of a shard; all before it are finished, also those without entries."""
@@ -80,34 +86,13 @@ class _Run:
         return chain
 
 
-def _turns_back(following: Record | None, reached: Place, last: Place) -> bool:
-    """Whether the next record goes on before this one's end, though after what came before: this one is astray."""
-    return isinstance(following, Entry | Detached) and reached < _first(following) <= last
-
-
-def _first(record: Entry | Detached) -> Place:
-    return record.shard, record.position if isinstance(record, Entry) else record.first_position
-
-
-def _last(record: Entry | Detached) -> Place:
-    return record.shard, record.position if isinstance(record, Entry) else record.last_position
+def _turns_back(following: Record | None, reached: Place, place: Place) -> bool:
+    """Whether the next record goes on before this one, though after what came before: this one is astray."""
+    return isinstance(following, Entry | Archived) and reached < (following.shard, following.position) <= place
 
 
 def _named(place: Place) -> str:
     return f"shard {place[0]}, position {place[1]}"
-
-
-def _unreadable(record: Unreadable, line: int | None) -> Finding:
-    return Finding(
-        "unreadable",
-        "a record of the documented form",
-        record.reason,
-        record.entry_id,
-        record.shard,
-        record.position,
-        record.block,
-        line,
-    )
 
 
 def _with_next(items: Iterable[T]) -> Iterator[tuple[T, T | None]]:

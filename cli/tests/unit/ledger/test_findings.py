@@ -227,69 +227,108 @@ def test_a_root_over_other_hashes_is_told_though_the_block_is_whole_in_itself() 
     assert problems(report) == [("root", 1, 3, None)]
 
 
-def detached(records: list[Raw], shard: int, first: int, last: int) -> None:
-    """Put a range's detachment in the place of its entries."""
-    gone = {
-        "type": "detached",
-        "shard": shard,
-        "first_position": first,
-        "last_position": last,
-        "last_hash": at(records, shard, last)["hash"],
-    }
-    begin, end = index(records, shard, first), index(records, shard, last)
-    records[begin : end + 1] = [gone]
+def archived(records: list[Raw], shard: int, *positions: int) -> list[Raw]:
+    """Put links in the places of entries, and return those."""
+    gone = [at(records, shard, position) for position in positions]
+    for raw in gone:
+        link = {"type": "archived", "shard": shard, "position": raw["chain_position"], "hash": raw["hash"]}
+        records[records.index(raw)] = link
+    return gone
 
 
-@pytest.mark.parametrize(("first", "last"), [(1, 3), (1, 4), (1, 2), (1, 1), (4, 4)])
-def test_the_chain_goes_on_after_a_detached_range(first: int, last: int) -> None:
-    report = changed(lambda records: detached(records, 3, first, last))
+def link_at(records: list[Raw], shard: int, position: int) -> Raw:
+    [found] = [
+        raw for raw in records if raw["type"] == "archived" and (raw["shard"], raw["position"]) == (shard, position)
+    ]
+    return found
+
+
+@pytest.mark.parametrize("positions", [(1, 2, 3, 4), (1, 3), (2,), (4,), (3,)])
+def test_the_chain_goes_on_from_archived_entries_wherever_they_stood(positions: tuple[int, ...]) -> None:
+    report = changed(lambda records: archived(records, 3, *positions))
     assert report.findings == []
-    assert report.detached == last - first + 1
+    assert (report.archived, report.entries) == (len(positions), 9 - len(positions))
 
 
-@pytest.mark.parametrize(("first", "last"), [(2, 2), (2, 3), (3, 3)])
-def test_a_detached_range_is_told_where_it_hides_whether_those_before_it_are_what_was_sealed(
-    first: int, last: int
-) -> None:
+@pytest.mark.parametrize("position", [1, 2, 3, 4])
+def test_an_archived_entrys_wrong_hash_is_told(position: int) -> None:
+    def alter(records: list[Raw]) -> None:
+        archived(records, 3, position)
+        link_at(records, 3, position)["hash"] = "00" * 32
+
+    assert {found.problem for found in changed(alter).findings} & {"root", "last_hash"}
+
+
+@pytest.mark.parametrize("position", [1, 2, 3])
+def test_what_stands_between_archived_entries_is_still_protected(position: int) -> None:
     whole = sample()
-    others = journal([replace(each, kind="refund") if at == 0 else each for at, each in enumerate(whole.entries)])
+    others = journal([replace(each, kind="refund") if at == 2 else each for at, each in enumerate(whole.entries)])
     records = Journal(others.entries, others.links, whole.blocks).records()
-    at(records, 3, 3)["hash"] = at(whole.records(), 3, 3)["hash"]
-    detached(records, 3, first, last)
-    assert ("detached_within", 1, 3, first) in problems(verified(records))
+    archived(records, 3, *({1, 2, 3} - {position}))
+    assert not verified(records).holds
 
 
-def test_entries_between_two_detached_ranges_of_one_block_are_told() -> None:
+def test_an_archived_entry_that_no_block_seals_is_told() -> None:
+    report = changed(lambda records: archived(records, 3, 4, 5))
+    assert problems(report) == [("archived_unsealed", None, 3, 5)]
+
+
+def test_a_missing_archived_entry_is_told() -> None:
     def alter(records: list[Raw]) -> None:
-        detached(records, 3, 1, 1)
-        detached(records, 3, 3, 3)
+        archived(records, 3, 2)
+        records.remove(link_at(records, 3, 2))
 
-    assert problems(changed(alter)) == [("detached_within", 1, 3, 3)]
-
-
-def test_a_detached_range_that_no_block_seals_is_told() -> None:
-    report = changed(lambda records: detached(records, 3, 4, 5))
-    assert [(found.problem, found.shard) for found in report.findings] == [("detached_unsealed", 3)]
+    assert ("missing", None, 3, 2) in problems(changed(alter))
 
 
-@pytest.mark.parametrize(
-    ("last", "expected"), [(3, ("last_hash", 1, 3, 3)), (2, ("hash", None, 3, 3))], ids=["at a seal", "between seals"]
-)
-def test_a_detached_ranges_wrong_hash_is_told(last: int, expected: tuple[Any, ...]) -> None:
-    def alter(records: list[Raw]) -> None:
-        detached(records, 3, 1, last)
-        next(raw for raw in records if raw["type"] == "detached")["last_hash"] = "00" * 32
+def with_archives(change: Callable[[list[Raw]], object], *places: tuple[int, tuple[int, ...]]) -> Report:
+    """Verify the sample with entries archived, together with their archives after a change of these."""
+    records = deepcopy(sample().records())
+    archives = []
+    for shard, positions in places:
+        archives.append(archived(records, shard, *positions))
+        change(archives[-1])
+    return verify(
+        ((line, read(raw)) for line, raw in enumerate(records, start=2)),
+        [[(line, read(raw)) for line, raw in enumerate(archive, start=2)] for archive in archives],
+    )
 
-    assert expected in problems(changed(alter))
+
+def test_archived_entries_are_checked_in_full_in_their_places() -> None:
+    report = with_archives(lambda _: None, (3, (1, 3)), (5, (2,)))
+    assert report.findings == []
+    assert (report.archived, report.entries) == (0, 9)
 
 
-@pytest.mark.parametrize("change", [{"first_position": 2}, {"last_position": 1}, {"last_position": 4}])
-def test_a_detached_range_of_other_positions_is_told(change: Raw) -> None:
-    def alter(records: list[Raw]) -> None:
-        detached(records, 3, 1, 2)
-        next(raw for raw in records if raw["type"] == "detached").update(change)
+def test_a_change_in_an_archive_is_found_by_name() -> None:
+    def alter(archive: list[Raw]) -> None:
+        archive[1]["kind"] = "refund"
 
-    assert not changed(alter).holds
+    assert problems(with_archives(alter, (3, (1, 3)))) == [("hash", None, 3, 3)]
+
+
+def test_an_archive_with_another_hash_than_the_journals_is_told() -> None:
+    def alter(archive: list[Raw]) -> None:
+        archive[0]["hash"] = "00" * 32
+
+    assert problems(with_archives(alter, (3, (1, 3)))) == [("archive_differs", None, 3, 1)]
+
+
+def test_an_archive_of_entries_that_the_journal_has_or_never_had_is_told() -> None:
+    records, stray = sample().records(), at(sample().records(), 5, 2)
+    report = verify(((None, read(raw)) for raw in records), [[(2, read(stray))]])
+    assert problems(report) == [("archive_unknown", None, 5, 2)]
+
+
+def test_an_archive_that_lacks_entries_leaves_their_links_and_is_counted() -> None:
+    report = with_archives(lambda archive: archive.pop(0), (3, (1, 3)))
+    assert report.findings == []
+    assert (report.archived, report.entries) == (1, 8)
+
+
+def test_a_record_of_an_archive_that_is_no_entry_is_told() -> None:
+    report = with_archives(lambda archive: archive.insert(0, {"type": "block"}), (3, (1,)))
+    assert [(found.problem, found.line) for found in report.findings] == [("unreadable", 2)]
 
 
 @pytest.mark.parametrize(
