@@ -1,8 +1,9 @@
-"""`rialto ledger verify` and `rialto ledger export`."""
+"""`rialto ledger verify`, `rialto ledger export` and `rialto ledger archive`."""
 
 import json
 import os
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -13,10 +14,15 @@ from rialto_cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
 if TYPE_CHECKING:
     from rialto_cli.console import Progress
+    from rialto_cli.embedded.services import Installation
     from rialto_cli.ledger.verify.database import JournalDatabase
     from rialto_cli.ledger.verify.file import ExportFile
 
 TELL_EVERY = 20_000
+OWNER, AUDITOR = "owner", "auditor"
+MIN_AGE_DAYS, DEFAULT_AGE_DAYS = 31, 400
+"""A month is first of all older than every deadline: of holds, settlements, and disputes about a payment."""
+
 T = TypeVar("T")
 
 Dsn = Annotated[str | None, typer.Option("--dsn", help="The auditor's database URI, instead of --data-dir's.")]
@@ -27,12 +33,16 @@ def register(app: typer.Typer) -> None:
     ledger = typer.Typer(help="The journal: take it out, check its proofs.", no_args_is_help=True)
     ledger.command()(verify)
     ledger.command()(export)
+    ledger.command()(archive)
     app.add_typer(ledger, name="ledger")
 
 
 def verify(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="An export; without one, the running installation.")
+    ] = None,
+    archive: Annotated[
+        list[Path] | None, typer.Option("--archive", metavar="FILE", help="An archived month to check too; repeatable.")
     ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     dsn: Dsn = None,
@@ -41,13 +51,14 @@ def verify(
     """Compute every hash, link, balance and block of the journal anew. Exit status 0 when all hold, 1 when not, 2 when
     there is nothing to verify."""
     from rialto_cli.console import Progress
-    from rialto_cli.ledger.verify.file import ExportFile
+    from rialto_cli.ledger.verify.file import ArchiveFile, ExportFile
     from rialto_cli.ledger.verify.render import lines
     from rialto_cli.ledger.verify.run import verify as run
 
     source = _database(data_dir, dsn) if file is None else ExportFile(file)
+    archives = [ArchiveFile(path).records() for path in archive or ()]
     with Progress() as progress:
-        report = run(_told(source.records(), "verified", source, progress))
+        report = run(_told(source.records(), "verified", source, progress), archives)
     typer.echo(json.dumps(report.as_json(), indent=2) if as_json else "\n".join(lines(report)))
     raise typer.Exit(0 if report.holds else 1)
 
@@ -83,17 +94,37 @@ def export(
     typer.echo(f"{count} records in {file}")
 
 
+def archive(
+    month: Annotated[datetime, typer.Argument(formats=["%Y-%m"], help="The oldest month that is there, as 2024-03.")],
+    file: Annotated[Path, typer.Argument(help="Where its entries go; it appears once it is whole and checked.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    dsn: Annotated[str | None, typer.Option("--dsn", help="The owner's database URI, instead of --data-dir's.")] = None,
+    min_age: Annotated[
+        int, typer.Option("--min-age", min=MIN_AGE_DAYS, help="Refuse a month that has changed in so many days.")
+    ] = DEFAULT_AGE_DAYS,
+) -> None:
+    """Take a month's entries out of the journal into a file. Balances, proofs and identities stay as they are."""
+    from rialto_cli.ledger.archive import archive_month
+
+    if dsn is None:
+        dsn = _running(data_dir).access.dsn(OWNER)
+    count = archive_month(dsn, month.date(), file, now=datetime.now(UTC), min_age=timedelta(days=min_age))
+    typer.echo(f"{count} entries of {month:%Y-%m} are in {file}: keep it, it is all there is of them")
+    typer.echo(f"their tables are detached; drop ledger.postings_{month:%Y%m} and ledger.journal_entries_{month:%Y%m}")
+
+
 def _database(data_dir: Path, dsn: str | None) -> "JournalDatabase":
     from rialto_cli.ledger.verify.database import JournalDatabase
 
-    if dsn is None:
-        from rialto_cli.commands import absolute
-        from rialto_cli.embedded.postgres import AUDITOR
-        from rialto_cli.embedded.status import find_running
+    return JournalDatabase(dsn or _running(data_dir).access.dsn(AUDITOR))
 
-        installation, _ = find_running(absolute(data_dir))
-        dsn = installation.access.dsn(AUDITOR)
-    return JournalDatabase(dsn)
+
+def _running(data_dir: Path) -> "Installation":
+    from rialto_cli.commands import absolute
+    from rialto_cli.embedded.status import find_running
+
+    installation, _ = find_running(absolute(data_dir))
+    return installation
 
 
 def _told(records: Iterable[T], done: str, source: "ExportFile | JournalDatabase", progress: "Progress") -> Iterator[T]:
