@@ -70,12 +70,25 @@ FROM (
 ) AS u
 ORDER BY u.consumer_group, u.event_id, u.source
 
+-- fragment: kept
+-- From which id on the journal is not archived. What the ledger books for a payment has the time of the payment's id, so
+-- a payment's entries are archived all or none.
+SELECT coalesce(
+    (SELECT ids_before FROM ledger.archived_months ORDER BY month DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'
+) AS ids_from
+
 -- fragment: totals
--- What each account's totals must be: recomputed from the postings and from the holds that still reserve.
+-- What each account's totals must be: recomputed from the postings, with what archived months had moved, and from the
+-- holds that still reserve.
 SELECT
     a.id, a.code, a.mode, a.currency, a.normal_side, a.minimum_available_minor, a.debits_minor, a.credits_minor,
-    a.held_minor, coalesce(p.debits, 0) AS debits, coalesce(p.credits, 0) AS credits, coalesce(h.held, 0) AS held
+    a.held_minor, coalesce(p.debits, 0) + coalesce(o.debits, 0) AS debits,
+    coalesce(p.credits, 0) + coalesce(o.credits, 0) AS credits, coalesce(h.held, 0) AS held
 FROM ledger.accounts AS a
+LEFT JOIN (
+    SELECT account_id, sum(debits_minor) AS debits, sum(credits_minor) AS credits
+    FROM ledger.archived_totals GROUP BY account_id
+) AS o ON o.account_id = a.id
 LEFT JOIN (
     SELECT
         account_id, sum(amount_minor) FILTER (WHERE side = 'debit') AS debits,
@@ -197,7 +210,7 @@ LEFT JOIN ledger.accounts AS a ON a.id = h.account_id
 WHERE h.status = 'pending' AND (a.id IS NULL OR a.currency <> h.currency OR a.mode <> h.mode)
 
 -- check: I2 hold_not_as_captured
--- uses: capture_entries
+-- uses: kept capture_entries
 -- what a hold says was captured from it is not what the journal says
 SELECT
     jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids, x.captured || ' by the journal' AS expected,
@@ -210,7 +223,7 @@ FROM (
     FULL JOIN (SELECT payment_id, sum(amount) AS captured FROM capture_entries GROUP BY payment_id) AS c
         ON c.payment_id = h.payment_id
 ) AS x
-WHERE x.held <> x.captured
+WHERE x.held <> x.captured AND x.payment_id >= (SELECT ids_from FROM kept)
 
 -- count: I3
 SELECT count(*) FROM gateway.payments
@@ -395,7 +408,7 @@ FROM (
 WHERE r.reverses IS NULL OR r.undone <> r.postings OR r.own <> r.postings OR r.times <> 1 OR r.postings = 0
 
 -- check: I4 settlement_record_differs
--- uses: settlement_entries
+-- uses: kept settlement_entries
 -- what the ledger remembers of a payment's settlement is not what its journal says
 SELECT
     jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids,
@@ -408,7 +421,8 @@ FROM (
     FULL JOIN (SELECT payment_id, entry_id FROM settlement_entries WHERE NOT is_reversed) AS e
         ON e.payment_id = s.payment_id
 ) AS x
-WHERE CASE x.status WHEN 'posted' THEN x.remembered IS DISTINCT FROM x.standing ELSE x.standing IS NOT NULL END
+WHERE x.payment_id >= (SELECT ids_from FROM kept)
+    AND CASE x.status WHEN 'posted' THEN x.remembered IS DISTINCT FROM x.standing ELSE x.standing IS NOT NULL END
 
 -- check: I4 settled_not_as_captured
 -- uses: capture_entries settlement_entries decimals
@@ -475,7 +489,7 @@ SELECT
     + (SELECT count(*) FROM (SELECT DISTINCT merchant_id, mode, currency FROM gateway.payments) AS m)
 
 -- check: I7 payment_total_differs
--- uses: handles inboxes letters consumption unconsumed capture_entries
+-- uses: kept handles inboxes letters consumption unconsumed capture_entries
 -- what the gateway says was captured of a payment is not what the ledger has booked, less what the gateway has yet to hear
 SELECT
     jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids,
@@ -493,10 +507,10 @@ LEFT JOIN (
     SELECT key, sum(number_in(data, 'amount_minor')) AS amount
     FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.captured.v1' GROUP BY key
 ) AS u ON u.key = text_id('pay', x.payment_id)
-WHERE x.captured <> x.booked - coalesce(u.amount, 0)
+WHERE x.captured <> x.booked - coalesce(u.amount, 0) AND x.payment_id >= (SELECT ids_from FROM kept)
 
 -- check: I7 capture_differs
--- uses: handles inboxes letters consumption unconsumed capture_entries
+-- uses: kept handles inboxes letters consumption unconsumed capture_entries
 -- a capture that succeeded is not in the ledger, or one in the ledger did not succeed and nothing is on the way
 SELECT
     jsonb_build_object('capture_id', x.capture_id, 'payment_id', text_id('pay', x.payment_id)) AS ids,
@@ -514,7 +528,7 @@ WHERE CASE x.state
     WHEN 'succeeded' THEN x.booked IS DISTINCT FROM x.amount_minor
     WHEN 'pending' THEN x.booked IS NOT NULL AND u.capture_id IS NULL
     ELSE x.booked IS NOT NULL
-END
+END AND x.payment_id >= (SELECT ids_from FROM kept)
 
 -- check: I7 payment_not_as_its_captures
 -- a payment's captured and pending totals are not those of its captures
@@ -533,7 +547,7 @@ WHERE (p.amount_captured_minor, p.capture_pending_minor)
     IS DISTINCT FROM (coalesce(c.succeeded, 0), coalesce(c.pending, 0))
 
 -- check: I7 merchant_total_differs
--- uses: handles inboxes letters consumption unconsumed
+-- uses: kept handles inboxes letters consumption unconsumed
 -- a merchant's captured total at the gateway is not what the ledger owes it, less what the gateway has yet to hear
 SELECT
     jsonb_build_object('merchant_id', text_id('mer', x.merchant_id), 'mode', x.mode, 'currency', x.currency) AS ids,
@@ -545,7 +559,7 @@ FROM (
         coalesce(g.currency, l.currency) AS currency, coalesce(g.captured, 0) AS captured, coalesce(l.booked, 0) AS booked
     FROM (
         SELECT merchant_id, mode, currency, sum(amount_captured_minor) AS captured
-        FROM gateway.payments GROUP BY merchant_id, mode, currency
+        FROM gateway.payments WHERE payment_id >= (SELECT ids_from FROM kept) GROUP BY merchant_id, mode, currency
     ) AS g
     FULL JOIN (
         SELECT a.merchant_id, a.mode, a.currency, sum(p.amount_minor) AS booked
@@ -1016,6 +1030,11 @@ FROM ledger.accounts AS a
 JOIN ledger.postings AS p ON p.account_id = a.id
 LEFT JOIN ledger.journal_entries AS e ON e.id = p.entry_id
 WHERE a.code LIKE 'chain:%%:treasury'
+UNION ALL
+SELECT
+    text_id('je', o.entry_id), o.kind, text_id('pay', o.payment_id), split_part(a.code, ':', 2), a.code, o.amount_minor,
+    o.metadata ->> 'block_number', o.metadata ->> 'block_hash', o.metadata ->> 'tx_hash', o.is_reversed
+FROM ledger.archived_treasury AS o JOIN ledger.accounts AS a ON a.id = o.account_id
 
 -- facts: payouts
 -- uses: decimals
