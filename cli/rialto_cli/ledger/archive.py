@@ -49,7 +49,11 @@ def archive_month(dsn: str, month: date, file: Path, *, now: datetime, min_age: 
         finally:
             part.unlink(missing_ok=True)
         _sync(file.parent)
-        _detach(connection, month, [month, old_before, count, digest, now])
+        try:
+            _detach(connection, month, [month, old_before, count, digest, now])
+        except (OperatorError, psycopg.errors.ObjectNotInPrerequisiteState):
+            file.unlink()  # the month stays; after any other error, such as a lost connection, it may have gone
+            raise
     return count
 
 
@@ -122,7 +126,7 @@ def _detach(connection: Connection, month: date, values: list[Any]) -> None:
                 raise _refused(
                     month,
                     f"somebody has used the journal for {PATIENCE_SECONDS:.0f} seconds on end",
-                    "remove the file, let exports and audits end, then run the command again",
+                    "let exports and audits end, then run the command again",
                 ) from error
             time.sleep(PAUSE_SECONDS)
 

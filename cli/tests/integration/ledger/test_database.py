@@ -16,25 +16,12 @@ from rialto_cli.testing import Database
 
 from ...unit.ledger.exports import Journal, sample, text
 
-TABLES = """
-ALTER TABLE ledger.journal_entries ADD COLUMN IF NOT EXISTS chain_position BIGINT,
-    ADD COLUMN IF NOT EXISTS hash BYTEA;
-CREATE TABLE IF NOT EXISTS ledger.blocks (
-    number BIGINT, sealed_at TIMESTAMPTZ, previous BYTEA, super_root BYTEA
-);
-CREATE TABLE IF NOT EXISTS ledger.block_shards (
-    block BIGINT, shard SMALLINT, first_position BIGINT, last_position BIGINT, last_hash BYTEA, root BYTEA
-);
-GRANT SELECT ON ledger.blocks, ledger.block_shards TO rialto_auditor;
-"""
-
 
 @pytest.fixture
 def written(database: Database) -> Journal:
     """The sample in the database, with neither triggers nor foreign keys asked: its accounts are not there."""
     with psycopg.connect(database.superuser_dsn()) as connection:
         connection.execute("SET session_replication_role = replica")
-        connection.execute(TABLES)
         write(connection, sample())
     return sample()
 
@@ -65,9 +52,17 @@ def write(connection: psycopg.Connection[Any], journal: Journal) -> None:
         )
         for line, posting in reversed(list(enumerate(entry.postings))):
             cursor.execute(
-                "INSERT INTO ledger.postings (entry_id, line, account_id, side, amount_minor, currency)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                [entry.id, line, posting.account_id, posting.side.value, posting.amount_minor, posting.currency],
+                "INSERT INTO ledger.postings (entry_id, recorded_at, line, account_id, side, amount_minor, currency)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                [
+                    entry.id,
+                    entry.recorded_at,
+                    line,
+                    posting.account_id,
+                    posting.side.value,
+                    posting.amount_minor,
+                    posting.currency,
+                ],
             )
     for block in journal.blocks:
         cursor.execute(
@@ -105,7 +100,6 @@ def test_a_change_behind_the_ledgers_back_is_found_by_name(database: Database, w
 def test_an_entry_without_a_place_in_a_chain_is_found(database: Database, written: Journal) -> None:
     with psycopg.connect(database.superuser_dsn()) as connection:
         connection.execute("SET session_replication_role = replica")
-        connection.execute("ALTER TABLE ledger.journal_entries ALTER COLUMN chain_position DROP NOT NULL")
         connection.execute(
             "UPDATE ledger.journal_entries SET chain_position = NULL WHERE id = %s", [written.entries[7].id]
         )
