@@ -1,9 +1,10 @@
 """A month goes into a file: balances, proofs and identities stay, and whatever cannot go is told why."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -34,6 +35,8 @@ from rialto_ledger.domain.commands import Command, PostEntry, ReverseEntry
 from rialto_ledger.domain.outcomes import Outcome
 from rialto_ledger.entrypoints.proofs_http import ProofDesk
 from rialto_ledger.testing import Payment, open_wallet, top_up
+
+from ...unit.ledger.test_page import run as check_as_published
 
 JANUARY, FEBRUARY, MARCH = (datetime(2024, month, 10, tzinfo=UTC) for month in (1, 2, 3))
 LATER = datetime(2026, 1, 1, tzinfo=UTC)
@@ -149,6 +152,15 @@ async def test_an_archived_month_leaves_balances_proofs_and_the_rest_as_they_wer
     stayed = await journal.reader.entry(id_of(1, FEBRUARY))
     assert stayed is not None
     assert check(InclusionProof.from_json(proof), stayed, bytes.fromhex(proof["block"]["super_root"]))
+
+
+async def test_the_published_checker_comes_from_a_served_proof_to_its_blocks_super_root(
+    journal: Journal, tmp_path: Path
+) -> None:
+    served = await journal.desk.proof(id_of(1, FEBRUARY), OPERATOR)
+    checked = check_as_published(tmp_path, served.entry, served.proof)
+    [(super_root,)] = journal.facts("SELECT encode(super_root, 'hex') FROM ledger.blocks")
+    assert checked.stdout.strip() == super_root, checked.stderr
 
 
 async def test_the_journal_verifies_without_the_archive_and_in_full_with_it(journal: Journal, tmp_path: Path) -> None:
@@ -271,3 +283,41 @@ async def test_a_journal_in_use_is_not_waited_for_in_everybodys_way(
     assert names(tmp_path) == []
     assert journal.facts("SELECT count(*) FROM ledger.journal_entries") == [(15,)]
     assert journal.verify().exit_code == 0
+
+
+async def test_posting_goes_on_while_a_month_is_archived(journal: Journal, tmp_path: Path) -> None:
+    done, posted = asyncio.Event(), 0
+
+    async def keep_posting() -> None:
+        nonlocal posted
+        while not done.is_set():
+            [outcome] = await journal.do(entry(1000 + posted, MARCH), at=MARCH)
+            assert outcome.error is None
+            posted += 1
+
+    posting = asyncio.create_task(keep_posting())
+    archived = await asyncio.to_thread(journal.archive, "2024-01", tmp_path / "january")
+    done.set()
+    await posting
+    assert archived.exit_code == 0, archived.output
+    assert posted > 0
+    assert journal.facts("SELECT count(*) FROM ledger.journal_entries") == [(7 + posted,)]
+    assert journal.verify().exit_code == 0
+
+
+async def test_an_archive_that_dies_before_its_commit_leaves_the_month_and_can_be_made_again(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    january, old, at = date(2024, 1, 1), timedelta(days=31), LATER
+    for step in ("_read_back", "_detach"):
+        with monkeypatch.context() as patched:
+            patched.setattr(archiving, step, die)
+            with pytest.raises(KeyboardInterrupt):
+                archiving.archive_month(journal.database.dsn("owner"), january, tmp_path / step, now=at, min_age=old)
+        assert journal.facts("SELECT count(*) FROM ledger.journal_entries") == [(15,)]
+    assert names(tmp_path) == ["_detach"]
+    assert journal.archive("2024-01", tmp_path / "january").exit_code == 0
+    assert (tmp_path / "january").read_bytes() == (tmp_path / "_detach").read_bytes()

@@ -82,8 +82,12 @@ class Sealer(Generic[Tx]):
 
 
 def _is_due(growth: Sequence[Growth], now: datetime) -> bool:
-    """Whether some entry has waited long enough, or there are enough of them."""
-    return any(each.since + SEAL_AFTER <= now for each in growth) or sum(map(len, growth)) >= BLOCK_ENTRIES
+    """Whether some entry has waited long enough, or there are enough of them.
+
+    How long one has waited that was written by a clock ahead of ours cannot be told: it waits no longer.
+    """
+    waits = (each.since <= now < each.since + SEAL_AFTER for each in growth)
+    return not all(waits) or sum(map(len, growth)) >= BLOCK_ENTRIES
 
 
 async def _seal_next(chains: Chains, asked: Sequence[Growth], now: datetime) -> int:

@@ -1,7 +1,7 @@
 """One suite for sealing in memory and in PostgreSQL: every entry comes under one block, and every block holds."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -150,6 +150,14 @@ async def test_what_is_sealed_is_not_sealed_again(world: World) -> None:
         await world.wait()
     assert world.told.sealed_ == [5]
     assert world.told.waiting_[1:] == [(0, 0.0), (0, 0.0)]
+
+
+async def test_entries_from_a_clock_that_was_ahead_are_sealed_all_the_same(world: World) -> None:
+    ahead = replace(world, clock=SimulatedRuntime(1, start=NOW + timedelta(days=8)))
+    await ahead.top_up(*range(5))
+    await world.step()
+    assert world.told.sealed_ == [5]
+    assert world.told.waiting_ == [(5, 0.0)]
 
 
 async def test_many_entries_are_sealed_at_once_in_bounded_blocks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
