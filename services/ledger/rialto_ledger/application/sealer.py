@@ -18,8 +18,8 @@ Tx = TypeVar("Tx", bound=Transaction)
 SEAL_AFTER = timedelta(seconds=5)
 """How long an entry waits for its block, which it shares with what came in meanwhile."""
 
-BLOCK_ENTRIES = 8192
-"""How many entries a block seals at most, and how many make one due at once: some 20 ms of hashing."""
+BLOCK_ENTRIES = 2048
+"""How many entries a block seals at most, and how many make one due at once: 2 ms of hashing on the event loop."""
 
 PAUSE_SECONDS = 1.0
 
