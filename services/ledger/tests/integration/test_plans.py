@@ -81,6 +81,7 @@ async def test_no_statement_of_a_batch_scans_a_whole_table(database: Database, p
     for name, arguments in STATEMENTS:
         plan = [row[0] for row in await pool.fetch(f"EXPLAIN (COSTS OFF) {QUERIES[name]}", *arguments)]
         assert any("Index" in line for line in plan), plan
-        if any("Seq Scan" in line for line in plan):
+        # A row a month: reading it whole costs nothing.
+        if any("Seq Scan" in line and "archived_months" not in line for line in plan):
             scanning[name] = plan
     assert not scanning
