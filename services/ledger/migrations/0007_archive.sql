@@ -1,7 +1,7 @@
 -- Months that were taken out of the journal: what has to stay of them, so that balances, proofs and identities hold.
 --
--- A month is cut by its entries' ids, so its entries stand here and there in the chains. Of each one its link stays, and
--- of each account what the month had moved. All of it is written once, by `rialto ledger archive`, as the owner.
+-- A month is cut by its entries' ids, so its entries stand here and there in the chains. Of each one its link stays,
+-- and of each account what the month had moved. All of it is written once, by `rialto ledger archive`, as the owner.
 CREATE TABLE ledger.archived_months (
     month DATE NOT NULL,
     -- The first id after the month. Months go oldest first: whatever is older than the newest one's is gone as well.
@@ -80,12 +80,14 @@ BEGIN
     SELECT min(c.relname) INTO v_oldest FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
     WHERE i.inhparent = 'ledger.journal_entries'::REGCLASS AND c.relname ~ '^journal_entries_[0-9]{6}$';
     IF v_oldest IS DISTINCT FROM 'journal_entries_' || to_char(p_month, 'YYYYMM') THEN
-        RETURN NEXT 'the oldest month that can be archived is ' || coalesce(to_char(to_date(right(v_oldest, 6), 'YYYYMM'), 'YYYY-MM'), 'none');
+        RETURN NEXT 'the oldest month that can be archived is '
+            || coalesce(to_char(to_date(right(v_oldest, 6), 'YYYYMM'), 'YYYY-MM'), 'none');
         RETURN;
     END IF;
     SELECT max(recorded_at) INTO v_newest FROM ledger.journal_entries WHERE id >= v_from AND id < v_before;
     IF greatest(v_newest, (p_month + INTERVAL '1 month')::TIMESTAMPTZ) > p_old_before THEN
-        RETURN NEXT 'it is not old enough: it was last written to, or ended, after ' || to_char(p_old_before, 'YYYY-MM-DD');
+        RETURN NEXT 'it is not old enough: it was last written to, or ended, after '
+            || to_char(p_old_before, 'YYYY-MM-DD');
     END IF;
     SELECT count(*) INTO v_count FROM ledger.journal_entries AS e JOIN ledger.chain_growth AS g ON g.shard = e.shard
     WHERE e.id >= v_from AND e.id < v_before AND coalesce(e.chain_position > g.sealed_position, TRUE);
