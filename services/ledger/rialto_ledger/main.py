@@ -12,6 +12,7 @@ from rialto_common.service import Service, run
 from rialto_ledger.adapters import ecb
 from rialto_ledger.adapters.control import TOTALS_BY_DAY, PostgresDifferences
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
+from rialto_ledger.adapters.postgres_books import PostgresBooks
 from rialto_ledger.adapters.postgres_chain import PostgresChainReader, PostgresChains
 from rialto_ledger.adapters.postgres_fx import PostgresFxBook, PostgresQuoteUses
 from rialto_ledger.adapters.rate_file import SAMPLE_RATES, RateFile
@@ -27,7 +28,7 @@ from rialto_ledger.application.sweeper import Sweeper
 from rialto_ledger.chain_metrics import ChainMetrics
 from rialto_ledger.domain.fx import SAMPLE, Terms
 from rialto_ledger.domain.identifier import Identifiers
-from rialto_ledger.entrypoints import accounts_http, differences_http, entries_http, holds_http, proofs_http
+from rialto_ledger.entrypoints import accounts_http, books_http, differences_http, entries_http, holds_http, proofs_http
 from rialto_ledger.entrypoints.access import Posts
 from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
 from rialto_ledger.entrypoints.fx_http import FxDesk, fx_router
@@ -65,6 +66,7 @@ async def build(service: Service[LedgerSettings]) -> None:
     service.add_router(
         proofs_http.router(proofs_http.ProofDesk(reader, PostgresChainReader(service.pool)), service.tokens)
     )
+    service.add_router(books_http.router(books_http.BookDesk(PostgresBooks(service.pool), runtime), service.tokens))
     service.add_loop("sweeper", Sweeper(begin, ledger_of, runtime).step)
     service.add_loop("sealer", Sealer(begin, chains_of, runtime, ChainMetrics(service.registry)).step)
     service.add_loop("keeper", Keeper(begin, chains_of, runtime).step)
