@@ -3,9 +3,11 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import typer
 
@@ -14,7 +16,6 @@ from rialto_cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 
 if TYPE_CHECKING:
     from rialto_cli.console import Progress
-    from rialto_cli.embedded.services import Installation
     from rialto_cli.ledger.verify.database import JournalDatabase
     from rialto_cli.ledger.verify.file import ExportFile
 
@@ -24,6 +25,16 @@ MIN_AGE_DAYS, DEFAULT_AGE_DAYS = 31, 400
 """A month is first of all older than every deadline: of holds, settlements, and disputes about a payment."""
 
 T = TypeVar("T")
+
+
+class Format(StrEnum):
+    """How the journal is written."""
+
+    JSONL = "jsonl"
+    BEANCOUNT = "beancount"
+    CSV = "csv"
+    PARQUET = "parquet"
+
 
 Dsn = Annotated[str | None, typer.Option("--dsn", help="The auditor's database URI, instead of --data-dir's.")]
 
@@ -67,21 +78,31 @@ def export(
     file: Annotated[Path, typer.Argument(help="Where to; it appears once it is whole.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
     dsn: Dsn = None,
+    file_format: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="jsonl has the proofs, for `rialto ledger verify`; beancount is for `bean-check`."
+        ),
+    ] = Format.JSONL,
 ) -> None:
-    """Write the whole journal with its chains and blocks to a file that `rialto ledger verify` reads."""
-    import orjson
-
+    """Write the whole journal to a file, from one snapshot."""
     from rialto_cli.console import Progress
-    from rialto_cli.ledger.verify.file import HEADER
 
-    source = _database(data_dir, dsn)
+    with Progress() as progress, _whole(file) as out:
+        if file_format is Format.JSONL:
+            told = f"{_write_records(out, _database(data_dir, dsn), progress)} records"
+        else:
+            told = f"{_write_books(out, file_format, _dsn(data_dir, dsn, AUDITOR), progress)} entries"
+    typer.echo(f"{told} in {file}")
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[BinaryIO]:
+    """Lend a file that takes its name once all of it is on disk."""
     part = file.with_name(f"{file.name}.part")
-    count = 0
     try:
-        with Progress() as progress, part.open("wb") as out:
-            out.write(orjson.dumps(HEADER) + b"\n")
-            for count, raw in enumerate(_told(source.raw(), "exported", source, progress), start=1):  # noqa: B007
-                out.write(orjson.dumps(raw) + b"\n")
+        with part.open("wb") as out:
+            yield out
             out.flush()
             os.fsync(out.fileno())
         part.replace(file)
@@ -91,7 +112,35 @@ def export(
         ) from error
     finally:
         part.unlink(missing_ok=True)
-    typer.echo(f"{count} records in {file}")
+
+
+def _write_records(out: BinaryIO, source: "JournalDatabase", progress: "Progress") -> int:
+    import orjson
+
+    from rialto_cli.ledger.verify.file import HEADER
+
+    count = 0
+    out.write(orjson.dumps(HEADER) + b"\n")
+    for count, raw in enumerate(_told(source.raw(), "exported", source, progress), start=1):  # noqa: B007
+        out.write(orjson.dumps(raw) + b"\n")
+    return count
+
+
+def _write_books(out: BinaryIO, file_format: Format, dsn: str, progress: "Progress") -> int:
+    from rialto_cli.ledger.books import beancount, tables
+    from rialto_cli.ledger.books.journal import EntryRow, open_journal
+
+    write = {Format.BEANCOUNT: beancount.write, Format.CSV: tables.write_csv, Format.PARQUET: tables.write_parquet}
+    with open_journal(dsn) as journal:
+        about = journal.estimated_entries()
+
+        def told(entries: Iterable[EntryRow]) -> Iterator[EntryRow]:
+            for number, entry in enumerate(entries):
+                if number % TELL_EVERY == 0 and number:
+                    progress.waiting(f"{number:,} of about {max(about, number):,} entries exported")
+                yield entry
+
+        return write[file_format](journal, out, told)
 
 
 def archive(
@@ -106,9 +155,9 @@ def archive(
     """Take a month's entries out of the journal into a file. Balances, proofs and identities stay as they are."""
     from rialto_cli.ledger.archive import archive_month
 
-    if dsn is None:
-        dsn = _running(data_dir).access.dsn(OWNER)
-    count = archive_month(dsn, month.date(), file, now=datetime.now(UTC), min_age=timedelta(days=min_age))
+    count = archive_month(
+        _dsn(data_dir, dsn, OWNER), month.date(), file, now=datetime.now(UTC), min_age=timedelta(days=min_age)
+    )
     typer.echo(f"{count} entries of {month:%Y-%m} are in {file}: keep it, it is all there is of them")
     typer.echo(f"their tables are detached; drop ledger.postings_{month:%Y%m} and ledger.journal_entries_{month:%Y%m}")
 
@@ -116,15 +165,17 @@ def archive(
 def _database(data_dir: Path, dsn: str | None) -> "JournalDatabase":
     from rialto_cli.ledger.verify.database import JournalDatabase
 
-    return JournalDatabase(dsn or _running(data_dir).access.dsn(AUDITOR))
+    return JournalDatabase(_dsn(data_dir, dsn, AUDITOR))
 
 
-def _running(data_dir: Path) -> "Installation":
+def _dsn(data_dir: Path, dsn: str | None, role: str) -> str:
+    if dsn is not None:
+        return dsn
     from rialto_cli.commands import absolute
     from rialto_cli.embedded.status import find_running
 
     installation, _ = find_running(absolute(data_dir))
-    return installation
+    return installation.access.dsn(role)
 
 
 def _told(records: Iterable[T], done: str, source: "ExportFile | JournalDatabase", progress: "Progress") -> Iterator[T]:
