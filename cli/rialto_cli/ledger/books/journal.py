@@ -8,8 +8,10 @@ from importlib import resources
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
 import psycopg
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 
 from rialto_cli.errors import OperatorError
 
@@ -113,6 +115,7 @@ def open_journal(dsn: str) -> Iterator[Journal]:
         with psycopg.connect(dsn, connect_timeout=10, options=_SESSION) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
+            set_json_loads(orjson.loads, connection)
             yield Journal(connection)
     except psycopg.Error as error:
         said = " ".join(str(error).split()) or type(error).__name__

@@ -3,8 +3,9 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -51,14 +52,9 @@ def write_csv(journal: Journal, out: BinaryIO, told: Told) -> int:
     text = io.TextIOWrapper(out, encoding="utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(SCHEMA.names)
-    times = [SCHEMA.get_field_index(name) for name in ("effective_at", "recorded_at")]
     count = 0
     for count, entry in enumerate(told(journal.entries()), start=1):  # noqa: B007 - the last is what we want
-        for row in _rows(entry):
-            cells = list(row)
-            for index in times:
-                cells[index] = f"{row[index].replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
-            writer.writerow(cells)
+        writer.writerows([_cell(value) for value in row] for row in _rows(entry))
     text.detach()
     return count
 
@@ -68,11 +64,12 @@ def write_parquet(journal: Journal, out: BinaryIO, told: Told) -> int:
     counted = _Counted(told(journal.entries()))
     with pq.ParquetWriter(out, SCHEMA, compression="zstd") as writer:
         for rows in _groups(counted):
-            columns = [
-                pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), SCHEMA, strict=True)
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+            writer.write_batch(pa.record_batch(list(_columns(rows)), schema=SCHEMA))
     return counted.count
+
+
+def _cell(value: object) -> object:
+    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if isinstance(value, datetime) else value
 
 
 class _Counted:
@@ -99,33 +96,34 @@ def _groups(entries: Iterable[EntryRow]) -> Iterator[list[Row]]:
         yield rows
 
 
+def _columns(rows: list[Row]) -> Iterator[Any]:
+    for values, field in zip(zip(*rows, strict=True), SCHEMA, strict=True):
+        is_amount = pa.types.is_decimal(field.type)
+        yield pa.array(map(Decimal, values) if is_amount else values, field.type)
+
+
 def _rows(entry: EntryRow) -> Iterator[Row]:
+    head = (
+        entry.kind,
+        entry.mode,
+        entry.shard,
+        entry.chain_position,
+        _text("mer", entry.merchant_id),
+        _text("pay", entry.payment_id),
+        _text("je", entry.reverses),
+        entry.effective_at.astimezone(UTC),
+        entry.recorded_at.astimezone(UTC),
+    )
+    entry_id = to_text("je", entry.id)
     metadata = orjson.dumps(entry.metadata, option=orjson.OPT_SORT_KEYS).decode()
-    entry_id, merchant_id = to_text("je", entry.id), _text("mer", entry.merchant_id)
-    payment_id, reverses = _text("pay", entry.payment_id), _text("je", entry.reverses)
-    effective_at, recorded_at = entry.effective_at.astimezone(UTC), entry.recorded_at.astimezone(UTC)
-    for line, posting in enumerate(entry.postings):
-        yield (
-            entry_id,
-            line,
-            entry.kind,
-            entry.mode,
-            entry.shard,
-            entry.chain_position,
-            merchant_id,
-            payment_id,
-            reverses,
-            effective_at,
-            recorded_at,
-            to_text("acc", UUID(posting.account_id)),
-            posting.code,
-            posting.type,
-            posting.side,
-            Decimal(posting.amount_minor),
-            posting.currency,
-            metadata,
-        )
+    for line, (account_id, code, kind, side, amount_minor, currency) in enumerate(entry.postings):
+        yield entry_id, line, *head, _account_id(account_id), code, kind, side, amount_minor, currency, metadata
 
 
 def _text(prefix: str, value: UUID | None) -> str | None:
     return None if value is None else to_text(prefix, value)
+
+
+@lru_cache(maxsize=65_536)
+def _account_id(text: str) -> str:
+    return to_text("acc", UUID(text))

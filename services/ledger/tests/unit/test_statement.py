@@ -153,7 +153,8 @@ def test_pages_that_do_not_come_to_the_closing_balance_are_refused() -> None:
         (Payment().payable.code, "merchant:*:payable"),
         ("fees:income", "fees:income"),
         ("in_transit:7", "in_transit:7"),
-        ("desk:wal_short", "desk:wal_short"),
+        ("merchant", "merchant"),
+        ("merchants:north:float", "merchants:north:float"),
     ],
 )
 def test_codes_are_told_without_their_owner(code: str, named: str) -> None:
