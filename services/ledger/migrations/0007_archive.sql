@@ -7,6 +7,8 @@ CREATE TABLE ledger.archived_months (
     -- The first id after the month. Months go oldest first: whatever is older than the newest one's is gone as well.
     ids_before UUID NOT NULL,
     entries BIGINT NOT NULL,
+    -- When the last of them was recorded; NULL: it had none. Up to then the books' history is in the files alone.
+    last_recorded_at TIMESTAMPTZ,
     file_sha256 BYTEA NOT NULL,
     archived_at TIMESTAMPTZ NOT NULL,
     CONSTRAINT archived_months_pk PRIMARY KEY (month),
@@ -126,8 +128,9 @@ BEGIN
         RAISE EXCEPTION 'it has % entries, and the file has %', v_count, p_entries
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    INSERT INTO ledger.archived_months (month, ids_before, entries, file_sha256, archived_at)
-    VALUES (p_month, v_before, p_entries, p_file_sha256, p_now);
+    INSERT INTO ledger.archived_months (month, ids_before, entries, last_recorded_at, file_sha256, archived_at)
+    SELECT p_month, v_before, p_entries, max(recorded_at), p_file_sha256, p_now
+    FROM ledger.journal_entries WHERE id >= v_from AND id < v_before;
     INSERT INTO ledger.archived_totals (account_id, month, debits_minor, credits_minor)
     SELECT
         account_id, p_month, coalesce(sum(amount_minor) FILTER (WHERE side = 'debit'), 0),

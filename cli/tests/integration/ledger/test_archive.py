@@ -26,6 +26,7 @@ from rialto_common.runtime import SystemRuntime
 from rialto_common.service_tokens import Caller
 from rialto_common.simulation import SimulatedRuntime
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
+from rialto_ledger.adapters.postgres_books import PostgresBooks
 from rialto_ledger.adapters.postgres_chain import PostgresChainReader, PostgresChains
 from rialto_ledger.application.ports import ConcurrentPosting
 from rialto_ledger.application.posting import post
@@ -33,8 +34,10 @@ from rialto_ledger.application.sealer import Sealer
 from rialto_ledger.domain.blocks import InclusionProof, check
 from rialto_ledger.domain.commands import Command, PostEntry, ReverseEntry
 from rialto_ledger.domain.outcomes import Outcome
+from rialto_ledger.domain.statement import AsOf, HistoryArchived
+from rialto_ledger.entrypoints.books_http import BookDesk
 from rialto_ledger.entrypoints.proofs_http import ProofDesk
-from rialto_ledger.testing import Payment, open_wallet, top_up
+from rialto_ledger.testing import NOW, Payment, open_wallet, top_up
 
 from ...unit.ledger.test_page import run as check_as_published
 
@@ -76,6 +79,7 @@ class Journal:
     unit_of_work: PostgresUnitOfWork
     desk: ProofDesk
     reader: PostgresReader
+    books: BookDesk
 
     async def do(self, *commands: Command, at: datetime) -> Sequence[Outcome]:
         async with self.unit_of_work.begin() as transaction:
@@ -120,8 +124,8 @@ def run(*arguments: str) -> Result:
 async def journal(database: Database) -> AsyncIterator[Journal]:
     pool = await open_pool(database.dsn("ledger"), application="test", max_size=4)
     unit_of_work = PostgresUnitOfWork(pool, schema="ledger", runtime=SystemRuntime())
-    reader = PostgresReader(pool)
-    made = Journal(database, unit_of_work, ProofDesk(reader, PostgresChainReader(pool)), reader)
+    reader, books = PostgresReader(pool), BookDesk(PostgresBooks(pool), SystemRuntime())
+    made = Journal(database, unit_of_work, ProofDesk(reader, PostgresChainReader(pool)), reader, books)
     await made.months(JANUARY, FEBRUARY, MARCH)
     await made.do(*(open_wallet(number) for number in range(3)), at=JANUARY)
     for number in range(0, 12, 2):
@@ -152,6 +156,39 @@ async def test_an_archived_month_leaves_balances_proofs_and_the_rest_as_they_wer
     stayed = await journal.reader.entry(id_of(1, FEBRUARY))
     assert stayed is not None
     assert check(InclusionProof.from_json(proof), stayed, bytes.fromhex(proof["block"]["super_root"]))
+
+
+async def test_balances_after_the_archived_entries_are_as_before_and_earlier_ones_are_refused(
+    journal: Journal, tmp_path: Path
+) -> None:
+    """The postings of January are gone, so nothing may be summed from the beginning any more."""
+    desk, wallet = journal.books, open_wallet(0).spec.id
+    later = AsOf(recorded_at=FEBRUARY + timedelta(days=3))
+    before = [await desk.balance(wallet, as_of, OPERATOR) for as_of in (later, AsOf(effective_at=NOW), AsOf())]
+    trial = await desk.trial_balance(later.recorded_at, OPERATOR)
+    statement = await desk.statement(wallet, FEBRUARY + timedelta(days=3), None, 100, OPERATOR)
+    assert before[0].ledger_balance_minor > 0
+    assert journal.archive("2024-01", tmp_path / "2024-01.jsonl").exit_code == 0
+    after = [await desk.balance(wallet, as_of, OPERATOR) for as_of in (later, AsOf(effective_at=NOW), AsOf())]
+    assert after == before
+    assert await desk.trial_balance(later.recorded_at, OPERATOR) == trial
+    again = await desk.statement(wallet, FEBRUARY + timedelta(days=3), None, 100, OPERATOR)
+    assert (again.opening_balance_minor, again.closing_balance_minor, again.data) == (
+        statement.opening_balance_minor,
+        statement.closing_balance_minor,
+        statement.data,
+    )
+    whole = await desk.statement(wallet, None, None, 100, OPERATOR)
+    assert whole.start == FEBRUARY + timedelta(days=1)
+    assert whole.closing_balance_minor == statement.closing_balance_minor
+    for question in (
+        desk.balance(wallet, AsOf(recorded_at=FEBRUARY), OPERATOR),
+        desk.balance(wallet, AsOf(effective_at=JANUARY), OPERATOR),
+        desk.statement(wallet, JANUARY, None, 100, OPERATOR),
+        desk.trial_balance(JANUARY, OPERATOR),
+    ):
+        with pytest.raises(HistoryArchived):
+            await question
 
 
 async def test_the_published_checker_comes_from_a_served_proof_to_its_blocks_super_root(

@@ -16,10 +16,14 @@ WITH leads AS (
     FROM ledger.accounts CROSS JOIN leads WHERE id = $1
 ), ways AS (
     SELECT
-        id, settled, settled < middle AS is_forwards, debits_minor, credits_minor,
-        CASE WHEN settled < middle THEN '-infinity' ELSE settled END AS after,
-        CASE WHEN settled < middle THEN settled ELSE 'infinity' END AS up_to
+        id, settled, is_forwards, debits_minor, credits_minor,
+        CASE WHEN is_forwards THEN '-infinity' ELSE settled END AS after,
+        CASE WHEN is_forwards THEN settled ELSE 'infinity' END AS up_to
     FROM bounds
+    -- Once months are archived, the totals are all there is of them.
+    CROSS JOIN LATERAL (
+        SELECT settled < middle AND NOT EXISTS (SELECT FROM ledger.archived_months) AS is_forwards
+    ) AS way
 )
 SELECT
     CASE WHEN w.is_forwards THEN s.debits ELSE w.debits_minor - s.debits END + l.debits AS debits_minor,
@@ -65,7 +69,9 @@ ORDER BY p.recorded_at, p.entry_id, p.line
 -- All accounts of mode $1 as recorded by $2 (NULL: now), summed by code without owner, type and currency. As for
 -- one account, from the beginning or back from the totals, whichever is the shorter stretch of time at $3 (now).
 WITH ways AS (
-    SELECT coalesce($2::TIMESTAMPTZ < min(opened_at) + ($3::TIMESTAMPTZ - min(opened_at)) / 2, FALSE) AS is_forwards
+    SELECT
+        coalesce($2::TIMESTAMPTZ < min(opened_at) + ($3::TIMESTAMPTZ - min(opened_at)) / 2, FALSE)
+        AND NOT EXISTS (SELECT FROM ledger.archived_months) AS is_forwards
     FROM ledger.accounts
 ), sums AS (
     SELECT
@@ -100,3 +106,7 @@ LEFT JOIN sums AS s ON s.account_id = a.id
 WHERE a.mode = $1
 GROUP BY 1, 2, 3
 ORDER BY a.currency COLLATE "C", 1, 2
+
+-- name: archived_until
+-- When the last of the archived entries was recorded; NULL where none are archived.
+SELECT max(last_recorded_at) AS archived_until FROM ledger.archived_months

@@ -21,6 +21,10 @@ class MemoryBooks:
         """Return an account as it is now, or None."""
         return self._books.accounts.get(account_id)
 
+    async def archived_until(self) -> datetime | None:
+        """Nothing is ever archived here."""
+        return None
+
     async def turnover(self, account_id: UUID, as_of: AsOf, now: datetime) -> Turnover:
         """Return what was known of an account."""
         effective_at, recorded_at = as_of.effective_at, as_of.recorded_at

@@ -24,6 +24,11 @@ class PostgresBooks:
         """Return an account as it is now, or None."""
         return await self._reader.account(account_id)
 
+    async def archived_until(self) -> datetime | None:
+        """Return when the last of the archived entries was recorded."""
+        until: datetime | None = await self._pool.fetchval(_QUERIES["archived_until"])
+        return until
+
     async def turnover(self, account_id: UUID, as_of: AsOf, now: datetime) -> Turnover:
         """Return what was known of an account."""
         arguments = (account_id, as_of.effective_at, as_of.recorded_at, now)

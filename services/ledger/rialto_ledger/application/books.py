@@ -16,6 +16,10 @@ class BookReader(Protocol):
         """Return an account as it is now, or None."""
         ...
 
+    async def archived_until(self) -> datetime | None:
+        """Return when the last of the archived entries was recorded; None where none are archived."""
+        ...
+
     async def turnover(self, account_id: UUID, as_of: AsOf, now: datetime) -> Turnover:
         """Return what was known of an account; `now` only helps to find the shorter way to it."""
         ...

@@ -6,6 +6,7 @@ it. A balance as of (T, R) is what was known at R about what had happened by T: 
 can change.
 
     LedgerError
+    ├── HistoryArchived   history_archived    it asks for what is in the archives' files alone
     ├── PeriodInvalid     period_invalid      its end does not lie after its start, or it is not over yet
     ├── CursorInvalid     cursor_invalid      not a cursor that a statement of this account gave
     └── StatementChanged  statement_changed   its lines no longer add up to its closing balance: ask for it anew
@@ -40,6 +41,16 @@ class PeriodInvalid(LedgerError, InvalidRequest):
     code = "period_invalid"
 
 
+class HistoryArchived(LedgerError, InvalidRequest):
+    """Of archived months there are totals and proofs here; their lines and the days between are in the files."""
+
+    code = "history_archived"
+
+    def __init__(self, whole_from: datetime) -> None:
+        super().__init__(f"older entries are archived: the books' history begins at {whole_from.isoformat()} here")
+        self.whole_from = whole_from
+
+
 class CursorInvalid(LedgerError, InvalidRequest):
     """Cursors are taken from `next_cursor` and sent back as they are."""
 
@@ -63,6 +74,23 @@ class AsOf:
 
     effective_at: datetime | None = None
     recorded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """From when on the books can tell what they said; `archived_until` None: from the beginning."""
+
+    archived_until: datetime | None
+
+    @property
+    def whole_from(self) -> datetime:
+        """The first instant that can be asked for. A day is more than any `effective_at` lies ahead of its record."""
+        return BEGINNING if self.archived_until is None else self.archived_until + timedelta(days=1)
+
+    def require(self, *instants: datetime | None) -> None:
+        """Raises: HistoryArchived: an instant is too old."""
+        if any(instant is not None and instant < self.whole_from for instant in instants):
+            raise HistoryArchived(self.whole_from)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from rialto_ledger.domain.statement import (
     AsOf,
     Cursor,
     CursorInvalid,
+    History,
     Page,
     Period,
     Statement,
@@ -178,8 +179,9 @@ class BookDesk:
         self._runtime = runtime
 
     async def balance(self, account_id: UUID, as_of: AsOf, caller: Caller) -> HistoricalBalanceBody:
-        """Return the balance of an account as of an instant. Raises: AccountNotFound, OperatorOnly."""
+        """Return the balance of an account as of an instant. Raises: AccountNotFound, OperatorOnly, HistoryArchived."""
         account = await self._own(account_id, caller)
+        (await self._history()).require(as_of.effective_at, as_of.recorded_at)
         is_now = as_of == AsOf()
         if is_now:
             turnover = Turnover(account.debits_minor, account.credits_minor)
@@ -199,10 +201,12 @@ class BookDesk:
     async def statement(
         self, account_id: UUID, start: datetime | None, end: datetime | None, limit: int, caller: Caller
     ) -> StatementBody:
-        """Return a statement's first page. Raises: AccountNotFound, OperatorOnly, PeriodInvalid."""
+        """Return a statement's first page. Raises: AccountNotFound, OperatorOnly, PeriodInvalid, HistoryArchived."""
         account = await self._own(account_id, caller)
+        history = await self._history()
+        history.require(start, end)
         side, now = account.normal_side, self._runtime.now()
-        period = Period.over(start, end, now)
+        period = Period.over(start or history.whole_from, end, now)
         before, within, lines = await self._reader.opening(account_id, period, limit + 1, now)
         opening = before.balance(side)
         statement = Statement(account_id, period, opening, opening + within.balance(side))
@@ -216,8 +220,9 @@ class BookDesk:
         return StatementBody.of(account, page(cursor, lines, limit, account.normal_side))
 
     async def trial_balance(self, recorded_at: datetime | None, caller: Caller) -> TrialBalanceBody:
-        """Return the trial balance. Raises: OperatorOnly."""
+        """Return the trial balance. Raises: OperatorOnly, HistoryArchived."""
         require_operator(caller)
+        (await self._history()).require(recorded_at)
         lines = await self._reader.trial_balance(mode_of(caller), recorded_at, self._runtime.now())
         by_currency: Iterable[tuple[str, Iterable[TrialLine]]] = groupby(lines, key=lambda line: line.currency)
         return TrialBalanceBody.model_construct(
@@ -225,6 +230,9 @@ class BookDesk:
             recorded_at=recorded_at,
             data=[TrialCurrencyBody.of(currency, list(of_currency)) for currency, of_currency in by_currency],
         )
+
+    async def _history(self) -> History:
+        return History(await self._reader.archived_until())
 
     async def _own(self, account_id: UUID, caller: Caller) -> Account:
         account = await self._reader.account(account_id)
