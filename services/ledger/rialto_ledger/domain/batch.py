@@ -292,6 +292,8 @@ def _capture_hold(book: Book, command: CaptureHold) -> Answer:
             "capture_id": ids.to_text("cap", command.capture_id),
             "final": "true" if command.final else "false",
             "remaining_minor": str(captured.remaining_minor),
+            # A payment has one hold, known by the payment; one of the API's is known by its id alone.
+            **({} if hold.payment_id else {"hold_id": ids.to_text("hold", hold.id)}),
         },
     )
     # The money was promised when the hold was placed: a wallet frozen since then does not break the promise.
@@ -308,7 +310,9 @@ def _captured_before(entry: JournalEntry, hold: Hold, command: CaptureHold) -> H
     asked = None
     if hold.account_id is not None:
         asked = posting_rules.capture(hold.account_id, command.payable, command.amount_minor)
-    if entry.payment_id != command.payment_id or entry.postings != asked or final != command.final:
+    of_hold = hold.payment_id is not None or entry.metadata.get("hold_id") == ids.to_text("hold", hold.id)
+    told = (entry.kind, entry.payment_id, entry.postings, final)
+    if not of_hold or told != ("capture", command.payment_id, asked, command.final):
         raise EntryIdReused(entry.id)
     remaining = int(entry.metadata["remaining_minor"])
     return HoldCaptured(hold, command.capture_id, entry, command.amount_minor, remaining, final)
