@@ -35,6 +35,11 @@ class PaymentError(Exception):
         self.detail = detail
         self.param = param
 
+    @property
+    def stable_code(self) -> str:
+        """The code to tell the caller; where this repeats an earlier refusal, that one's."""
+        return self.code
+
 
 class InvalidRequest(PaymentError):
     """The caller's input is wrong; sending it again cannot help."""

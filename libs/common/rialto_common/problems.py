@@ -71,7 +71,7 @@ def problem(
 
 def problem_of(error: errors.PaymentError) -> Response:
     """Return the answer to an error."""
-    return problem(status_of(error), error.code, error.detail, param=error.param, retryable=error.retryable)
+    return problem(status_of(error), error.stable_code, error.detail, param=error.param, retryable=error.retryable)
 
 
 def broken(request_id: str) -> Response:

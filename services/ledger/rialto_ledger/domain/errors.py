@@ -54,11 +54,6 @@ class LedgerError(PaymentError):
 
     code: ClassVar[str] = "ledger_refused"
 
-    @property
-    def stable_code(self) -> str:
-        """The code to tell the caller; a repeated refusal tells the first one's."""
-        return self.code
-
 
 class AccountError(LedgerError):
     """An account does not allow the command."""
