@@ -26,7 +26,7 @@ from rialto_ledger.entrypoints.access import (
     require_operator,
     require_own,
 )
-from rialto_ledger.entrypoints.bodies import AccountBody, AccountsBody, NewAccount, ReasonBody, read_id
+from rialto_ledger.entrypoints.bodies import AccountBody, AccountsBody, Code, NewAccount, ReasonBody, read_id
 
 
 class AccountDesk:
@@ -118,7 +118,7 @@ def router(desk: AccountDesk, tokens: ServiceTokens) -> APIRouter:
         return account
 
     @routes.get("")
-    async def list_accounts(code: Annotated[str, Query(max_length=120)], caller: Authenticated) -> AccountsBody:
+    async def list_accounts(code: Annotated[Code, Query()], caller: Authenticated) -> AccountsBody:
         """Return the accounts of a code, one a currency."""
         return await desk.accounts(code, caller)
 

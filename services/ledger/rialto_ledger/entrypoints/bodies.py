@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -21,6 +22,7 @@ from rialto_common import ids
 from rialto_common.errors import InvalidField, InvalidId
 from rialto_common.events.common import MerchantId, Mode
 from rialto_common.events.envelope import MinorUnits, TextId
+from rialto_common.money import MAX_MINOR
 from rialto_ledger.domain.account import Account, AccountType, Side
 from rialto_ledger.domain.balance import available_balance, ledger_balance
 from rialto_ledger.domain.hold import Hold
@@ -30,6 +32,8 @@ MAX_ENTRIES = 8_190
 """Entries a batch."""
 MAX_POSTINGS = 1_000
 """Postings an entry."""
+OWN_KINDS = frozenset({"capture", "chain_settlement", "chain_settlement_reversal", "deposit", "reversal", "top_up"})
+"""Kinds of entries that say what the ledger itself did: nobody posts them by hand."""
 
 
 def read_id(text: str, *prefixes: str) -> UUID:
@@ -80,9 +84,22 @@ def _read_hold_id(value: object) -> UUID:
 def _read_limit(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,38}", value):
         return int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_MINOR:
         return value
-    raise ValueError("a whole number of minor units, as a string")
+    raise ValueError("a whole number of minor units of at most 38 digits, as a string")
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("an instant between the years 1 and 9999, in UTC too") from error
+
+
+def _by_hand(kind: str) -> str:
+    if kind in OWN_KINDS:
+        raise ValueError(f"entries of kind '{kind}' are the ledger's own")
+    return kind
 
 
 def _signed(value: int) -> str:
@@ -117,15 +134,23 @@ Balance = Annotated[
     int, PlainSerializer(_signed, return_type=str), WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{1,38}$"})
 ]
 """Minor units that may be negative or zero: a string in JSON."""
-Currency = Annotated[str, Field(min_length=3, max_length=12, examples=["USD"])]
+Currency = Annotated[str, Field(pattern="^[A-Za-z0-9]{3,12}$", examples=["USD"])]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL keeps any text but the character U+0000."""
 
 
 Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=40)], Annotated[str, Field(max_length=500)]], Field(max_length=20)
+    dict[
+        Annotated[str, Field(max_length=40, pattern=NO_NUL)],
+        Annotated[str, Field(max_length=500, pattern=NO_NUL)],
+    ],
+    Field(max_length=20),
 ]
 """Kept with the journal for ever and part of its proofs: no personal data in clear."""
 Code = Annotated[str, Field(pattern="^[A-Za-z0-9_.:/-]{1,120}$", examples=["fees:income"])]
-Reason = Annotated[str, Field(min_length=1, max_length=500)]
+Kind = Annotated[str, Field(pattern="^[a-z][a-z0-9_.]{0,39}$", examples=["correction"]), AfterValidator(_by_hand)]
+Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=NO_NUL)]
 LimitMinor = Annotated[
     int, BeforeValidator(_read_limit), WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{1,38}$"})
 ]
@@ -146,7 +171,7 @@ class NewAccount(BaseModel):
     currency: Currency
     merchant_id: MerchantId | None = None
     mode: Mode | None = None
-    owner: Annotated[str, Field(max_length=120)] | None = None
+    owner: Annotated[str, Field(max_length=120, pattern=NO_NUL)] | None = None
     minimum_available_minor: LimitMinor | None = None
     maximum_balance_minor: LimitMinor | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -155,6 +180,12 @@ class NewAccount(BaseModel):
     def _is_one_of_both(self) -> "NewAccount":
         if (self.id is None) == (self.code is None) or (self.code is None) != (self.type is None):
             raise ValueError("name either a wallet's id, or the code and the type of another account")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_empty(self) -> "NewAccount":
+        if (self.minimum_available_minor or 0) > 0 or (self.maximum_balance_minor or 0) < 0:
+            raise ValueError("an account begins with nothing on it, which its limits must allow")
         return self
 
 
@@ -255,9 +286,9 @@ class NewEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: EntryIdIn
-    kind: Annotated[str, Field(pattern="^[a-z][a-z0-9_.]{0,39}$", examples=["correction"])]
+    kind: Kind
     postings: Annotated[list[NewPosting], Field(min_length=2, max_length=MAX_POSTINGS)]
-    effective_at: AwareDatetime | None = None
+    effective_at: Instant | None = None
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -290,7 +321,7 @@ class NewReversal(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    effective_at: AwareDatetime | None = None
+    effective_at: Instant | None = None
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -375,7 +406,7 @@ class NewHold(BaseModel):
     account_id: AccountIdIn
     amount_minor: MinorUnits
     currency: Currency
-    expires_at: AwareDatetime
+    expires_at: Instant
 
 
 class NewCapture(BaseModel):
@@ -394,7 +425,7 @@ class NewDeadline(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    expires_at: AwareDatetime
+    expires_at: Instant
 
 
 class HoldBody(BaseModel):
