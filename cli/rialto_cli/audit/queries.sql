@@ -81,8 +81,8 @@ SELECT coalesce(
 -- What each account's totals must be: recomputed from the postings, with what archived months had moved, and from the
 -- holds that still reserve.
 SELECT
-    a.id, a.code, a.mode, a.currency, a.normal_side, a.minimum_available_minor, a.debits_minor, a.credits_minor,
-    a.held_minor, coalesce(p.debits, 0) + coalesce(o.debits, 0) AS debits,
+    a.id, a.code, a.mode, a.currency, a.normal_side, a.minimum_available_minor, a.maximum_balance_minor,
+    a.debits_minor, a.credits_minor, a.held_minor, coalesce(p.debits, 0) + coalesce(o.debits, 0) AS debits,
     coalesce(p.credits, 0) + coalesce(o.credits, 0) AS credits, coalesce(h.held, 0) AS held
 FROM ledger.accounts AS a
 LEFT JOIN (
@@ -101,7 +101,8 @@ LEFT JOIN (
 ) AS h ON h.account_id = a.id
 
 -- fragment: capture_entries
--- Every capture that the ledger has booked.
+-- Every capture of a payment that the ledger has booked. Holds that the API placed belong to no payment, and the gateway
+-- knows neither them nor their captures.
 SELECT
     e.id AS entry_id, e.payment_id, e.merchant_id, e.mode, e.recorded_at, e.metadata ->> 'capture_id' AS capture_id,
     p.amount, p.currency
@@ -110,7 +111,7 @@ LEFT JOIN (
     SELECT entry_id, sum(amount_minor) AS amount, min(currency) AS currency
     FROM ledger.postings WHERE side = 'credit' GROUP BY entry_id
 ) AS p ON p.entry_id = e.id
-WHERE e.kind = 'capture'
+WHERE e.kind = 'capture' AND e.payment_id IS NOT NULL
 
 -- fragment: settlement_entries
 -- Every settlement that the ledger has booked, in both its currencies; it stands until an entry reverses it.
@@ -189,6 +190,16 @@ FROM totals AS t
 WHERE CASE t.normal_side WHEN 'credit' THEN t.credits - t.debits ELSE t.debits - t.credits END - t.held
     < t.minimum_available_minor
 
+-- check: I2 above_maximum
+-- uses: totals
+-- an account's ledger balance, recomputed, is above its maximum
+SELECT
+    jsonb_build_object('account', t.code, 'mode', t.mode) AS ids,
+    'at most ' || t.maximum_balance_minor || ' ' || t.currency AS expected,
+    CASE t.normal_side WHEN 'credit' THEN t.credits - t.debits ELSE t.debits - t.credits END || ' ' || t.currency AS found
+FROM totals AS t
+WHERE CASE t.normal_side WHEN 'credit' THEN t.credits - t.debits ELSE t.debits - t.credits END > t.maximum_balance_minor
+
 -- check: I2 wrong_totals
 -- uses: totals
 -- an account's stored totals are not what its postings and holds add up to
@@ -219,11 +230,71 @@ FROM (
     SELECT
         coalesce(h.payment_id, c.payment_id) AS payment_id, coalesce(h.captured_minor, 0) AS held,
         coalesce(c.captured, 0) AS captured
-    FROM (SELECT payment_id, sum(captured_minor) AS captured_minor FROM ledger.holds GROUP BY payment_id) AS h
+    FROM (
+        SELECT payment_id, sum(captured_minor) AS captured_minor
+        FROM ledger.holds WHERE payment_id IS NOT NULL GROUP BY payment_id
+    ) AS h
     FULL JOIN (SELECT payment_id, sum(amount) AS captured FROM capture_entries GROUP BY payment_id) AS c
         ON c.payment_id = h.payment_id
 ) AS x
 WHERE x.held <> x.captured AND x.payment_id >= (SELECT ids_from FROM kept)
+
+-- check: I2 api_hold_not_as_captured
+-- what a hold of the API's says was captured from it is not what the journal says
+SELECT
+    jsonb_build_object('hold_id', coalesce(h.hold_id, c.hold_id)) AS ids,
+    coalesce(c.captured, 0) || ' by the journal' AS expected, coalesce(h.captured_minor || ' by its hold', 'no hold') AS found
+FROM (
+    SELECT text_id('hold', id) AS hold_id, captured_minor, placed_at FROM ledger.holds WHERE payment_id IS NULL
+) AS h
+FULL JOIN (
+    SELECT e.metadata ->> 'hold_id' AS hold_id, sum(p.amount_minor) AS captured
+    FROM ledger.journal_entries AS e
+    JOIN ledger.postings AS p ON p.entry_id = e.id AND p.side = 'debit'
+    WHERE e.kind = 'capture' AND e.payment_id IS NULL
+    GROUP BY 1
+) AS c ON c.hold_id = h.hold_id
+WHERE h.captured_minor IS DISTINCT FROM coalesce(c.captured, 0)
+    -- An older one's captures may be archived.
+    AND coalesce(h.placed_at > (SELECT max(last_recorded_at) FROM ledger.archived_months), TRUE)
+
+-- check: I2 status_differs
+-- an account's status is not the last one that was written down with its reason
+SELECT
+    jsonb_build_object('account', a.code, 'mode', a.mode) AS ids, coalesce(c.status, 'open') AS expected,
+    a.status AS found
+FROM ledger.accounts AS a
+LEFT JOIN (
+    SELECT DISTINCT ON (account_id) account_id, status
+    FROM ledger.account_status_changes ORDER BY account_id, sequence DESC
+) AS c ON c.account_id = a.id
+WHERE a.status <> coalesce(c.status, 'open')
+
+-- check: I2 chain_broken
+-- a shard's chain has a gap, one place twice, or another end than its head says
+-- Whether each hash is right is for `rialto ledger verify` to say.
+SELECT
+    jsonb_build_object('shard', coalesce(h.shard, e.shard)) AS ids,
+    format(
+        '%%s links, ending in %%s', coalesce(h.position, 0), coalesce(encode(h.hash, 'hex'), 'the genesis')
+    ) AS expected,
+    format(
+        '%%s places in %%s links, up to %%s, ending in %%s', coalesce(e.places, 0), coalesce(e.links, 0),
+        coalesce(e.last, 0), coalesce(encode(l.hash, 'hex'), 'nothing')
+    ) AS found
+FROM ledger.chain_heads AS h
+FULL JOIN (
+    SELECT
+        shard, count(*) AS links, count(DISTINCT chain_position) AS places,
+        max(chain_position) AS last
+    FROM ledger.chain_links GROUP BY shard
+) AS e ON e.shard = h.shard
+LEFT JOIN LATERAL (
+    SELECT hash FROM ledger.chain_links WHERE shard = h.shard AND chain_position = h.position LIMIT 1
+) AS l ON TRUE
+WHERE (coalesce(e.links, 0), coalesce(e.places, 0), coalesce(e.last, 0))
+    IS DISTINCT FROM (h.position, h.position, h.position)
+    OR h.hash IS DISTINCT FROM l.hash
 
 -- count: I3
 SELECT count(*) FROM gateway.payments
@@ -333,7 +404,7 @@ HAVING count(*) > 1
 SELECT
     jsonb_build_object('payment_id', text_id('pay', payment_id)) AS ids, 'at most one hold' AS expected,
     count(*) || ' holds' AS found
-FROM ledger.holds GROUP BY payment_id HAVING count(*) > 1
+FROM ledger.holds WHERE payment_id IS NOT NULL GROUP BY payment_id HAVING count(*) > 1
 
 -- check: I4 captured_twice
 -- uses: capture_entries
@@ -566,7 +637,7 @@ FROM (
         FROM ledger.journal_entries AS e
         JOIN ledger.postings AS p ON p.entry_id = e.id AND p.side = 'credit'
         JOIN ledger.accounts AS a ON a.id = p.account_id
-        WHERE e.kind = 'capture' GROUP BY a.merchant_id, a.mode, a.currency
+        WHERE e.kind = 'capture' AND e.payment_id IS NOT NULL GROUP BY a.merchant_id, a.mode, a.currency
     ) AS l ON l.merchant_id = g.merchant_id AND l.mode = g.mode AND l.currency = g.currency
 ) AS x
 LEFT JOIN (
@@ -803,7 +874,7 @@ SELECT
     coalesce(l.events || ' events of ' || l.amount, 'no event') AS found
 FROM (
     SELECT text_id('hold', id) AS hold_id, text_id('pay', payment_id) AS key, amount_minor, placed_at
-    FROM ledger.holds WHERE account_id IS NOT NULL AND status <> 'refused'
+    FROM ledger.holds WHERE payment_id IS NOT NULL AND account_id IS NOT NULL AND status <> 'refused'
 ) AS h
 FULL JOIN (
     SELECT
@@ -841,7 +912,8 @@ LEFT JOIN bus.log AS l
     ON l.topic = 'rialto.ledger.v1' AND l.key = text_id('pay', h.payment_id) AND l.type = CASE h.status
         WHEN 'voided' THEN 'rialto.hold.voided.v1' WHEN 'expired' THEN 'rialto.hold.expired.v1'
         ELSE 'rialto.posting.refused.v1' END
-WHERE h.status IN ('voided', 'expired', 'refused') AND l.event_id IS NULL AND h.closed_at >= %(log_from)s::TIMESTAMPTZ
+WHERE h.payment_id IS NOT NULL AND h.status IN ('voided', 'expired', 'refused') AND l.event_id IS NULL
+    AND h.closed_at >= %(log_from)s::TIMESTAMPTZ
 
 -- check: I8 verdict_without_effect
 -- uses: handles inboxes letters consumption
@@ -903,7 +975,7 @@ WHERE c.standing = 'handled' AND c.consumer_group IN ('ledger', 'chain_bridge')
 SELECT jsonb_build_object('type', x.type, 'id', x.id) AS ids, 'an event that it took in' AS expected, 'none' AS found
 FROM (
     SELECT 'rialto.payment.approved.v1' AS type, text_id('pay', payment_id) AS id, placed_at AS at
-    FROM ledger.holds WHERE account_id IS NOT NULL
+    FROM ledger.holds WHERE payment_id IS NOT NULL AND account_id IS NOT NULL
     UNION ALL
     SELECT 'rialto.capture.requested.v1', capture_id, recorded_at FROM capture_entries
     UNION ALL

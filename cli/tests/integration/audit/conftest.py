@@ -4,12 +4,14 @@ import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from rialto_cli.kafka_testing import KafkaBroker, create_topics
 from rialto_cli.testing import AnvilNode, Database, PostgresServer
+from rialto_common import ids
 
 from .kafka_scene import KafkaScene
 from .world import World
@@ -47,10 +49,41 @@ async def play(world: World) -> dict[str, str]:
         settled |= {"in parts": parts}
         await world.until((payment, "settled") for payment in settled.values())
         await world.until([(manual["voided"], "voided"), (declined["declined"], "declined")])
+        await keep_books(world, rich)
         await world.ask_chain("anvil_mine", "0x5")
         await asyncio.sleep(1)
     await world.close()
     return settled | manual | declined
+
+
+async def keep_books(world: World, wallet: str) -> None:
+    """Do what the ledger's own API does beside payments: entries, a reversal, holds, statuses, a limit."""
+
+    def id_of(prefix: str) -> str:
+        return ids.to_text(prefix, world.runtime.ids.mint())
+
+    limit = {"code": "expense:vouchers", "type": "expense", "currency": "USD", "maximum_balance_minor": "900"}
+    vouchers = (await world.ask_ledger("/v1/accounts", limit))["id"]
+    lines = [
+        {"account_id": account, "side": side, "amount_minor": "900", "currency": "USD"}
+        for account, side in ((vouchers, "debit"), (wallet, "credit"))
+    ]
+    posted = [{"id": id_of("je"), "kind": "voucher", "postings": lines}]
+    for _ in range(2):
+        await world.ask_ledger("/v1/journal_entries/batch", {"entries": posted})
+    await world.ask_ledger(f"/v1/journal_entries/{posted[0]['id']}/reversal", {})
+    await world.ask_ledger("/v1/journal_entries", {**posted[0], "id": id_of("je")})
+    until = (world.runtime.now() + timedelta(days=1)).isoformat()
+    for captured in (True, False):
+        amount = {"amount_minor": "250", "currency": "USD"}
+        hold = {"id": id_of("hold"), "account_id": wallet, "expires_at": until, **amount}
+        await world.ask_ledger("/v1/holds", hold)
+        part = {"id": id_of("je"), "to_account_id": vouchers, "amount_minor": "100", "final": False}
+        if captured:
+            await world.ask_ledger(f"/v1/holds/{hold['id']}/capture", part)
+        await world.ask_ledger(f"/v1/holds/{hold['id']}/void", {})
+    for verb in ("freeze", "unfreeze"):
+        await world.ask_ledger(f"/v1/accounts/{wallet}/{verb}", {"reason": "a drill"})
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from rialto_common.events import MODELS
 from rialto_common.events.common import COMPLIANCE, FRAUD, LEDGER, PAYMENTS, SETTLEMENTS
 from rialto_common.runtime import Step, SystemRuntime
 from rialto_common.service import Service
+from rialto_common.service_tokens import Caller
 from rialto_compliance.main import build as build_compliance
 from rialto_compliance.settings import ComplianceSettings
 from rialto_fraud.main import build as build_fraud
@@ -187,6 +188,17 @@ class World:
             **more,
         }
         return str((await self.post("/v1/payments", body, key=key, name=name))["id"])
+
+    async def ask_ledger(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask the ledger's own API, as the operator."""
+        ledger = self.services["ledger"]
+        token = ledger.tokens.issue(Caller("operator", None, "test"), audience="ledger")
+        transport = httpx.ASGITransport(ledger.front)
+        async with httpx.AsyncClient(transport=transport, base_url=LEDGER_URL) as client:
+            answer = await client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
+        assert answer.is_success, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
     async def status(self, payment_id: str) -> str:
         """Return a payment's state."""
