@@ -44,8 +44,8 @@ class PostgresLedger:
     async def load(self, keys: Keys, now: datetime) -> LedgerState:
         """Lock and read what a batch needs, opening the accounts that it opens.
 
-        Raises: ConcurrentPosting: another transaction added a hold or an entry between the locks and the reads, or the
-        two were waiting for each other's accounts.
+        Raises: ConcurrentPosting: another transaction opened an account, or added a hold or an entry, between the locks
+        and the reads, or the two were waiting for each other's accounts.
         """
         try:
             accounts, opened, ids_from = await self._lock_and_open(keys, now)
@@ -102,22 +102,30 @@ class PostgresLedger:
         return [ExpireHold(row["payment_id"], row["merchant_id"], row["mode"], row["shard"], row["id"]) for row in due]
 
     async def _lock_and_open(self, keys: Keys, now: datetime) -> tuple[dict[UUID, Account], frozenset[UUID], UUID]:
-        locked = await self._lock(keys.accounts.union(spec.id for spec in keys.opens), keys)
+        locked = await self._lock(keys)
         accounts = {row["id"]: rows.account_of(row) for row in locked}
         opened: frozenset[UUID] = frozenset()
         if missing := [spec for spec in keys.opens if spec.id not in accounts]:
             opened = await self._open(missing, now)
-            locked = await self._lock((spec.id for spec in missing), None)
+            locked = await self._lock_late([spec.id for spec in missing])
             accounts |= {row["id"]: rows.account_of(row) for row in locked}
         return accounts, opened, next((row["ids_from"] for row in locked if row["ids_from"]), NOTHING_ARCHIVED)
 
-    async def _lock(self, account_ids: Iterable[UUID], keys: Keys | None) -> Sequence[rows.Row]:
-        holds = [] if keys is None else list(keys.holds)
-        payments = [] if keys is None else list(keys.settled_payments)
-        entries = [] if keys is None else list(keys.reversed_entries)
+    async def _lock(self, keys: Keys) -> Sequence[rows.Row]:
         locked: Sequence[rows.Row] = await self._connection.fetch(
-            _QUERIES["lock_accounts"], list(account_ids), holds, payments, entries
+            _QUERIES["lock_accounts"],
+            list(keys.accounts.union(spec.id for spec in keys.opens)),
+            list(keys.holds),
+            list(keys.settled_payments),
+            list(keys.reversed_entries),
         )
+        return locked
+
+    async def _lock_late(self, account_ids: Sequence[UUID]) -> Sequence[rows.Row]:
+        try:
+            locked: Sequence[rows.Row] = await self._connection.fetch(_QUERIES["lock_late_accounts"], account_ids)
+        except asyncpg.LockNotAvailableError as error:
+            raise ConcurrentPosting("another transaction opened an account meanwhile, and holds it") from error
         return locked
 
     async def _open(self, specs: Sequence[AccountSpec], now: datetime) -> frozenset[UUID]:

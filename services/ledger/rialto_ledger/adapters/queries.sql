@@ -1,7 +1,8 @@
 -- name: lock_accounts
--- The accounts asked for, those of the holds $2, those of the standing settlement entries of payments $3 and those of
--- the entries $4, locked in id order. Under these locks nothing else that the batch reads can change. By arrays and not by joins, so that the
--- plan is an index scan also before the tables have statistics. Beside each, from which id on the journal is not archived.
+-- The accounts asked for, those of the holds $2, those of the standing settlement entries of payments $3 and those of the
+-- entries $4, locked in id order. Under these locks nothing else that the batch reads can change. By arrays and not by
+-- joins, so that the plan is an index scan also before there are statistics. Beside each, from which id on the journal is
+-- not archived.
 SELECT
     id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor::TEXT,
     maximum_balance_minor::TEXT, owner, identifier, metadata, debits_minor::TEXT, credits_minor::TEXT, held_minor::TEXT,
@@ -19,6 +20,18 @@ WHERE id = ANY (ARRAY(
 ))
 ORDER BY id
 FOR UPDATE
+
+-- name: lock_late_accounts
+-- Accounts that were not there when the others were locked: opened here, or by another transaction meanwhile. Never
+-- waits: that one may hold them and wait for what is locked here. Whoever is refused tries again, and finds all in order.
+SELECT
+    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor::TEXT,
+    maximum_balance_minor::TEXT, owner, identifier, metadata, debits_minor::TEXT, credits_minor::TEXT, held_minor::TEXT,
+    version, (SELECT ids_before FROM ledger.archived_months ORDER BY month DESC LIMIT 1) AS ids_from
+FROM ledger.accounts
+WHERE id = ANY ($1::UUID[])
+ORDER BY id
+FOR UPDATE NOWAIT
 
 -- name: open_accounts
 -- Open accounts that are not there yet, in id order; one that another transaction opened meanwhile is left as it is.

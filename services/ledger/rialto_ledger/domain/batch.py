@@ -196,6 +196,8 @@ def _reverse_entry(book: Book, command: ReverseEntry) -> Answer:
     about = posted.postings[0].account_id
     reversal = book.entry(reversal_id(posted.id))
     if reversal is not None:
+        if reversal.reverses != posted.id:
+            raise EntryIdReused(reversal.id)
         return OutcomeStatus.DUPLICATE, EntryPosted(reversal, about)
     if posted.payment_id is not None:
         raise EntryNotReversible(posted.id, "it belongs to a payment, which is undone by a refund, a void or the chain")

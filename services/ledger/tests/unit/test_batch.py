@@ -348,6 +348,14 @@ async def test_an_entry_is_reversed_once_and_asking_again_gets_the_same_reversal
     assert bench.wallet_balances(1) == (0, 0)
 
 
+async def test_an_entry_that_took_the_reversals_id_is_not_taken_for_the_reversal(bench: Bench) -> None:
+    taken = replace(transfer(1, 5), entry_id=reversal_id(number_id("transfer", 0)))
+    outcomes = await bench.do(
+        open_wallet(1), transfer(0, 1200), taken, ReverseEntry(number_id("transfer", 0), "test", NOW)
+    )
+    assert codes(outcomes)[-1] == "entry_id_reused_with_other_content"
+
+
 async def test_a_reversal_that_would_overdraw_is_refused(bench: Bench) -> None:
     await bench.do(open_wallet(1), open_wallet(2), transfer(0, 1200), transfer(1, 1000, source=1, target=2))
     assert codes(await bench.do(ReverseEntry(number_id("transfer", 0), "test", NOW))) == ["insufficient_funds"]
