@@ -263,7 +263,6 @@ class EntryNotSealedYet(EntryError, Conflict):
     """A proof leads to a block, and the entry's is still to come."""
 
     code = "entry_not_sealed_yet"
-    retryable = True
 
     def __init__(self, entry_id: UUID) -> None:
         super().__init__(f"no block seals entry {entry_id} yet; ask again in some seconds")

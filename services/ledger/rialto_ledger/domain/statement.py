@@ -61,7 +61,6 @@ class StatementChanged(LedgerError, Conflict):
     """A posting appeared or vanished in a period that was over, between two pages of its statement."""
 
     code = "statement_changed"
-    retryable = True
 
     def __init__(self, account_id: UUID) -> None:
         super().__init__(f"the statement of account {account_id} no longer adds up; start again at its first page")
