@@ -385,12 +385,13 @@ async def test_a_reader_whose_connection_is_cut_carries_on(bench: Bench) -> None
     await bench.publish(make_event(1, 2))
     deliveries: list[Delivery] = []
     async with asyncio.timeout(20):
-        while not deliveries:
+        while not deliveries or deliveries[-1].event.sequence != 2:
             try:
                 deliveries = list(await reader.poll(max_events=50, wait_seconds=0.2))
             except LOST:
                 continue
-    assert [delivery.event.sequence for delivery in deliveries] == [2]
+    # The first comes again where its acknowledgement was still to be written when the connection was cut.
+    assert [delivery.event.sequence for delivery in deliveries] in ([2], [1, 2])
     await reader.close()
 
 
