@@ -89,7 +89,7 @@ sim: install ## simulate a thousand histories of payments under faults, in one p
 contracts: install ## compile the Solidity contracts (reproducible; the artefacts are committed)
 	@services/chain-bridge/contracts/build.sh
 
-bench-%: install-dev ## measure: bench-pipeline, bench-gateway; writes bench/results/NAME.json
+bench-%: install-dev ## measure: bench-pipeline, bench-ledger, bench-bus, bench-gateway; writes bench/results/NAME.json
 	@$(BIN)/python -m bench.$*
 
 lock: $(BIN)/uv ## pin the newest versions that fit, with hashes
