@@ -120,7 +120,9 @@ async def test_a_payment_on_chain_that_the_ledger_has_not_booked_needs_a_reason(
         await count(database, "SELECT count(*) FROM ledger.journal_entries WHERE kind = 'deposit'", 1)
     async with world.running("chain_bridge"):
         await count(
-            database, "SELECT count(*) FROM chain_bridge.transactions WHERE kind = 'settle' AND state = 'mined'", 1
+            database,
+            "SELECT count(*) FROM chain_bridge.transactions WHERE kind = 'settle' AND state IN ('mined', 'confirmed')",
+            1,
         )
     await world.ask_chain("anvil_mine", "0x5")
     mined = await audit(database, own_anvil)
