@@ -11,6 +11,7 @@ from rialto_chain_bridge.application.ports import Attempt, Sent
 from rialto_chain_bridge.application.records import Assigned, Deployment, Due, Intent, NewTransaction, Tracked
 from rialto_chain_bridge.domain.batch import Waiting
 from rialto_chain_bridge.domain.confirmation import FINAL, Standing, TransactionState
+from rialto_chain_bridge.domain.settlement import is_due
 from rialto_common.bus.memory import MemoryTransaction, MemoryUnitOfWork
 from rialto_common.errors import InvariantViolated
 from rialto_common.events import Event
@@ -105,7 +106,7 @@ class MemoryBridge:
             if row.transaction_id is None
             and row.failure_code is None
             and row.intent.token_amount is not None
-            and row.next_attempt_at <= now
+            and is_due(row.next_attempt_at, now)
         ]
         found.sort(key=lambda waiting: (waiting.due_at, waiting.payment_id))
         return found[:limit]
@@ -287,7 +288,7 @@ class MemoryUnits:
 
 def _is_due(row: TransactionRow, now: datetime) -> bool:
     pending = row.standing.state is TransactionState.PENDING
-    return pending and row.next_attempt_at is not None and row.next_attempt_at <= now
+    return pending and row.next_attempt_at is not None and is_due(row.next_attempt_at, now)
 
 
 def _place(standing: Standing, reorgs: int) -> tuple[TransactionState, str | None, int]:

@@ -19,6 +19,7 @@ from rialto_chain_bridge.application.records import (
 )
 from rialto_chain_bridge.domain.batch import Waiting
 from rialto_chain_bridge.domain.confirmation import Block, Inclusion, Standing, TransactionState
+from rialto_chain_bridge.domain.settlement import latest
 from rialto_common.bus.postgres import PostgresTransaction, PostgresUnitOfWork
 from rialto_common.database import Connection, load_queries
 from rialto_common.events import Event
@@ -130,7 +131,7 @@ class PostgresStore:
 
     async def waiting(self, now: datetime, limit: int) -> list[Waiting]:
         """Return settlements that are due for a batch."""
-        rows = await self._connection.fetch(_QUERIES["waiting"], self._key[0], now, limit)
+        rows = await self._connection.fetch(_QUERIES["waiting"], self._key[0], now, limit, latest(now))
         return [
             Waiting(
                 row["payment_id"],
@@ -179,7 +180,7 @@ class PostgresStore:
 
     async def due(self, now: datetime, limit: int) -> list[Due]:
         """Return transactions to hand to the node."""
-        rows = await self._connection.fetch(_QUERIES["due"], *self._key, now, limit)
+        rows = await self._connection.fetch(_QUERIES["due"], *self._key, now, limit, latest(now))
         return [Due(row["id"], row["raw"], row["attempts"]) for row in rows]
 
     async def hurry(self, now: datetime) -> None:

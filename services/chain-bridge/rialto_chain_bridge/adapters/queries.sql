@@ -40,10 +40,11 @@ SELECT payment_id, settlement_id, merchant_id, mode, amount_minor, currency, pay
 FROM chain_bridge.intents WHERE payment_id = ANY ($1::UUID[]);
 
 -- name: waiting
--- Settlements that are due for a batch, the longest waiting first.
+-- Settlements that are due for a batch at $2, the longest waiting first; one put off beyond $4 was so by a wrong clock.
 SELECT payment_id, payee_address, token_amount, submissions, next_attempt_at
 FROM chain_bridge.intents
-WHERE chain_id = $1 AND transaction_id IS NULL AND failure_code IS NULL AND next_attempt_at <= $2
+WHERE chain_id = $1 AND transaction_id IS NULL AND failure_code IS NULL
+    AND (next_attempt_at <= $2 OR next_attempt_at > $4)
 ORDER BY next_attempt_at, payment_id
 LIMIT $3;
 
@@ -81,10 +82,11 @@ SET transaction_id = $1, submissions = submissions + 1
 WHERE payment_id = ANY ($2::UUID[]) AND transaction_id IS NULL AND failure_code IS NULL;
 
 -- name: due
--- Transactions to hand to the node, in nonce order.
+-- Transactions to hand to the node at $3, in nonce order; one put off beyond $5 was so by a wrong clock.
 SELECT id, raw, attempts
 FROM chain_bridge.transactions
-WHERE chain_id = $1 AND sender = $2 AND state = 'pending' AND next_attempt_at <= $3
+WHERE chain_id = $1 AND sender = $2 AND state = 'pending'
+    AND (next_attempt_at <= $3 OR next_attempt_at > $5)
 ORDER BY nonce
 LIMIT $4;
 

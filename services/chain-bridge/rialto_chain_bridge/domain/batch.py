@@ -36,7 +36,8 @@ def cut_batches(
 
     Settlements that were refused before never share a batch with others, and their batches get smaller every time: what
     keeps being refused ends up alone, and holds up nobody.
-    Args: waiting: those that are due, the longest waiting first.
+    Args: waiting: those that are due, the longest waiting first; how long one has waited that a clock ahead of ours
+    wrote cannot be told, and it waits no longer.
     """
     by_submissions: dict[int, list[Waiting]] = defaultdict(list)
     for settlement in waiting:
@@ -46,6 +47,6 @@ def cut_batches(
         size = max(1, policy.max_payments >> submissions)
         for start in range(0, len(group), size):
             batch = group[start : start + size]
-            if len(batch) == size or now - batch[0].due_at >= policy.max_age:
+            if len(batch) == size or not timedelta(0) <= now - batch[0].due_at < policy.max_age:
                 batches.append(sorted(batch, key=lambda settlement: (settlement.payee_address, settlement.payment_id)))
     return batches[:max_batches]

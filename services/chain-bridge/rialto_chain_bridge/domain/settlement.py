@@ -78,6 +78,20 @@ def after_refusal(
     return SendAgain(now + timedelta(seconds=delay))
 
 
+def is_due(next_attempt_at: datetime, now: datetime) -> bool:
+    """Whether something put off until then is to be tried now.
+
+    Nothing is put off for longer than LONGEST_DELAY_SECONDS: a later instant was written by a clock that was ahead, and
+    waiting for ours to come there would leave a payment lying for as long as the clocks differed.
+    """
+    return next_attempt_at <= now or next_attempt_at > latest(now)
+
+
+def latest(now: datetime) -> datetime:
+    """Return until when something can have been put off at most."""
+    return now + timedelta(seconds=LONGEST_DELAY_SECONDS)
+
+
 def is_permanent(reason: str | None) -> bool:
     """Say whether the contract would refuse it for ever for this reason."""
     return reason in _PERMANENT

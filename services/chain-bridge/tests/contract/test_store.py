@@ -13,6 +13,7 @@ from rialto_chain_bridge.adapters.postgres import PostgresUnits
 from rialto_chain_bridge.application.ports import Attempt, Sent, Units
 from rialto_chain_bridge.application.records import Deployment, Intent, NewTransaction, Tracked
 from rialto_chain_bridge.domain.confirmation import Block, Inclusion, Standing, TransactionState
+from rialto_chain_bridge.domain.settlement import LONGEST_DELAY_SECONDS
 from rialto_cli.testing import Database
 from rialto_common import ids
 from rialto_common.bus.memory import Faults, MemoryBus, MemoryUnitOfWork
@@ -200,6 +201,14 @@ async def test_a_sending_is_told_when_it_first_succeeds_and_comes_due_again(unit
     assert await send(units, Attempt.SUCCEEDED, at=NOW + 10 * SECOND) == []
     async with units.begin() as unit:
         assert [item.attempts for item in await unit.store.due(NOW + 15 * SECOND, 10)] == [3, 3]
+
+
+async def test_what_a_clock_that_was_ahead_has_put_off_is_due_at_once(units: Units) -> None:
+    ahead = intent(1, requested_at=NOW + timedelta(minutes=10))
+    soon = intent(2, requested_at=NOW + timedelta(seconds=LONGEST_DELAY_SECONDS))
+    async with units.begin() as unit:
+        await unit.store.save_intents([ahead, soon])
+        assert [item.payment_id for item in await unit.store.waiting(NOW, 10)] == [ahead.payment_id]
 
 
 async def test_hurry_makes_what_is_pending_due(units: Units) -> None:

@@ -28,6 +28,11 @@ def test_a_batch_that_is_not_full_waits_for_its_age() -> None:
     assert len(batch) == 3
 
 
+def test_what_a_clock_that_was_ahead_has_put_off_waits_for_no_company() -> None:
+    ahead = waiting(1, age=-600)
+    assert cut_batches([ahead], NOW, POLICY, 8) == [[ahead]]
+
+
 def test_neighbours_in_a_batch_share_their_payee() -> None:
     mixed = [waiting(number, payee=number % 3) for number in range(10)]
     [batch] = cut_batches(mixed, NOW, POLICY, 8)
