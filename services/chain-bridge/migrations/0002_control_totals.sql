@@ -1,17 +1,2 @@
 -- What the chain-bridge has told of each merchant's closed days; rialto_common.control reads and writes it.
-CREATE TABLE chain_bridge.control_totals (
-    merchant_id UUID NOT NULL,
-    mode TEXT NOT NULL,
-    currency TEXT NOT NULL,
-    day DATE NOT NULL,
-    revision INT NOT NULL,
-    sequence BIGINT NOT NULL,
-    totals JSONB NOT NULL,
-    told_at TIMESTAMPTZ NOT NULL,
-    CONSTRAINT control_totals_pk PRIMARY KEY (merchant_id, mode, currency, day),
-    CONSTRAINT control_totals_mode_known CHECK (mode IN ('test', 'live')),
-    CONSTRAINT control_totals_counted_from_one CHECK (revision >= 1 AND sequence >= 1)
-);
-CREATE INDEX control_totals_by_day ON chain_bridge.control_totals (day);
-GRANT SELECT, INSERT, UPDATE (revision, sequence, totals, told_at) ON chain_bridge.control_totals TO rialto_chain_bridge;
-GRANT SELECT ON chain_bridge.control_totals TO rialto_auditor;
+SELECT bus.create_control_totals('chain_bridge', 'rialto_chain_bridge');

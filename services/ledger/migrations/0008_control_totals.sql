@@ -2,22 +2,7 @@
 -- two differ.
 --
 -- What the ledger has told; rialto_common.control reads and writes it.
-CREATE TABLE ledger.control_totals (
-    merchant_id UUID NOT NULL,
-    mode TEXT NOT NULL,
-    currency TEXT NOT NULL,
-    day DATE NOT NULL,
-    revision INT NOT NULL,
-    sequence BIGINT NOT NULL,
-    totals JSONB NOT NULL,
-    told_at TIMESTAMPTZ NOT NULL,
-    CONSTRAINT control_totals_pk PRIMARY KEY (merchant_id, mode, currency, day),
-    CONSTRAINT control_totals_mode_known CHECK (mode IN ('test', 'live')),
-    CONSTRAINT control_totals_counted_from_one CHECK (revision >= 1 AND sequence >= 1)
-);
-CREATE INDEX control_totals_by_day ON ledger.control_totals (day);
-GRANT SELECT, INSERT, UPDATE (revision, sequence, totals, told_at) ON ledger.control_totals TO rialto_ledger;
-GRANT SELECT ON ledger.control_totals TO rialto_auditor;
+SELECT bus.create_control_totals('ledger', 'rialto_ledger');
 
 -- The entries of a day, by ranges of pages: they are written nearly in the order of their time.
 CREATE INDEX journal_entries_by_time ON ledger.journal_entries USING brin (effective_at) WITH (autosummarize = on);
