@@ -14,7 +14,7 @@ from uuid import UUID
 from rialto_common import ids
 from rialto_common.errors import InvariantViolated
 from rialto_ledger.domain import posting_rules
-from rialto_ledger.domain.account import AccountDelta, StatusChange
+from rialto_ledger.domain.account import AccountDelta, AccountStatus, StatusChange
 from rialto_ledger.domain.book import Book, LedgerState
 from rialto_ledger.domain.commands import (
     CaptureHold,
@@ -33,6 +33,7 @@ from rialto_ledger.domain.commands import (
     VoidHold,
 )
 from rialto_ledger.domain.errors import (
+    AccountClosed,
     AccountIdReused,
     AccountNotFound,
     CurrencyMismatch,
@@ -279,6 +280,10 @@ def _capture_hold(book: Book, command: CaptureHold) -> Answer:
     captured = hold.capture(command.amount_minor, final=command.final, now=book.now)
     if command.payable.currency != hold.currency:
         raise CurrencyMismatch(hold.currency, command.payable.currency)
+    # A payment's capture was promised to its merchant; nobody promised anything to an account that was closed for good,
+    # and what came onto it could never leave it.
+    if hold.payment_id is None and book.status(payee := book.account(command.payable.id)) is AccountStatus.CLOSED:
+        raise AccountClosed(payee.id)
     freed = hold.remaining_minor - captured.remaining_minor
     entry = JournalEntry(
         id=command.entry_id,

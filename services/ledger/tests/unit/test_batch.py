@@ -418,6 +418,15 @@ async def test_no_balance_passes_an_accounts_maximum_though_it_may_stand_above_a
     assert bench.wallet_balances(1) == (999, 999)
 
 
+async def test_a_hold_of_the_apis_is_not_captured_onto_a_closed_account_and_stays(bench: Bench) -> None:
+    hold = replace(Payment().place(), payment_id=None)
+    capture = replace(Payment().capture(), payment_id=None, payable=wallet(1))
+    outcomes = await bench.do(open_wallet(1), hold, change(AccountStatus.CLOSED, 1), capture)
+    assert codes(outcomes) == ["applied", "applied", "applied", "account_closed"]
+    assert bench.books.holds[hold.hold_id].remaining_minor == 1000
+    assert bench.wallet_balances() == (5000, 4000)
+
+
 async def test_a_hold_is_extended_while_it_is_pending_and_to_the_future_only(bench: Bench) -> None:
     payment = Payment()
     await bench.do(payment.place(expires_at=NOW + timedelta(hours=1)))
