@@ -93,8 +93,8 @@ class MemoryLedger:
 
     async def load(self, keys: Keys, now: datetime) -> LedgerState:
         """Return what the batch needs, opening what it opens."""
-        opened = frozenset(spec.id for spec in keys.opens if spec.id not in self.books.accounts)
-        for spec in keys.opens:
+        opened = frozenset(spec.id for spec in keys.opens.values() if spec.id not in self.books.accounts)
+        for spec in keys.opens.values():
             if spec.id in opened:
                 self.changes.accounts[spec.id] = Account(spec)
         books = self.books
@@ -179,5 +179,5 @@ class MemoryReader:
         return {account_id: self._books.accounts[account_id].spec.code for account_id in account_ids}
 
 
-def _pick(rows: Mapping[UUID, Value], wanted: frozenset[UUID]) -> dict[UUID, Value]:
+def _pick(rows: Mapping[UUID, Value], wanted: Collection[UUID]) -> dict[UUID, Value]:
     return {key: rows[key] for key in wanted if key in rows}

@@ -105,7 +105,7 @@ class PostgresLedger:
         locked = await self._lock(keys)
         accounts = {row["id"]: rows.account_of(row) for row in locked}
         opened: frozenset[UUID] = frozenset()
-        if missing := [spec for spec in keys.opens if spec.id not in accounts]:
+        if missing := [spec for spec in keys.opens.values() if spec.id not in accounts]:
             opened = await self._open(missing, now)
             locked = await self._lock_late([spec.id for spec in missing])
             accounts |= {row["id"]: rows.account_of(row) for row in locked}
@@ -114,7 +114,7 @@ class PostgresLedger:
     async def _lock(self, keys: Keys) -> Sequence[rows.Row]:
         locked: Sequence[rows.Row] = await self._connection.fetch(
             _QUERIES["lock_accounts"],
-            list(keys.accounts.union(spec.id for spec in keys.opens)),
+            list(keys.accounts | keys.opens.keys()),
             list(keys.holds),
             list(keys.settled_payments),
             list(keys.reversed_entries),
@@ -148,19 +148,19 @@ class PostgresLedger:
         )
         return frozenset(row["id"] for row in opened)
 
-    async def _holds(self, hold_ids: frozenset[UUID]) -> dict[UUID, Hold]:
+    async def _holds(self, hold_ids: Collection[UUID]) -> dict[UUID, Hold]:
         if not hold_ids:
             return {}
         found = await self._connection.fetch(_QUERIES["holds"], list(hold_ids))
         return {row["id"]: rows.hold_of(row) for row in found}
 
-    async def _settlements(self, payment_ids: frozenset[UUID]) -> dict[UUID, Settlement]:
+    async def _settlements(self, payment_ids: Collection[UUID]) -> dict[UUID, Settlement]:
         if not payment_ids:
             return {}
         found = await self._connection.fetch(_QUERIES["settlements"], list(payment_ids))
         return {row["payment_id"]: rows.settlement_of(row) for row in found}
 
-    async def _entries(self, entry_ids: frozenset[UUID]) -> dict[UUID, JournalEntry]:
+    async def _entries(self, entry_ids: Collection[UUID]) -> dict[UUID, JournalEntry]:
         if not entry_ids:
             return {}
         return rows.entries_of(await self._connection.fetch(_QUERIES["entries"], list(entry_ids)))

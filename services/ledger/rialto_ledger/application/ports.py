@@ -1,7 +1,7 @@
 """What the use cases need from storage."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -23,7 +23,7 @@ class ConcurrentPosting(ServiceUnavailable):
     code = "concurrent_posting"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Keys:
     """What a batch touches: `opens` are opened if they are not there yet; unknown ids are simply not in the answer.
 
@@ -31,12 +31,12 @@ class Keys:
     the entry that stands for it.
     """
 
-    accounts: frozenset[UUID]
-    opens: tuple[AccountSpec, ...]
-    holds: frozenset[UUID]
-    entries: frozenset[UUID]
-    reversed_entries: frozenset[UUID]
-    settled_payments: frozenset[UUID]
+    accounts: set[UUID] = field(default_factory=set)
+    opens: dict[UUID, AccountSpec] = field(default_factory=dict)
+    holds: set[UUID] = field(default_factory=set)
+    entries: set[UUID] = field(default_factory=set)
+    reversed_entries: set[UUID] = field(default_factory=set)
+    settled_payments: set[UUID] = field(default_factory=set)
 
 
 class Ledger(Protocol):

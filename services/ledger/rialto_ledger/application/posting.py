@@ -1,13 +1,13 @@
 """The one way by which anything is written: load, decide, save, in the transaction of the caller."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from rialto_ledger.application.ports import Keys, Ledger
 from rialto_ledger.domain import chain, chart
-from rialto_ledger.domain.account import Account, AccountSpec
+from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.batch import Decision, decide
 from rialto_ledger.domain.commands import (
     CaptureHold,
@@ -59,58 +59,40 @@ async def rehearse(ledger: Ledger, commands: Sequence[Command], now: datetime) -
 
 def keys_of(commands: Sequence[Command]) -> Keys:
     """Return everything that deciding the commands can need. Accounts in unknown currencies are never opened."""
-    keys = _Keys()
+    keys = Keys()
     for command in commands:
-        keys.add(command)
-    return keys.frozen()
+        _add(keys, command)
+    keys.opens = {account_id: spec for account_id, spec in keys.opens.items() if chart.can_open(spec)}
+    return keys
 
 
-@dataclass(slots=True)
-class _Keys:
-    accounts: set[UUID] = field(default_factory=set)
-    opens: dict[UUID, AccountSpec] = field(default_factory=dict)
-    holds: set[UUID] = field(default_factory=set)
-    entries: set[UUID] = field(default_factory=set)
-    reversed_entries: set[UUID] = field(default_factory=set)
-    settled_payments: set[UUID] = field(default_factory=set)
-
-    def add(self, command: Command) -> None:
-        match command:
-            case PostEntry():
-                self.accounts.update(posting.account_id for posting in command.postings)
-                self.opens.update((spec.id, spec) for spec in command.opens)
-                self.entries.add(command.entry_id)
-            case ReverseEntry():
-                self.reversed_entries.add(command.reverses)
-                self.entries.add(reversal_id(command.reverses))
-            case Linked():
-                for each in command.commands:
-                    self.add(each)
-            case PlaceHold():
-                self.accounts.add(command.account_id)
-                self.holds.add(command.hold_id)
-            case CaptureHold():
-                self.opens[command.payable.id] = command.payable
-                self.holds.add(command.hold_id)
-                self.entries.add(command.entry_id)
-            case HoldCommand():
-                self.holds.add(command.hold_id)
-            case ConfirmSettlement():
-                self.opens.update((spec.id, spec) for spec in command.accounts)
-                self.settled_payments.add(command.payment_id)
-            case ReverseSettlement():
-                self.settled_payments.add(command.payment_id)
-            case OpenAccount():
-                self.opens.setdefault(command.spec.id, command.spec)
-            case ChangeAccountStatus():
-                self.accounts.add(command.account_id)
-
-    def frozen(self) -> Keys:
-        return Keys(
-            accounts=frozenset(self.accounts),
-            opens=tuple(spec for spec in self.opens.values() if chart.can_open(spec)),
-            holds=frozenset(self.holds),
-            entries=frozenset(self.entries),
-            reversed_entries=frozenset(self.reversed_entries),
-            settled_payments=frozenset(self.settled_payments),
-        )
+def _add(keys: Keys, command: Command) -> None:
+    match command:
+        case PostEntry():
+            keys.accounts.update(posting.account_id for posting in command.postings)
+            keys.opens.update((spec.id, spec) for spec in command.opens)
+            keys.entries.add(command.entry_id)
+        case ReverseEntry():
+            keys.reversed_entries.add(command.reverses)
+            keys.entries.add(reversal_id(command.reverses))
+        case Linked():
+            for each in command.commands:
+                _add(keys, each)
+        case PlaceHold():
+            keys.accounts.add(command.account_id)
+            keys.holds.add(command.hold_id)
+        case CaptureHold():
+            keys.opens[command.payable.id] = command.payable
+            keys.holds.add(command.hold_id)
+            keys.entries.add(command.entry_id)
+        case HoldCommand():
+            keys.holds.add(command.hold_id)
+        case ConfirmSettlement():
+            keys.opens.update((spec.id, spec) for spec in command.accounts)
+            keys.settled_payments.add(command.payment_id)
+        case ReverseSettlement():
+            keys.settled_payments.add(command.payment_id)
+        case OpenAccount():
+            keys.opens.setdefault(command.spec.id, command.spec)
+        case ChangeAccountStatus():
+            keys.accounts.add(command.account_id)

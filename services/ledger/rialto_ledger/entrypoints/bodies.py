@@ -50,35 +50,22 @@ def read_id(text: str, *prefixes: str) -> UUID:
     return ids.from_text(prefix if prefix in prefixes else prefixes[0], text)
 
 
-def _read_wallet_id(value: object) -> UUID:
-    try:
-        return read_id(str(value), "wal")
-    except InvalidId as error:
-        raise InvalidField(error) from error
+def id_in(*prefixes: str) -> BeforeValidator:
+    """Return what reads a field's id in its text form with one of these prefixes, or as a plain UUID."""
+
+    def read(value: object) -> UUID:
+        try:
+            return read_id(str(value), *prefixes)
+        except InvalidId as error:
+            raise InvalidField(error) from error
+
+    return BeforeValidator(read)
 
 
-def _read_entry_id(value: object) -> UUID:
-    try:
-        entry_id = read_id(str(value), "je")
-    except InvalidId as error:
-        raise InvalidField(error) from error
+def _in_order_of_time(entry_id: UUID) -> UUID:
     if entry_id.version != 7:
         raise InvalidField(InvalidId("an entry's id is a UUIDv7, so that the journal stays in the order of time"))
     return entry_id
-
-
-def _read_account_id(value: object) -> UUID:
-    try:
-        return read_id(str(value), "acc", "wal")
-    except InvalidId as error:
-        raise InvalidField(error) from error
-
-
-def _read_hold_id(value: object) -> UUID:
-    try:
-        return read_id(str(value), "hold")
-    except InvalidId as error:
-        raise InvalidField(error) from error
 
 
 def _read_limit(value: object) -> object:
@@ -108,22 +95,23 @@ def _signed(value: int) -> str:
 
 WalletIdIn = Annotated[
     UUID,
-    BeforeValidator(_read_wallet_id),
+    id_in("wal"),
     WithJsonSchema({"type": "string", "examples": ["wal_01kjmma2g0f2nt3akp5hcm2yes"]}),
 ]
 EntryIdIn = Annotated[
     UUID,
-    BeforeValidator(_read_entry_id),
+    id_in("je"),
+    AfterValidator(_in_order_of_time),
     WithJsonSchema({"type": "string", "examples": ["je_01kjmma2g0f2nt3akp5hcm2yes"]}),
 ]
 AccountIdIn = Annotated[
     UUID,
-    BeforeValidator(_read_account_id),
+    id_in("acc", "wal"),
     WithJsonSchema({"type": "string", "examples": ["acc_01kjmma2g0f2nt3akp5hcm2yes"]}),
 ]
 HoldIdIn = Annotated[
     UUID,
-    BeforeValidator(_read_hold_id),
+    id_in("hold"),
     WithJsonSchema({"type": "string", "examples": ["hold_01kjmma2g0f2nt3akp5hcm2yes"]}),
 ]
 AccountId = Annotated[UUID, TextId("acc")]

@@ -5,30 +5,15 @@ from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, ConfigDict
 
-from rialto_common.errors import InvalidField, InvalidId
 from rialto_common.events.common import MerchantId, Mode
 from rialto_common.events.envelope import MinorUnits, TextId
 from rialto_ledger.domain.fx import EURO, EuroRate, Quote, Rate
 from rialto_ledger.domain.fx_positions import Position
-from rialto_ledger.entrypoints.bodies import Balance, Currency, EntryId, EntryIdIn, read_id
+from rialto_ledger.entrypoints.bodies import AccountIdIn, Balance, Currency, EntryId, EntryIdIn
 
 QuoteId = Annotated[UUID, TextId("fxq")]
-
-
-def _read_account_id(value: object) -> UUID:
-    try:
-        return read_id(str(value), "wal", "acc")
-    except InvalidId as error:
-        raise InvalidField(error) from error
-
-
-AccountIdIn = Annotated[
-    UUID,
-    BeforeValidator(_read_account_id),
-    WithJsonSchema({"type": "string", "examples": ["wal_01kjmma2g0f2nt3akp5hcm2yes"]}),
-]
 
 
 class LegBody(BaseModel):

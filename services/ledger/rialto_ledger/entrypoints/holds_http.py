@@ -6,14 +6,16 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 
 from rialto_common import ids
+from rialto_common.errors import InvariantViolated
 from rialto_common.runtime import Runtime
 from rialto_common.service_tokens import Caller, ServiceTokens
 from rialto_ledger.application.ports import Reader
+from rialto_ledger.application.poster import Answer
 from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.commands import CaptureHold, ExtendHold, PlaceHold, VoidHold
 from rialto_ledger.domain.errors import AccountNotFound, HoldNotFound
 from rialto_ledger.domain.hold import Hold
-from rialto_ledger.domain.outcomes import OutcomeStatus
+from rialto_ledger.domain.outcomes import HoldCaptured, HoldExtended, HoldPlaced, HoldReleased, OutcomeStatus
 from rialto_ledger.entrypoints.access import Posts, authenticator, may_see_account, may_see_hold, mode_of, post_one
 from rialto_ledger.entrypoints.bodies import HoldBody, NewCapture, NewDeadline, NewHold, read_id
 
@@ -41,7 +43,7 @@ class HoldDesk:
             expires_at=body.expires_at,
         )
         answer = await post_one(self._poster, command)
-        return await self.hold(body.id, caller), answer.outcome.status is OutcomeStatus.APPLIED
+        return _hold_of(answer), answer.outcome.status is OutcomeStatus.APPLIED
 
     async def capture(self, hold_id: UUID, body: NewCapture, caller: Caller) -> HoldBody:
         """Return the hold after a capture. Raises: HoldNotFound, AccountNotFound, CaptureAboveHold, LedgerError."""
@@ -60,21 +62,19 @@ class HoldDesk:
             final=body.final,
             effective_at=self._runtime.now(),
         )
-        await post_one(self._poster, command)
-        return await self.hold(hold_id, caller)
+        return _hold_of(await post_one(self._poster, command))
 
     async def void(self, hold_id: UUID, caller: Caller) -> HoldBody:
         """Return the hold with what was left of it released. Raises: HoldNotFound."""
         hold = await self._own(hold_id, caller)
-        await post_one(self._poster, VoidHold(None, hold.merchant_id, hold.mode, hold.shard, hold_id))
-        return await self.hold(hold_id, caller)
+        command = VoidHold(None, hold.merchant_id, hold.mode, hold.shard, hold_id)
+        return _hold_of(await post_one(self._poster, command))
 
     async def extend(self, hold_id: UUID, body: NewDeadline, caller: Caller) -> HoldBody:
         """Return the hold with its new deadline. Raises: HoldNotFound, HoldDeadlinePassed, LedgerError."""
         hold = await self._own(hold_id, caller)
         command = ExtendHold(None, hold.merchant_id, hold.mode, hold.shard, hold_id, body.expires_at)
-        await post_one(self._poster, command)
-        return await self.hold(hold_id, caller)
+        return _hold_of(await post_one(self._poster, command))
 
     async def hold(self, hold_id: UUID, caller: Caller) -> HoldBody:
         """Return a hold that the caller may see. Raises: HoldNotFound."""
@@ -98,6 +98,14 @@ class HoldDesk:
         if account is None or not may_see_account(caller, account):
             raise AccountNotFound(account_id)
         return account
+
+
+def _hold_of(answer: Answer) -> HoldBody:
+    """Return the hold as the command left it, or found it."""
+    result = answer.outcome.result
+    if not isinstance(result, HoldPlaced | HoldCaptured | HoldReleased | HoldExtended):
+        raise InvariantViolated(f"a hold's command came to {result}")
+    return HoldBody.of(result.hold)
 
 
 def router(desk: HoldDesk, tokens: ServiceTokens) -> APIRouter:

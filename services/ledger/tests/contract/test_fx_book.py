@@ -1,7 +1,7 @@
 """One suite for rates, quotes and their uses in memory and in PostgreSQL."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -10,11 +10,11 @@ import pytest
 from rialto_cli.testing import Database
 from rialto_common.bus.memory import Faults, MemoryBus, MemoryUnitOfWork
 from rialto_common.bus.postgres import PostgresUnitOfWork
-from rialto_common.database import open_pool
+from rialto_common.database import Pool, open_pool
 from rialto_common.money import MAX_MINOR
 from rialto_common.runtime import SystemRuntime
 from rialto_common.simulation import SimulatedRuntime
-from rialto_ledger.adapters.memory import Books, MemoryLedgers
+from rialto_ledger.adapters.memory import MemoryLedgers
 from rialto_ledger.adapters.memory_fx import FxTables, MemoryFxBook, MemoryQuoteUses
 from rialto_ledger.adapters.postgres import PostgresLedger
 from rialto_ledger.adapters.postgres_fx import PostgresFxBook, PostgresQuoteUses
@@ -36,13 +36,9 @@ DAY = timedelta(days=1)
 class World:
     """Books that are joined to quotes, whichever kind they are."""
 
-    def __init__(self, fx: FxBook) -> None:
+    def __init__(self, fx: FxBook, begin: Callable[[], AbstractAsyncContextManager[ClaimingLedger]]) -> None:
         self.fx = fx
-
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[ClaimingLedger]:
-        raise NotImplementedError
-        yield
+        self.begin = begin
 
     async def do(self, *commands: Command, at: datetime = NOW) -> Sequence[Outcome]:
         """Post one batch in one transaction."""
@@ -66,40 +62,37 @@ class World:
         return [trade async for trade in self.fx.trades("test")]
 
 
-class MemoryWorld(World):
-    def __init__(self) -> None:
-        self.ledgers, self.tables = MemoryLedgers(), FxTables()
-        runtime = SimulatedRuntime(1)
-        self.unit_of_work = MemoryUnitOfWork(MemoryBus(runtime, faults=Faults.none()), runtime)
-        books: Books = self.ledgers.books
-        super().__init__(MemoryFxBook(self.tables, books))
+def in_memory() -> World:
+    ledgers, tables, runtime = MemoryLedgers(), FxTables(), SimulatedRuntime(1)
+    unit_of_work = MemoryUnitOfWork(MemoryBus(runtime, faults=Faults.none()), runtime)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[ClaimingLedger]:
-        async with self.unit_of_work.begin() as transaction:
-            yield ClaimingLedger(self.ledgers.of(transaction), MemoryQuoteUses(self.tables, transaction))
+    async def begin() -> AsyncIterator[ClaimingLedger]:
+        async with unit_of_work.begin() as transaction:
+            yield ClaimingLedger(ledgers.of(transaction), MemoryQuoteUses(tables, transaction))
+
+    return World(MemoryFxBook(tables, ledgers.books), begin)
 
 
-class PostgresWorld(World):
-    def __init__(self, unit_of_work: PostgresUnitOfWork, fx: FxBook) -> None:
-        self.unit_of_work = unit_of_work
-        super().__init__(fx)
+def in_postgres(pool: Pool) -> World:
+    unit_of_work = PostgresUnitOfWork(pool, schema="ledger", runtime=SystemRuntime())
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[ClaimingLedger]:
-        async with self.unit_of_work.begin() as transaction:
-            connection = transaction.connection
-            yield ClaimingLedger(PostgresLedger(connection), PostgresQuoteUses(connection))
+    async def begin() -> AsyncIterator[ClaimingLedger]:
+        async with unit_of_work.begin() as transaction:
+            yield ClaimingLedger(PostgresLedger(transaction.connection), PostgresQuoteUses(transaction.connection))
+
+    return World(PostgresFxBook(pool), begin)
 
 
 @pytest.fixture(params=["memory", "postgres"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "memory":
-        yield MemoryWorld()
+        yield in_memory()
         return
     database: Database = request.getfixturevalue("database")
     pool = await open_pool(database.dsn("ledger"), application="test", max_size=4)
-    yield PostgresWorld(PostgresUnitOfWork(pool, schema="ledger", runtime=SystemRuntime()), PostgresFxBook(pool))
+    yield in_postgres(pool)
     await pool.close()
 
 
