@@ -55,6 +55,12 @@ class InvalidField(ValueError):
         self.code = refusal.code
 
 
+class CursorInvalid(InvalidRequest):
+    """Cursors are taken from `next_cursor` and sent back as they are."""
+
+    code = "cursor_invalid"
+
+
 class InvalidAmount(InvalidRequest):
     """Not a positive whole number of minor units within 38 digits."""
 

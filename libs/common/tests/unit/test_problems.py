@@ -23,7 +23,8 @@ def all_errors() -> list[type[PaymentError]]:
         found = find_spec(f"rialto_{service}")
         places = found.submodule_search_locations if found is not None else None
         for module in walk_packages(places, f"rialto_{service}."):
-            if module.name.endswith(".errors"):
+            # Wherever it is defined: a folder of errors is a habit, not a rule.
+            if not module.name.endswith(".__main__"):
                 import_module(module.name)
     return sorted({*walk(PaymentError)}, key=lambda error: (error.__module__, error.__name__))
 

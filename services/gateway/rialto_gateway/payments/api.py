@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from rialto_common import ids
-from rialto_common.errors import InvalidRequest
+from rialto_common.errors import CursorInvalid, InvalidRequest
 from rialto_gateway.idempotency import check_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, plausible
@@ -51,12 +51,6 @@ def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None 
 def replay_header(replayed: bool) -> dict[str, str]:
     """Return the header that marks an answer given before."""
     return {"Idempotency-Replayed": "true"} if replayed else {}
-
-
-class CursorInvalid(InvalidRequest):
-    """A cursor comes from `next_cursor` of an earlier page."""
-
-    code = "cursor_invalid"
 
 
 def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:

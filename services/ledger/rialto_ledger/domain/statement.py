@@ -8,7 +8,6 @@ can change.
     LedgerError
     ├── HistoryArchived   history_archived    it asks for what is in the archives' files alone
     ├── PeriodInvalid     period_invalid      its end does not lie after its start, or it is not over yet
-    ├── CursorInvalid     cursor_invalid      not a cursor that a statement of this account gave
     └── StatementChanged  statement_changed   its lines no longer add up to its closing balance: ask for it anew
 """
 
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from rialto_common.errors import Conflict, InvalidRequest
+from rialto_common.errors import Conflict, CursorInvalid, InvalidRequest
 from rialto_ledger.domain.account import AccountType, Side
 from rialto_ledger.domain.errors import LedgerError
 
@@ -49,12 +48,6 @@ class HistoryArchived(LedgerError, InvalidRequest):
     def __init__(self, whole_from: datetime) -> None:
         super().__init__(f"older entries are archived: the books' history begins at {whole_from.isoformat()} here")
         self.whole_from = whole_from
-
-
-class CursorInvalid(LedgerError, InvalidRequest):
-    """Cursors are taken from `next_cursor` and sent back as they are."""
-
-    code = "cursor_invalid"
 
 
 class StatementChanged(LedgerError, Conflict):

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
+from rialto_common.errors import CursorInvalid
 from rialto_common.runtime import Runtime
 from rialto_common.service_tokens import Caller, ServiceTokens
 from rialto_ledger.application.books import BookReader
@@ -19,7 +20,6 @@ from rialto_ledger.domain.statement import (
     BEGINNING,
     AsOf,
     Cursor,
-    CursorInvalid,
     History,
     Page,
     Period,

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rialto_common.errors import CursorInvalid
 from rialto_ledger.domain.account import Side
 from rialto_ledger.domain.statement import (
     BEGINNING,
     SETTLING,
     Cursor,
-    CursorInvalid,
     Line,
     Period,
     PeriodInvalid,
