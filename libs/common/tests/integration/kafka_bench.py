@@ -148,26 +148,32 @@ async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 
 
 
 async def committed_records(cluster: KafkaCluster, name: str) -> list[ConsumerRecord]:
-    """Everything a reader of committed records sees in a topic now, partition by partition."""
+    """Everything that is committed in a topic now, partition by partition.
+
+    Kafka answers a commit before it has marked every partition, and until then hides the records from readers: so the
+    ends are those of whoever reads uncommitted, and reading goes on until each position has passed them.
+    """
     reader = AIOKafkaConsumer(
         enable_auto_commit=False, isolation_level="read_committed", **cluster.client_options("reader")
     )
-    await reader.start()
+    scout = AIOKafkaConsumer(
+        enable_auto_commit=False, isolation_level="read_uncommitted", **cluster.client_options("scout")
+    )
     try:
+        await reader.start()
+        await scout.start()
         await reader._client._wait_on_metadata(name)
         places = [TopicPartition(name, partition) for partition in reader.partitions_for_topic(name)]
-        ends = await reader.end_offsets(places)
+        ends = await scout.end_offsets(places)
         reader.assign(places)
         await reader.seek_to_beginning()
         found: dict[TopicPartition, list[ConsumerRecord]] = {place: [] for place in places}
-        async with asyncio.timeout(10):
-            while True:
-                some = await reader.getmany(timeout_ms=50)
-                for place, records in some.items():
+        async with asyncio.timeout(20):
+            while any([await reader.position(place) < ends[place] for place in places]):
+                for place, records in (await reader.getmany(timeout_ms=50)).items():
                     found[place] += records
-                # The last offsets may be a transaction's end, which is handed to nobody.
-                if not some and all((reader.highwater(place) or -1) >= ends[place] for place in places if ends[place]):
-                    return [record for place in places for record in found[place]]
+        return [record for place in places for record in found[place]]
     finally:
-        with suppress(TimeoutError):
-            await reader.stop()
+        for consumer in (reader, scout):
+            with suppress(TimeoutError):
+                await consumer.stop()
