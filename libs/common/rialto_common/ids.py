@@ -3,12 +3,17 @@
 A derived id is the payment's 48 timestamp bits plus SHA-256(payment id, step, ordinal), so a retry at any layer makes
 the same id, and ids stay in time order. Text form: a prefix, `_`, and 26 characters of Crockford base32 in lower case
 (`pay_06b…`, 30 characters), which fits ISO 20022's 35.
+
+The UUIDs made here are the database driver's: a `uuid.UUID` to everyone, equal to any other of the same value, but six
+times as fast to make and to hash, which is what a batch does with ids.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
+
+from asyncpg.pgproto.pgproto import UUID as CompactUUID
 
 from rialto_common.errors import InvalidId
 
@@ -34,14 +39,14 @@ _STEP_BITS = 48
 
 def uuid7(unix_ms: int, random_bits: int) -> UUID:
     """Return the UUIDv7 (RFC 9562) of a time in milliseconds and 74 random bits (more are masked away)."""
-    return UUID(int=((unix_ms & ((1 << 48) - 1)) << 80) | (random_bits & _HASH_MASK) | _VERSION_7 | _VARIANT)
+    return _of_int(((unix_ms & ((1 << 48) - 1)) << 80) | (random_bits & _HASH_MASK) | _VERSION_7 | _VARIANT)
 
 
 def derive(root: UUID, step: str, ordinal: int = 0) -> UUID:
     """Return the id of a step of a payment (or of another root object): the same for every retry of that step."""
     digest = sha256(b"%b/%b/%d" % (root.bytes, step.encode(), ordinal)).digest()
-    return UUID(
-        int=(root.int & _TIMESTAMP_MASK) | (int.from_bytes(digest[:16], "big") & _HASH_MASK) | _VERSION_7 | _VARIANT
+    return _of_int(
+        (root.int & _TIMESTAMP_MASK) | (int.from_bytes(digest[:16], "big") & _HASH_MASK) | _VERSION_7 | _VARIANT
     )
 
 
@@ -64,9 +69,13 @@ def from_text(prefix: str, text: str) -> UUID:
     if head != prefix or len(tail) != 26 or not tail.isascii():
         raise InvalidId(f"'{text[:40]}' is not an id of the form {prefix}_ and 26 characters")
     try:
-        return UUID(int=int(tail.encode().translate(_TO_DIGITS), 32))
-    except ValueError as error:
+        return _of_int(int(tail.encode().translate(_TO_DIGITS), 32))
+    except (ValueError, OverflowError) as error:  # 26 digits hold two bits more than an id has
         raise InvalidId(f"'{text[:40]}' is not an id of the form {prefix}_ and 26 characters") from error
+
+
+def _of_int(value: int) -> UUID:
+    return CompactUUID(value.to_bytes(16, "big"))
 
 
 def shard_of(owner: UUID) -> int:
