@@ -57,7 +57,7 @@ def id_of(number: int, month: datetime) -> UUID:
 
 def entry(number: int, month: datetime) -> PostEntry:
     """Return the nth entry; its id is of a month. Numbers go round three wallets, and so shards."""
-    return replace(top_up(number % 3, 100 + number, entry=number), entry_id=id_of(number, month))
+    return top_up(number % 3, 100 + number, entry=number)._replace(entry_id=id_of(number, month))
 
 
 def payment(number: int, month: datetime) -> Payment:

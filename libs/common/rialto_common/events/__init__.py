@@ -1,7 +1,7 @@
 """Event models by topic; each has a committed JSON Schema in `schemas/`, named after its type."""
 
 from rialto_common.events import compliance, fraud, ledger, payments, settlements
-from rialto_common.events.envelope import Event, EventData, compose
+from rialto_common.events.envelope import Event, EventData, compose, compose_written
 
 MODELS: tuple[type[EventData], ...] = (
     *payments.MODELS,
@@ -11,4 +11,4 @@ MODELS: tuple[type[EventData], ...] = (
     *settlements.MODELS,
 )
 
-__all__ = ["MODELS", "Event", "EventData", "compose"]
+__all__ = ["MODELS", "Event", "EventData", "compose", "compose_written"]

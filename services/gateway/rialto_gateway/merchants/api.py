@@ -11,13 +11,14 @@ from pydantic import Field, StringConstraints
 from rialto_common import ids
 from rialto_common.database import Connection, Pool
 from rialto_common.errors import NotFound
+from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
 from rialto_gateway.idempotency import IdempotentRequests, check_key
 from rialto_gateway.merchants.keys import QUERIES, ApiKeys, Mode, Principal
 from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.bodies import Country, Text
 from rialto_gateway.payments.view import time_text
-from rialto_gateway.requests import Body, caller_of, documented_body, read_body
+from rialto_gateway.requests import Body, caller_of
 
 
 class MerchantNotFound(NotFound):

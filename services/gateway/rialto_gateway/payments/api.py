@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from rialto_common import ids
 from rialto_common.errors import CursorInvalid, InvalidRequest
+from rialto_common.request_bodies import documented_body, read_body
 from rialto_gateway.idempotency import check_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, plausible
@@ -17,7 +18,7 @@ from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
 from rialto_gateway.payments.states import State
 from rialto_gateway.payments.wait import wait_of
-from rialto_gateway.requests import DirectRoute, caller_of, documented_body, headers_of, read_body, traceparent_of
+from rialto_gateway.requests import DirectRoute, caller_of, headers_of, traceparent_of
 
 PAYMENT_EXAMPLE = {
     "amount_minor": "1250",

@@ -11,6 +11,7 @@ from rialto_common import ids
 from rialto_common.database import Connection
 from rialto_common.errors import Forbidden
 from rialto_common.events.envelope import MinorUnits
+from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
 from rialto_gateway.idempotency import IdempotentRequests, check_key
 from rialto_gateway.merchants.keys import ApiKeys, Mode, Principal
@@ -18,7 +19,7 @@ from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.bodies import Metadata, known_currency
 from rialto_gateway.payments.errors import IdempotencyKeyMissing
 from rialto_gateway.payments.view import time_text
-from rialto_gateway.requests import Body, caller_of, documented_body, read_body
+from rialto_gateway.requests import Body, caller_of
 from rialto_gateway.wallets.directory import QUERIES, Wallet, WalletDirectory
 from rialto_gateway.wallets.ledger_client import Balances, LedgerClient
 

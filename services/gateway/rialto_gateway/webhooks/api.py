@@ -10,12 +10,13 @@ from pydantic import Field, field_validator
 from rialto_common import ids
 from rialto_common.database import Connection, Pool
 from rialto_common.errors import NotFound
+from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
 from rialto_gateway.idempotency import IdempotentRequests, Vault, check_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.view import time_text
-from rialto_gateway.requests import Body, caller_of, documented_body, read_body
+from rialto_gateway.requests import Body, caller_of
 from rialto_gateway.webhooks.messages import MESSAGES, QUERIES
 from rialto_gateway.webhooks.outgoing import check_url
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from rialto_common.bus.port import Transaction
 from rialto_common.database import is_retryable, is_unavailable
@@ -28,8 +28,7 @@ ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A command's outcome, and the batch it was posted in."""
 
     outcome: Outcome

@@ -69,8 +69,10 @@ def keys_of(commands: Sequence[Command]) -> Keys:
 def _add(keys: Keys, command: Command) -> None:
     match command:
         case PostEntry():
-            keys.accounts.update(posting.account_id for posting in command.postings)
-            keys.opens.update((spec.id, spec) for spec in command.opens)
+            for posting in command.postings:
+                keys.accounts.add(posting.account_id)
+            for spec in command.opens:
+                keys.opens[spec.id] = spec
             keys.entries.add(command.entry_id)
         case ReverseEntry():
             keys.reversed_entries.add(command.reverses)

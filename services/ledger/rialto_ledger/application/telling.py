@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+import orjson
+
 from rialto_common import ids
 from rialto_common.errors import InvariantViolated
-from rialto_common.events import Event, EventData, compose
+from rialto_common.events import Event, EventData, compose, compose_written
 from rialto_common.events import ledger as events
 from rialto_ledger.application.posting import Posted
 from rialto_ledger.domain.account import Account, Mode
@@ -93,7 +95,7 @@ class Teller:
                 return [self._event(data, payment, payment.id, sequence, cause)]
             case SettlementPosted(entry, ordinal):
                 number = SETTLEMENT_SEQUENCES + 2 * ordinal + isinstance(command, ReverseSettlement)
-                return [self._event(self._entry(entry), payment, entry.id, number, cause)]
+                return [self._entry_of(payment, entry, number, cause)]
             case _:
                 return []
 
@@ -107,7 +109,7 @@ class Teller:
             final=result.final,
         )
         return [
-            self._event(self._entry(result.entry), payment, result.entry.id, sequence - 1, cause),
+            self._entry_of(payment, result.entry, sequence - 1, cause),
             self._event(captured, payment, result.capture_id, sequence, cause),
         ]
 
@@ -129,34 +131,51 @@ class Teller:
 
     def _entry_about(self, about: UUID, entry: JournalEntry, cause: Event | None) -> Event:
         account = self._accounts[about]
-        self._told[account.id] += 1
-        return compose(
+        self._told[about] += 1
+        return compose_written(
+            events.JournalEntryPosted,
             self._entry(entry),
             source=SOURCE,
             root=entry.id,
-            key=ids.to_text("acc", account.id),
+            key=ids.to_text("acc", about),
             shard=entry.shard,
             time=self._now,
-            sequence=account.version * ENTRIES_A_BATCH + self._told[account.id],
+            sequence=account.version * ENTRIES_A_BATCH + self._told[about],
             cause=cause,
         )
 
-    def _entry(self, entry: JournalEntry) -> events.JournalEntryPosted:
-        return events.JournalEntryPosted(
-            entry_id=entry.id,
-            kind=entry.kind,
-            payment_id=entry.payment_id,
-            merchant_id=entry.merchant_id,
-            mode=entry.mode,
-            postings=[
-                events.PostingLine(
-                    account=self._accounts[posting.account_id].spec.code,
-                    side=posting.side.value,
-                    amount_minor=posting.amount_minor,
-                    currency=posting.currency,
-                )
-                for posting in entry.postings
-            ],
+    def _entry_of(self, payment: "_Payment", entry: JournalEntry, sequence: int, cause: Event | None) -> Event:
+        return compose_written(
+            events.JournalEntryPosted,
+            self._entry(entry),
+            source=SOURCE,
+            root=entry.id,
+            key=ids.to_text("pay", payment.id),
+            shard=payment.shard,
+            time=self._now,
+            sequence=sequence,
+            cause=cause,
+        )
+
+    def _entry(self, entry: JournalEntry) -> bytes:
+        """Return a `JournalEntryPosted` as JSON, written out: through the model it takes five times as long."""
+        return orjson.dumps(
+            {
+                "entry_id": ids.to_text("je", entry.id),
+                "kind": entry.kind,
+                "payment_id": None if entry.payment_id is None else ids.to_text("pay", entry.payment_id),
+                "merchant_id": None if entry.merchant_id is None else ids.to_text("mer", entry.merchant_id),
+                "mode": entry.mode,
+                "postings": [
+                    {
+                        "account": self._accounts[account_id].spec.code,
+                        "side": side,
+                        "amount_minor": str(amount_minor),
+                        "currency": currency,
+                    }
+                    for account_id, side, amount_minor, currency in entry.postings
+                ],
+            }
         )
 
     def _event(self, data: EventData, payment: "_Payment", root: UUID, sequence: int, cause: Event | None) -> Event:

@@ -123,8 +123,10 @@ def _outcome(book: Book, command: Command) -> Outcome:
         status, result = _DECIDERS[type(command)](book, command)
     except LedgerError as error:
         refusal = error
-    hold = book.hold(command.hold_id) if isinstance(command, HoldCommand) else None
-    return Outcome(command, status, result, refusal, 0 if hold is None else hold.version)
+    if isinstance(command, HoldCommand):
+        hold = book.hold(command.hold_id)
+        return Outcome(command, status, result, refusal, 0 if hold is None else hold.version)
+    return Outcome(command, status, result, refusal)
 
 
 def _open_account(book: Book, command: OpenAccount) -> Answer:

@@ -1,6 +1,6 @@
 """The working copy on which a batch is decided: what was loaded, and what the batch has changed so far."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -72,38 +72,50 @@ class _Standing:
             self.debits - account.debits_minor, self.credits - account.credits_minor, self.held - account.held_minor
         )
 
-    def check(self, debits: int, credits: int, held: int, checks_status: bool) -> None:
+    def check(self, change: "_Change", checks_status: bool) -> None:
         """Refuse a change that the account does not allow.
 
         Raises: AccountFrozen, AccountClosed, InsufficientFunds, BalanceAboveMaximum, BalanceOverflow.
         """
-        account = self.account
-        raises = credits - debits if self.grows_by_credit else debits - credits
+        account, held = self.account, change.held
+        raises = change.credits - change.debits if self.grows_by_credit else change.debits - change.credits
         if checks_status and self.status is not AccountStatus.OPEN:
             if self.status is AccountStatus.CLOSED:
                 raise AccountClosed(account.id)
             if held > raises:
                 raise AccountFrozen(account.id)
         if (
-            self.debits + debits > MAX_MINOR
-            or self.credits + credits > MAX_MINOR
+            self.debits + change.debits > MAX_MINOR
+            or self.credits + change.credits > MAX_MINOR
             or not 0 <= self.held + held <= MAX_MINOR
         ):
             raise BalanceOverflow(account.id)
-        minimum = account.spec.minimum_available_minor
-        if minimum is not None and held > raises:
-            available = self.balance - self.held
-            if available + raises - held < minimum:
-                raise InsufficientFunds(account.id, available - minimum, held - raises)
-        maximum = account.spec.maximum_balance_minor
-        if maximum is not None and raises > 0 and self.balance + raises > maximum:
-            raise BalanceAboveMaximum(account.id, maximum, self.balance + raises)
+        if held > raises:
+            minimum = account.spec.minimum_available_minor
+            if minimum is not None:
+                available = self.balance - self.held
+                if available + raises - held < minimum:
+                    raise InsufficientFunds(account.id, available - minimum, held - raises)
+        if raises > 0:
+            maximum = account.spec.maximum_balance_minor
+            if maximum is not None and self.balance + raises > maximum:
+                raise BalanceAboveMaximum(account.id, maximum, self.balance + raises)
 
-    def add(self, debits: int, credits: int, held: int) -> None:
+    def add(self, change: "_Change") -> None:
         """Apply a change."""
-        self.debits += debits
-        self.credits += credits
-        self.held += held
+        self.debits += change.debits
+        self.credits += change.credits
+        self.held += change.held
+
+
+@dataclass(slots=True)
+class _Change:
+    """What one command does to an account."""
+
+    standing: _Standing
+    debits: int = 0
+    credits: int = 0
+    held: int = 0
 
 
 @dataclass(slots=True)
@@ -181,46 +193,43 @@ class Book:
             raise InvariantViolated(f"entry {entry.id} would be posted twice")
         if entry.id < self.state.ids_from:
             raise EntryIdTooOld(entry.id)
-        changes: dict[UUID, list[int]] = {}
+        changes: dict[UUID, _Change] = {}
         for posting in entry.postings:
-            account_id = posting.account_id
-            spec = self._standing(account_id).account.spec
+            change = changes.get(posting.account_id)
+            if change is None:
+                change = changes[posting.account_id] = _Change(self._standing(posting.account_id))
+            spec = change.standing.account.spec
             if spec.mode != entry.mode:
-                raise AccountNotFound(account_id)
+                raise AccountNotFound(posting.account_id)
             if spec.currency != posting.currency:
                 raise CurrencyMismatch(spec.currency, posting.currency)
+            if posting.side is Side.CREDIT:
+                change.credits += posting.amount_minor
+            else:
+                change.debits += posting.amount_minor
+        for account_id, held_minor in held.items():
             change = changes.get(account_id)
             if change is None:
-                change = changes[account_id] = [0, 0, 0]
-            change[posting.side is Side.CREDIT] += posting.amount_minor
-        for account_id, held_minor in held.items():
-            changes.setdefault(account_id, [0, 0, 0])[2] += held_minor
-        self._apply(changes, checks_status=checks_status)
+                change = changes[account_id] = _Change(self._standing(account_id))
+            change.held += held_minor
+        _apply(changes.values(), checks_status=checks_status)
         self.new_entries[entry.id] = entry
 
     def reserve(self, hold: Hold, account_id: UUID) -> None:
         """Place a hold on its account. Raises: AccountFrozen, AccountClosed, InsufficientFunds, BalanceOverflow."""
-        self._apply({account_id: (0, 0, hold.remaining_minor)}, checks_status=True)
+        _apply([_Change(self._standing(account_id), held=hold.remaining_minor)], checks_status=True)
         self.changed_holds[hold.id] = hold
 
     def release(self, hold: Hold, released_minor: int) -> None:
         """Save a hold whose rest is released; whatever the account's status, as this only frees money."""
         if hold.account_id is not None and released_minor > 0:
-            self._apply({hold.account_id: (0, 0, -released_minor)}, checks_status=False)
+            _apply([_Change(self._standing(hold.account_id), held=-released_minor)], checks_status=False)
         self.changed_holds[hold.id] = hold
 
     def touched(self) -> dict[UUID, AccountDelta]:
         """Return the changes of the accounts that changed."""
         deltas = ((account_id, standing.delta()) for account_id, standing in self.standings.items())
         return {account_id: delta for account_id, delta in deltas if delta != _NO_CHANGE}
-
-    def _apply(self, changes: Mapping[UUID, Sequence[int]], *, checks_status: bool) -> None:
-        """`changes`: debits, credits and held by account; none is applied unless all are allowed."""
-        for account_id, change in changes.items():
-            debits, credits, held = change
-            self._standing(account_id).check(debits, credits, held, checks_status)
-        for account_id, change in changes.items():
-            self.standings[account_id].add(*change)
 
     def _standing(self, account_id: UUID) -> _Standing:
         standing = self.standings.get(account_id)
@@ -232,3 +241,11 @@ class Book:
         if self.to_open and account_id in self.to_open:
             raise AccountNotFound(account_id)
         return standing
+
+
+def _apply(changes: Collection[_Change], *, checks_status: bool) -> None:
+    """Apply all of the changes, or none where an account does not allow its own. Raises: as `_Standing.check`."""
+    for change in changes:
+        change.standing.check(change, checks_status)
+    for change in changes:
+        change.standing.add(change)

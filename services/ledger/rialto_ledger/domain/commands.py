@@ -7,10 +7,11 @@ They stand in the domain, not in application/, because `batch.decide` takes them
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from rialto_ledger.domain.account import AccountSpec, AccountStatus, Mode
-from rialto_ledger.domain.journal import Posting
+from rialto_ledger.domain.journal import NO_METADATA, Posting
 from rialto_ledger.domain.posting_rules import SettlementAccounts
 
 
@@ -31,8 +32,7 @@ class ChangeAccountStatus:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PostEntry:
+class PostEntry(NamedTuple):
     """Post an entry of known postings; `opens` are the platform's accounts in it, opened on first use.
 
     With a `merchant_id`, only accounts that this merchant may charge; the operator's (None) reach all of the mode.
@@ -49,7 +49,7 @@ class PostEntry:
     postings: tuple[Posting, ...]
     opens: tuple[AccountSpec, ...]
     effective_at: datetime
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = NO_METADATA
     fact: bool = False
 
 

@@ -7,6 +7,8 @@ constructed. Corrections are new entries that reverse old ones.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 from rialto_common import ids
@@ -14,19 +16,16 @@ from rialto_common.money import MAX_MINOR
 from rialto_ledger.domain.account import Mode, Side
 from rialto_ledger.domain.errors import EntryUnbalanced, PostingInvalid
 
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """One line of an entry: an account debited or credited by an amount greater than zero."""
+
+class Posting(NamedTuple):
+    """One line of an entry: an account debited or credited by an amount greater than zero, which the entry checks."""
 
     account_id: UUID
     side: Side
     amount_minor: int
     currency: str
-
-    def __post_init__(self) -> None:
-        if not 0 < self.amount_minor <= MAX_MINOR:
-            raise PostingInvalid("a posting's amount is greater than zero and has at most 38 digits")
 
     def reversed(self) -> "Posting":
         """Return the posting that undoes this one."""
@@ -34,13 +33,19 @@ class Posting:
 
 
 def debit(account_id: UUID, amount_minor: int, currency: str) -> Posting:
-    """Return a debit of an account."""
-    return Posting(account_id, Side.DEBIT, amount_minor, currency)
+    """Return a debit of an account. Raises: PostingInvalid: not an amount greater than zero of at most 38 digits."""
+    return Posting(account_id, Side.DEBIT, _amount(amount_minor), currency)
 
 
 def credit(account_id: UUID, amount_minor: int, currency: str) -> Posting:
-    """Return a credit of an account."""
-    return Posting(account_id, Side.CREDIT, amount_minor, currency)
+    """Return a credit of an account. Raises: PostingInvalid: not an amount greater than zero of at most 38 digits."""
+    return Posting(account_id, Side.CREDIT, _amount(amount_minor), currency)
+
+
+def _amount(amount_minor: int) -> int:
+    if not 0 < amount_minor <= MAX_MINOR:
+        raise PostingInvalid("a posting's amount is greater than zero and has at most 38 digits")
+    return amount_minor
 
 
 def reversal_id(entry_id: UUID) -> UUID:
@@ -69,11 +74,23 @@ class JournalEntry:
     reverses: UUID | None = None
 
     def __post_init__(self) -> None:
+        if len(self.postings) == 2:
+            # Most entries: an amount from one account to another, seen to balance at a glance.
+            one, other = self.postings
+            amount = one.amount_minor
+            if (
+                amount == other.amount_minor
+                and one.side is not other.side
+                and one.currency == other.currency
+                and 0 < amount <= MAX_MINOR
+            ):
+                return
         if len(self.postings) < 2:
             raise PostingInvalid(f"entry {self.id} has fewer than two postings")
         differences: dict[str, int] = {}
         for posting in self.postings:
-            signed = posting.amount_minor if posting.side is Side.DEBIT else -posting.amount_minor
+            amount = _amount(posting.amount_minor)
+            signed = amount if posting.side is Side.DEBIT else -amount
             differences[posting.currency] = differences.get(posting.currency, 0) + signed
         for currency, difference in differences.items():
             if difference != 0:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from rialto_ledger.domain.account import Account, AccountStatus
@@ -34,8 +35,7 @@ class StatusChanged:
     status: AccountStatus
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPosted:
+class EntryPosted(NamedTuple):
     """The entry is in the journal; `about` is the account in whose history it is told."""
 
     entry: JournalEntry
@@ -110,8 +110,7 @@ Result = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A command with its result, or with the error that refused it.
 
     `hold_version` is how often the command's hold had changed by then; 0 where there is none.

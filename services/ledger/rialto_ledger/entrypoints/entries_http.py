@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Discriminator, Tag
 
 from rialto_common import ids
 from rialto_common.errors import InvariantViolated
 from rialto_common.money import currency_exponent
+from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
 from rialto_common.service_tokens import Caller, ServiceTokens
 from rialto_ledger.application.ports import Reader
@@ -21,11 +23,11 @@ from rialto_ledger.domain.errors import EffectiveInFuture, EntryNotFound, TopUpI
 from rialto_ledger.domain.journal import JournalEntry, Posting
 from rialto_ledger.domain.outcomes import EntryPosted, LinkedPosted, Outcome, OutcomeStatus
 from rialto_ledger.entrypoints.access import Posts, authenticator, may_see_entry, mode_of, require_operator
+from rialto_ledger.entrypoints.batch_reader import NotPlain, read_plain
 from rialto_ledger.entrypoints.bodies import (
     BatchBody,
     EntriesBody,
     EntryBody,
-    EntryResult,
     NewBatch,
     NewEntry,
     NewReversal,
@@ -36,6 +38,31 @@ from rialto_ledger.entrypoints.bodies import (
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far ahead of ours a caller's clock may be."""
+
+
+BATCH_EXAMPLE = {
+    "linked": False,
+    "entries": [
+        {
+            "id": "je_01kjmma2g0f2nt3akp5hcm2yes",
+            "kind": "correction",
+            "postings": [
+                {
+                    "account_id": "acc_01kjmma2g0f2nt3akp5hcm2yes",
+                    "side": "debit",
+                    "amount_minor": "1250",
+                    "currency": "USD",
+                },
+                {
+                    "account_id": "wal_01kjmma2g0f2nt3akp5hcm2yes",
+                    "side": "credit",
+                    "amount_minor": "1250",
+                    "currency": "USD",
+                },
+            ],
+        }
+    ],
+}
 
 
 class EntryDesk:
@@ -74,26 +101,29 @@ class EntryDesk:
         answer = await self._answer(self._command(body, caller), dry_run=dry_run)
         return self._body(answer), _is_new(answer.outcome)
 
-    async def post_batch(self, body: NewBatch, caller: Caller, *, dry_run: bool) -> BatchBody:
-        """Return each entry's result. Raises: OperatorOnly; LinkedRefused, LinkedPartlyPosted: none is posted."""
-        commands = [self._command(entry, caller) for entry in body.entries]
-        if body.linked:
+    async def post_batch(self, body: bytes, caller: Caller, *, dry_run: bool) -> bytes:
+        """Return each entry's result, a `BatchBody` as JSON.
+
+        Raises: OperatorOnly, RequestValidationError; LinkedRefused, LinkedPartlyPosted: none is posted.
+        """
+        require_operator(caller)
+        commands, linked = self._commands(body, caller)
+        if linked:
             outcome = (await self._answer(Linked(tuple(commands)), dry_run=dry_run)).outcome
             outcomes: Sequence[Outcome] = outcome.result.outcomes if isinstance(outcome.result, LinkedPosted) else ()
         else:
             do = self._poster.rehearse if dry_run else self._poster.post_all
             outcomes = [answer.outcome for answer in await do(commands)]
-        return BatchBody(
-            data=[
-                EntryResult.model_construct(
-                    id=command.entry_id,
-                    status=outcome.status.value,
-                    code=None if outcome.error is None else outcome.error.stable_code,
-                    detail=None if outcome.error is None else outcome.error.detail,
-                )
-                for command, outcome in zip(commands, outcomes, strict=True)
-            ]
+        return orjson.dumps(
+            {"data": [_result(command, outcome) for command, outcome in zip(commands, outcomes, strict=True)]}
         )
+
+    def _commands(self, body: bytes, caller: Caller) -> tuple[list[PostEntry], bool]:
+        try:
+            return read_plain(body, mode_of(caller), self._runtime.now())
+        except NotPlain:
+            batch = read_body(NewBatch, body)
+            return [self._command(entry, caller) for entry in batch.entries], batch.linked
 
     async def reverse(self, entry_id: UUID, body: NewReversal, caller: Caller) -> tuple[EntryBody, bool]:
         """Return the reversal and whether it is new.
@@ -167,6 +197,16 @@ def _entry(outcome: Outcome) -> JournalEntry:
     return outcome.result.entry
 
 
+def _result(command: PostEntry, outcome: Outcome) -> dict[str, str | None]:
+    error = outcome.error
+    return {
+        "id": ids.to_text("je", command.entry_id),
+        "status": outcome.status,
+        "code": None if error is None else error.stable_code,
+        "detail": None if error is None else error.detail,
+    }
+
+
 def _is_new(outcome: Outcome) -> bool:
     return outcome.status is OutcomeStatus.APPLIED
 
@@ -199,10 +239,15 @@ def router(desk: EntryDesk, tokens: ServiceTokens) -> APIRouter:
         response.status_code = 201 if is_new and not dry_run else 200
         return entry
 
-    @routes.post("/journal_entries/batch")
-    async def post_entries(body: NewBatch, caller: Authenticated, dry_run: DryRun = False) -> BatchBody:
+    @routes.post(
+        "/journal_entries/batch",
+        response_model=BatchBody,
+        openapi_extra=documented_body(NewBatch, BATCH_EXAMPLE),
+    )
+    async def post_entries(request: Request, caller: Authenticated, dry_run: DryRun = False) -> Response:
         """Post up to 8,190 entries in one commit: linked all or none, else each with its own result."""
-        return await desk.post_batch(body, caller, dry_run=dry_run)
+        results = await desk.post_batch(await request.body(), caller, dry_run=dry_run)
+        return Response(results, media_type="application/json")
 
     @routes.get("/journal_entries/{entry_id}")
     async def get_entry(entry_id: str, caller: Authenticated) -> EntryBody:

@@ -49,7 +49,7 @@ class World:
         """Open a wallet in each currency and put money into them, by an entry that is no conversion."""
         for number, currency in enumerate(("EUR", "USD", "GBP")):
             spec = wallet_in(currency)
-            money = replace(top_up_in(currency), entry_id=number_id("funding", number))
+            money = top_up_in(currency)._replace(entry_id=number_id("funding", number))
             await self.do(OpenAccount(spec), money)
 
     async def hold(self, *quotes: Quote) -> None:
@@ -198,7 +198,7 @@ async def test_a_conversion_at_a_quote_that_is_not_on_record_is_refused(world: W
     with pytest.raises(QuoteNotFound):
         await world.do(convert(quote(7)))
     with pytest.raises(QuoteNotFound):
-        await world.do(replace(convert(quote(7)), metadata={}))
+        await world.do(convert(quote(7))._replace(metadata={}))
     assert await world.trades() == []
 
 

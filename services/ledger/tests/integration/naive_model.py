@@ -355,7 +355,7 @@ def refuse_unless_allowed(before: ModelAccount, after: ModelAccount, *, heeds_st
 def undone(postings: Iterable[Posting]) -> tuple[Posting, ...]:
     """Return the postings with their sides changed."""
     sides = {Side.DEBIT: Side.CREDIT, Side.CREDIT: Side.DEBIT}
-    return tuple(replace(posting, side=sides[posting.side]) for posting in postings)
+    return tuple(posting._replace(side=sides[posting.side]) for posting in postings)
 
 
 def opened_on_first_use(command: Command) -> tuple[AccountSpec, ...]:

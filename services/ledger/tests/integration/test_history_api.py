@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -58,8 +57,8 @@ async def past(world: World, do: DoAt) -> World:
     await do(open_wallet(), OpenAccount(wallet(7, owner=merchant_id(0))), when=NOW)
     for number in range(1, 11):
         happened = at(0) if number == 10 else at(number)
-        await do(replace(top_up(0, number, entry=number), effective_at=happened), when=at(number))
-    await do(replace(top_up(7, 5, entry=70), about=wallet(7).id), when=at(11))
+        await do(top_up(0, number, entry=number)._replace(effective_at=happened), when=at(number))
+    await do(top_up(7, 5, entry=70)._replace(about=wallet(7).id), when=at(11))
     return world
 
 

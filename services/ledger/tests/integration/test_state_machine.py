@@ -141,14 +141,14 @@ def entries(draw: st.DrawFn) -> PostEntry:
     lines = [Posting(debited, Side.DEBIT, amount, currency), Posting(credited, Side.CREDIT, amount, currency)]
     match draw(st.integers(0, 15)):
         case 0:
-            lines[1] = replace(lines[1], amount_minor=draw(AMOUNTS))
+            lines[1] = lines[1]._replace(amount_minor=draw(AMOUNTS))
         case 1:
             del lines[1]
         case 2:
             lines += [Posting(draw(IDS), Side.CREDIT, 50, "USD"), Posting(draw(IDS), Side.DEBIT, 50, "USD")]
         case 3:
-            lines[0] = replace(lines[0], amount_minor=max(1, amount // 2))
-            lines.append(replace(lines[0], account_id=draw(IDS), amount_minor=amount - lines[0].amount_minor or 1))
+            lines[0] = lines[0]._replace(amount_minor=max(1, amount // 2))
+            lines.append(lines[0]._replace(account_id=draw(IDS), amount_minor=amount - lines[0].amount_minor or 1))
     return PostEntry(
         entry_id=number_id("entry", draw(NUMBERS)),
         kind="transfer",
@@ -381,7 +381,7 @@ def told(posted: Posted) -> tuple[object, ...]:
     """Return all of a decision; errors, which are equal only to themselves, by what they say."""
     outcomes = posted.decision.outcomes
     errors = [outcome.error and (outcome.error.stable_code, outcome.error.detail) for outcome in outcomes]
-    return replace(posted.decision, outcomes=[replace(outcome, error=None) for outcome in outcomes]), errors
+    return replace(posted.decision, outcomes=[outcome._replace(error=None) for outcome in outcomes]), errors
 
 
 def code_of(outcome: Outcome) -> str:

@@ -349,7 +349,7 @@ async def test_an_entry_is_reversed_once_and_asking_again_gets_the_same_reversal
 
 
 async def test_an_entry_that_took_the_reversals_id_is_not_taken_for_the_reversal(bench: Bench) -> None:
-    taken = replace(transfer(1, 5), entry_id=reversal_id(number_id("transfer", 0)))
+    taken = transfer(1, 5)._replace(entry_id=reversal_id(number_id("transfer", 0)))
     outcomes = await bench.do(
         open_wallet(1), transfer(0, 1200), taken, ReverseEntry(number_id("transfer", 0), "test", NOW)
     )

@@ -1,0 +1,45 @@
+-- The checks of added postings in fewer passes: what a statement adds is looked at as a whole, and only where something
+-- is wrong is it looked at again to say what.
+-- Each entry is looked up once instead of once a line, and each account
+-- once; by arrays, as these plans are kept and must not be those of an empty journal, which reads all of it.
+CREATE OR REPLACE FUNCTION ledger.check_added_postings() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (
+            SELECT
+                entry_id, min(line) AS first, max(line) AS last, count(*) AS lines,
+                sum(CASE side WHEN 'debit' THEN amount_minor ELSE -amount_minor END) AS difference
+            FROM added GROUP BY entry_id, currency
+        ) AS c
+        GROUP BY entry_id
+        HAVING bool_or(difference <> 0) OR min(first) <> 0 OR max(last) <> sum(lines) - 1 OR sum(lines) < 2
+    ) THEN
+        IF EXISTS (
+            SELECT FROM added GROUP BY entry_id, currency
+            HAVING sum(CASE side WHEN 'debit' THEN amount_minor ELSE -amount_minor END) <> 0
+        ) THEN
+            RAISE EXCEPTION 'an entry does not balance in each of its currencies'
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'postings_balanced';
+        END IF;
+        RAISE EXCEPTION 'an entry is not added whole, with lines from 0 on'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'postings_whole_entry';
+    END IF;
+    IF EXISTS (
+        SELECT FROM (
+            SELECT p.account_id, p.currency, e.mode
+            FROM added AS p
+            LEFT JOIN (
+                SELECT id, mode FROM ledger.journal_entries
+                WHERE id = ANY (ARRAY(SELECT entry_id FROM added WHERE line = 0))
+            ) AS e ON e.id = p.entry_id
+            GROUP BY p.account_id, p.currency, e.mode
+        ) AS named
+        LEFT JOIN ledger.accounts AS a
+            ON a.id = named.account_id AND a.currency = named.currency AND a.mode = named.mode
+        WHERE a.id IS NULL
+    ) THEN
+        RAISE EXCEPTION 'a posting names no entry, or no account of its currency and mode'
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'postings_entry_and_account_exist';
+    END IF;
+    RETURN NULL;
+END $$;
