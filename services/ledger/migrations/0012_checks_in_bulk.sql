@@ -1,4 +1,4 @@
--- The checks of added postings in fewer passes: what a statement adds is looked at as a whole, and only where something
+-- What a batch costs. The checks of added postings in fewer passes: what a statement adds is looked at as a whole, and only where something
 -- is wrong is it looked at again to say what.
 -- Each entry is looked up once instead of once a line, and each account
 -- once; by arrays, as these plans are kept and must not be those of an empty journal, which reads all of it.
@@ -42,4 +42,19 @@ BEGIN
             USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'postings_entry_and_account_exist';
     END IF;
     RETURN NULL;
+END $$;
+
+-- Lock accounts, as any posting does, for a batch that was decided on what they were thought to be. True if each still
+-- has the version it was known by, and none of the new entries is posted or of a month that was archived.
+CREATE FUNCTION ledger.lock_as_known(p_accounts UUID[], p_versions BIGINT[], p_entries UUID[], p_lowest UUID)
+RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+DECLARE
+    v_unchanged BIGINT;
+BEGIN
+    SELECT count(*) INTO v_unchanged
+    FROM (SELECT id, version FROM ledger.accounts WHERE id = ANY (p_accounts) ORDER BY id FOR UPDATE) AS a
+    JOIN unnest(p_accounts, p_versions) AS known (id, version) ON known.id = a.id AND known.version = a.version;
+    RETURN v_unchanged = cardinality(p_accounts)
+        AND NOT EXISTS (SELECT FROM ledger.journal_entries WHERE id = ANY (p_entries))
+        AND NOT EXISTS (SELECT FROM ledger.archived_months WHERE ids_before > p_lowest);
 END $$;

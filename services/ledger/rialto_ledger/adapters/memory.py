@@ -100,13 +100,20 @@ class MemoryLedger:
         books = self.books
         settlements = _pick(books.settlements, keys.settled_payments)
         standing = {settlement.entry_id for settlement in settlements.values()}
-        return LedgerState(
-            accounts=books.accounts,
-            opened=opened,
-            holds=_pick(books.holds, keys.holds),
-            entries=_pick(books.entries, keys.entries | keys.reversed_entries | standing),
-            settlements=settlements,
+        entries = _pick(books.entries, keys.entries | keys.reversed_entries | standing)
+        holds = _pick(books.holds, keys.holds)
+        needed = {*keys.accounts, *keys.opens, *(hold.account_id for hold in holds.values() if hold.account_id)}
+        bound = (standing | keys.reversed_entries) & entries.keys()
+        needed.update(posting.account_id for entry_id in bound for posting in entries[entry_id].postings)
+        return LedgerState(_pick(books.accounts, needed), opened, holds, entries, settlements)
+
+    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
+        """Say whether accounts are as known, and entries new."""
+        accounts, entries = self.books.accounts, self.books.entries
+        as_known = all(
+            account_id in accounts and accounts[account_id].version == v for account_id, v in versions.items()
         )
+        return as_known and not any(entry_id in entries for entry_id in entry_ids)
 
     async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
         """Return the ends of these shards' chains."""
@@ -133,7 +140,7 @@ class MemoryLedger:
             self.changes.heads[link.shard] = ChainHead(link.shard, link.position, link.hash)
         for change in decision.status_changes:
             account = books.accounts[change.account_id]
-            self.changes.accounts[account.id] = replace(account, status=change.status)
+            self.changes.accounts[account.id] = replace(account, status=change.status, version=account.version + 1)
         for hold in (*decision.new_holds, *decision.changed_holds):
             self.changes.holds[hold.id] = hold
         for settlement in decision.settlements:

@@ -62,6 +62,18 @@ class PostgresLedger:
             raise ConcurrentPosting("a hold, a settlement or an entry appeared while its accounts were being locked")
         return LedgerState(accounts, opened, holds, entries, settlements, ids_from)
 
+    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
+        """Lock accounts that were decided on unseen; say whether they are as known, and the entries new."""
+        return bool(
+            await self._connection.fetchval(
+                _QUERIES["lock_as_known"],
+                list(versions),
+                list(versions.values()),
+                list(entry_ids),
+                min(entry_ids, default=None),
+            )
+        )
+
     async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
         """Lock the ends of these shards' chains: always after the accounts, so that nobody waits in a circle."""
         if not shards:

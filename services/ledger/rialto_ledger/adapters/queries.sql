@@ -21,6 +21,10 @@ WHERE id = ANY (ARRAY(
 ORDER BY id
 FOR UPDATE
 
+-- name: lock_as_known
+-- Whether the accounts are, now that they are locked, what a batch was decided on, and its entries new.
+SELECT ledger.lock_as_known($1, $2, $3, $4)
+
 -- name: lock_late_accounts
 -- Accounts that were not there when the others were locked: opened here, or by another transaction meanwhile. Never
 -- waits: that one may hold them and wait for what is locked here. Whoever is refused tries again, and finds all in order.
@@ -116,7 +120,7 @@ WITH changes AS (
     INSERT INTO ledger.account_status_changes (account_id, status, reason, changed_at)
     SELECT account_id, status, reason, $4 FROM changes ORDER BY nth
 )
-UPDATE ledger.accounts AS a SET status = c.status
+UPDATE ledger.accounts AS a SET status = c.status, version = a.version + 1
 FROM (SELECT DISTINCT ON (account_id) account_id, status FROM changes ORDER BY account_id, nth DESC) AS c
 WHERE a.id = c.account_id
 

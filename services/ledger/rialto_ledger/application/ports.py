@@ -46,6 +46,14 @@ class Ledger(Protocol):
         """Lock every account of the batch, also those of its holds, in the order of their ids; read what it needs."""
         ...
 
+    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
+        """Lock accounts, as `load` does, for a batch that was decided before.
+
+        Returns: whether each has the version that it was decided on, and each entry can be new: not in the journal, and
+        not of a month that was archived.
+        """
+        ...
+
     async def lock_heads(self, shards: Collection[int]) -> Mapping[int, ChainHead]:
         """Return the ends of these shards' chains, and keep others from adding to them until the transaction ends."""
         ...

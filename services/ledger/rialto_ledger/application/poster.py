@@ -1,29 +1,40 @@
 """Posting for HTTP: requests that arrive together share one transaction, and each gets its own answer.
 
-Nothing waits for company: while one batch is being committed the next one gathers.
+Nothing waits for company: while one batch is being committed the next one gathers, and is decided on what the books
+will be after it (`ahead.py`), so that the database and we work at the same time. Where that cannot be, it is decided in
+its own transaction, on accounts that are locked and read.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import structlog
 
 from rialto_common.bus.port import Transaction
 from rialto_common.database import is_retryable, is_unavailable
 from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import Runtime
+from rialto_ledger.application.ahead import Draft, Remembered
 from rialto_ledger.application.ports import ConcurrentPosting, Ledger
-from rialto_ledger.application.posting import Posted, post, rehearse
+from rialto_ledger.application.posting import Posted, post, rehearse, write
 from rialto_ledger.application.telling import Teller
 from rialto_ledger.domain.commands import Command
 from rialto_ledger.domain.outcomes import Outcome, OutcomeStatus
 
+log = structlog.get_logger()
+
 Tx = TypeVar("Tx", bound=Transaction)
 
 MAX_BATCH_COMMANDS = 500
+PIECE_COMMANDS = 50
+"""Decided ahead at a time: about a millisecond, for which the batch under way may have to wait."""
+MOST_CAUTION = 64
+"""Batches that are not decided ahead after many drafts in a row were in vain: others post on the same accounts."""
 ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.01
 
@@ -39,6 +50,33 @@ class Answer(NamedTuple):
 class _Waiting:
     commands: Sequence[Command]
     answers: asyncio.Future[list[Answer]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def answer(self, answers: list[Answer]) -> None:
+        if not self.answers.done():
+            self.answers.set_result(answers)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answers.done():
+            self.answers.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Drafted:
+    """A draft, whose requests it is for, and which of the last one's commands it has yet to decide."""
+
+    draft: Draft
+    batch: list[_Waiting] = field(default_factory=list)
+    size: int = 0
+    pending: deque[Command] = field(default_factory=deque)
+
+    def take(self, waiting: _Waiting) -> None:
+        self.batch.append(waiting)
+        self.size += len(waiting.commands)
+        self.pending.extend(waiting.commands)
+
+    def decide(self, at_most: int) -> None:
+        pending = self.pending
+        self.draft.add([pending.popleft() for _ in range(min(at_most, len(pending)))])
 
 
 class _OnlyRehearsed(Exception):
@@ -59,6 +97,11 @@ class CoalescingPoster(Generic[Tx]):
         self._runtime = runtime
         self._queue: deque[_Waiting] = deque()
         self._flushing = False
+        self._woken = asyncio.Event()
+        self._remembered = Remembered()
+        self._drafted: _Drafted | None = None
+        self._may_draft = True
+        self._caution = self._cautious_for = 0
 
     async def post(self, command: Command) -> Answer:
         """Return what the command came to, once that is durable.
@@ -75,6 +118,7 @@ class CoalescingPoster(Generic[Tx]):
         """
         waiting = _Waiting(commands)
         self._queue.append(waiting)
+        self._woken.set()
         if not self._flushing:
             self._flushing = True
             self._runtime.spawn(self._flush(), name="ledger-poster")
@@ -92,42 +136,130 @@ class CoalescingPoster(Generic[Tx]):
             return answers
 
     async def _flush(self) -> None:
+        """Post batches one at a time until nothing waits; while one is under way, decide on the next."""
+        under_way: asyncio.Task[None] | None = None
         try:
-            while self._queue:
-                batch = [self._queue.popleft()]
-                size = len(batch[0].commands)
-                while self._queue and size + len(self._queue[0].commands) <= MAX_BATCH_COMMANDS:
-                    batch.append(self._queue.popleft())
-                    size += len(batch[-1].commands)
-                await self._answer(batch)
+            while True:
+                if under_way is None or under_way.done():
+                    if under_way is not None:
+                        under_way.result()
+                    following = self._next()
+                    if following is None:
+                        return
+                    under_way = self._runtime.spawn(following, name="ledger-poster-batch")
+                    under_way.add_done_callback(lambda _: self._woken.set())
+                    await self._runtime.sleep(0)
+                elif self._draft_more():
+                    await self._runtime.sleep(0)
+                else:
+                    self._woken.clear()
+                    await self._woken.wait()
         finally:
             self._flushing = False
 
-    async def _answer(self, batch: Sequence[_Waiting]) -> None:
+    def _next(self) -> Coroutine[Any, Any, None] | None:
+        """Return how to post the next batch: as a draft if it can be, or else on accounts that are read."""
+        while self._draft_more():
+            pass
+        if self._drafted is not None:
+            drafted, self._drafted = self._drafted, None
+            posted = drafted.draft.posted()
+            self._remembered.keep(posted)
+            return self._answer_drafted(drafted, posted)
+        if not self._queue:
+            return None
+        batch = [self._queue.popleft()]
+        size = len(batch[0].commands)
+        while self._queue and size + len(self._queue[0].commands) <= MAX_BATCH_COMMANDS:
+            batch.append(self._queue.popleft())
+            size += len(batch[-1].commands)
+        return self._answer_read(batch)
+
+    # Ahead ----------------------------------------------------------------------------------------------------------
+
+    def _draft_more(self) -> bool:
+        """Decide on some of what waits, in its order; False where nothing can be decided now."""
+        drafted = self._drafted
+        if drafted is not None and drafted.pending:
+            drafted.decide(PIECE_COMMANDS)
+            return True
+        if not self._queue or not self._may_draft or self._cautious_for > 0:
+            return False
+        commands = self._queue[0].commands
+        if drafted is not None and drafted.size + len(commands) > MAX_BATCH_COMMANDS:
+            return False
+        if not self._remembered.covers(commands):
+            return False
+        if drafted is None:
+            drafted = self._drafted = _Drafted(Draft(self._remembered, self._runtime.now()))
+        drafted.take(self._queue.popleft())
+        return True
+
+    async def _answer_drafted(self, drafted: _Drafted, posted: Posted) -> None:
+        """Write a draft and give each request its answers; where it no longer holds, post as if there were none."""
+        unknown: CommitUnknown | None = None
+        try:
+            if await self._persist_drafted(drafted.draft, posted):
+                self._caution = 0
+                _tell(drafted.batch, posted)
+                return
+        except CommitUnknown as error:
+            unknown = error
+        except Exception as error:  # noqa: BLE001 - whatever it was, posting without the draft runs into it or does not
+            log.info("poster.draft_failed", error=type(error).__name__)
+        # What was decided on top of this one falls with it.
+        if self._drafted is not None:
+            self._queue.extendleft(reversed(self._drafted.batch))
+            self._drafted = None
+        self._remembered.forget()
+        self._caution = min(MOST_CAUTION, max(1, 2 * self._caution))
+        self._cautious_for = self._caution
+        await self._answer_read(drafted.batch, unknown)
+
+    async def _persist_drafted(self, draft: Draft, posted: Posted) -> bool:
+        async with self._begin() as transaction:
+            ledger = self._ledger_of(transaction)
+            entry_ids = [entry.id for entry in posted.decision.entries]
+            if not await ledger.still_stands(draft.versions(), entry_ids):
+                return False
+            await write(ledger, posted, draft.now)
+            transaction.publish(*draft.events)
+            self._runtime.crash_point("ledger.poster.before_commit")
+        self._runtime.crash_point("ledger.poster.after_commit")
+        return True
+
+    # On accounts that are read --------------------------------------------------------------------------------------
+
+    async def _answer_read(self, batch: Sequence[_Waiting], unknown: CommitUnknown | None = None) -> None:
+        """Post a batch without deciding ahead meanwhile, as it may change anything that is remembered."""
+        self._may_draft = False
+        self._cautious_for = max(0, self._cautious_for - 1)
+        try:
+            await self._answer(batch, unknown)
+        finally:
+            self._may_draft = True
+
+    async def _answer(self, batch: Sequence[_Waiting], unknown: CommitUnknown | None = None) -> None:
         """Post a batch and give each its answers; where one caller of several breaks it, each is posted alone."""
         try:
-            posted = await self._persist([command for waiting in batch for command in waiting.commands])
+            posted = await self._persist([command for waiting in batch for command in waiting.commands], unknown)
         except Exception as error:  # noqa: BLE001 - passed on to every caller, who answers for it
             if len(batch) > 1 and not is_retryable(error):
                 for waiting in batch:
-                    await self._answer([waiting])
+                    await self._answer([waiting], unknown)
                 return
             for waiting in batch:
-                if not waiting.answers.done():
-                    waiting.answers.set_exception(error)
+                waiting.fail(error)
             return
-        outcomes = iter(posted.decision.outcomes)
-        for waiting in batch:
-            answers = [Answer(outcome, posted) for outcome in islice(outcomes, len(waiting.commands))]
-            if not waiting.answers.done():
-                waiting.answers.set_result(answers)
+        self._remembered.keep(posted)
+        _tell(batch, posted)
 
-    async def _persist(self, commands: Sequence[Command]) -> Posted:
+    async def _persist(self, commands: Sequence[Command], unknown: CommitUnknown | None) -> Posted:
         """Post, trying again after deadlocks, concurrent writers and lost commit answers: identities make that safe.
 
-        Raises: CommitUnknown: the answer of a commit was lost, and asking again was not possible either.
+        Raises: CommitUnknown: the answer of a commit was lost, also if only that of `unknown`, and asking again was not
+        possible either.
         """
-        unknown: CommitUnknown | None = None
         for attempt in range(1, ATTEMPTS):
             try:
                 return await self._persist_once(commands)
@@ -145,7 +277,7 @@ class CoalescingPoster(Generic[Tx]):
         now = self._runtime.now()
         async with self._begin() as transaction:
             posted = await post(self._ledger_of(transaction), commands, now)
-            teller = Teller(posted, now)
+            teller = Teller(posted.accounts, now)
             for outcome in posted.decision.outcomes:
                 # Told with the commit that wrote it; here the one who asks again has the HTTP answer, not the event.
                 if outcome.status is OutcomeStatus.APPLIED:
@@ -153,6 +285,12 @@ class CoalescingPoster(Generic[Tx]):
             self._runtime.crash_point("ledger.poster.before_commit")
         self._runtime.crash_point("ledger.poster.after_commit")
         return posted
+
+
+def _tell(batch: Sequence[_Waiting], posted: Posted) -> None:
+    outcomes = iter(posted.decision.outcomes)
+    for waiting in batch:
+        waiting.answer([Answer(outcome, posted) for outcome in islice(outcomes, len(waiting.commands))])
 
 
 def _may_pass(error: Exception) -> bool:

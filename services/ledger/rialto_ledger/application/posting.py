@@ -27,7 +27,7 @@ from rialto_ledger.domain.journal import reversal_id
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A batch that is decided and written, and the accounts it was decided on, as they were before it."""
+    """A batch that is decided, and the accounts it was decided on, as they were before it."""
 
     decision: Decision
     accounts: Mapping[UUID, Account]
@@ -37,18 +37,23 @@ class Posted:
         account, delta = self.accounts[account_id], self.decision.deltas.get(account_id)
         for change in self.decision.status_changes:
             if change.account_id == account_id:
-                account = replace(account, status=change.status)
+                account = replace(account, status=change.status, version=account.version + 1)
         return account if delta is None else account.after(delta)
 
 
 async def post(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Posted:
     """Decide and write a batch; the caller commits, and tells the outcomes in the same transaction."""
     posted = await rehearse(ledger, commands, now)
+    await write(ledger, posted, now)
+    return posted
+
+
+async def write(ledger: Ledger, posted: Posted, now: datetime) -> None:
+    """Chain and write what was decided, under the locks of its accounts."""
     entries = posted.decision.entries
     heads = await ledger.lock_heads({entry.shard for entry in entries})
     links, _ = chain.extend(heads, entries)
     await ledger.save(posted.decision, links, now)
-    return posted
 
 
 async def rehearse(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Posted:

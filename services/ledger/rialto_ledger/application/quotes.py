@@ -76,6 +76,10 @@ class ClaimingLedger:
         """Lock and read what a batch needs."""
         return await self._ledger.load(keys, now)
 
+    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
+        """Lock accounts that were decided on unseen; say whether they are as known, and the entries new."""
+        return await self._ledger.still_stands(versions, entry_ids)
+
     async def lock_heads(self, shards: Collection[int]) -> Mapping[int, ChainHead]:
         """Lock the ends of these shards' chains."""
         return await self._ledger.lock_heads(shards)

@@ -47,7 +47,7 @@ class Sweeper(Generic[Tx]):
             due = await ledger.due_holds(now, BATCH_HOLDS)
             if due:
                 posted = await post(ledger, due, now)
-                teller = Teller(posted, now)
+                teller = Teller(posted.accounts, now)
                 for outcome in posted.decision.outcomes:
                     transaction.publish(*teller.events_of(outcome))
                 self._runtime.crash_point("ledger.sweeper.before_commit")

@@ -18,7 +18,6 @@ from rialto_common import ids
 from rialto_common.errors import InvariantViolated
 from rialto_common.events import Event, EventData, compose, compose_written
 from rialto_common.events import ledger as events
-from rialto_ledger.application.posting import Posted
 from rialto_ledger.domain.account import Account, Mode
 from rialto_ledger.domain.commands import (
     CaptureHold,
@@ -54,10 +53,10 @@ ENTRIES_A_BATCH = 10_000
 
 
 class Teller:
-    """Turns the outcomes of one posted batch into events."""
+    """Turns the outcomes of one batch into events; `accounts` are as they were before it."""
 
-    def __init__(self, posted: Posted, now: datetime) -> None:
-        self._accounts: Mapping[UUID, Account] = posted.accounts
+    def __init__(self, accounts: Mapping[UUID, Account], now: datetime) -> None:
+        self._accounts = accounts
         self._told: Counter[UUID] = Counter()
         self._now = now
 

@@ -1,7 +1,7 @@
 """Accounts: what has balances, on which side they grow, and how low they may go."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 from uuid import UUID
@@ -97,7 +97,8 @@ class AccountDelta:
 class Account:
     """An account with its totals since it was opened, all in minor units and never negative.
 
-    `held_minor` is the sum of its pending holds; `version` counts the batches that changed it.
+    `held_minor` is the sum of its pending holds; `version` counts its changes: a batch's to the
+    totals, and each of its status.
     """
 
     spec: AccountSpec
@@ -121,10 +122,11 @@ class Account:
 
     def after(self, delta: AccountDelta) -> "Account":
         """Return the account as a batch's changes leave it."""
-        return replace(
-            self,
-            debits_minor=self.debits_minor + delta.debits_minor,
-            credits_minor=self.credits_minor + delta.credits_minor,
-            held_minor=self.held_minor + delta.held_minor,
-            version=self.version + 1,
+        return Account(
+            self.spec,
+            self.status,
+            self.debits_minor + delta.debits_minor,
+            self.credits_minor + delta.credits_minor,
+            self.held_minor + delta.held_minor,
+            self.version + 1,
         )

@@ -102,22 +102,27 @@ def decide(state: LedgerState, commands: Sequence[Command], now: datetime) -> De
         if isinstance(command, Linked):
             book, outcome = _linked(book, command)
         else:
-            outcome = _outcome(book, command)
+            outcome = outcome_of(book, command)
         outcomes.append(outcome)
-    holds = book.changed_holds.values()
+    return decision_of(book, outcomes)
+
+
+def decision_of(book: Book, outcomes: list[Outcome]) -> Decision:
+    """Return what a book has come to with these outcomes."""
+    holds, known = book.changed_holds.values(), book.state.holds
     return Decision(
         outcomes=outcomes,
         entries=list(book.new_entries.values()),
-        new_holds=[hold for hold in holds if hold.id not in state.holds],
-        changed_holds=[hold for hold in holds if hold.id in state.holds],
+        new_holds=[hold for hold in holds if hold.id not in known],
+        changed_holds=[hold for hold in holds if hold.id in known],
         settlements=list(book.changed_settlements.values()),
         deltas=book.touched(),
         status_changes=book.status_changes,
     )
 
 
-def _outcome(book: Book, command: Command) -> Outcome:
-    """Return what one command comes to; a refused one has left no trace in the book."""
+def outcome_of(book: Book, command: Command) -> Outcome:
+    """Return what one command, which is not linked to others, comes to; a refused one leaves no trace in the book."""
     status, result, refusal = OutcomeStatus.REFUSED, None, None
     try:
         status, result = _DECIDERS[type(command)](book, command)
@@ -144,7 +149,7 @@ def _linked(book: Book, command: Linked) -> tuple[Book, Outcome]:
     trial = book.copy()
     outcomes = []
     for index, each in enumerate(command.commands):
-        outcome = _outcome(trial, each)
+        outcome = outcome_of(trial, each)
         if outcome.error is not None:
             return book, Outcome(command, OutcomeStatus.REFUSED, error=LinkedRefused(index, outcome.error))
         outcomes.append(outcome)

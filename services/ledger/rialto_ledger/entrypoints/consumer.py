@@ -42,7 +42,7 @@ class LedgerConsumer(Generic[Tx]):
         now = self._runtime.now()
         commands = [command_of(event) for event in events]
         posted = await post(self._ledger_of(transaction), commands, now)
-        teller = Teller(posted, now)
+        teller = Teller(posted.accounts, now)
         for event, outcome in zip(events, posted.decision.outcomes, strict=True):
             if outcome.error is not None and isinstance(outcome.command, PostEntry):
                 raise outcome.error

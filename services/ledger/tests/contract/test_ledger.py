@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -18,10 +19,11 @@ from rialto_ledger.adapters.memory import MemoryLedgers, MemoryReader
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
 from rialto_ledger.application.ports import Ledger, Reader
 from rialto_ledger.application.posting import post
+from rialto_ledger.domain.account import AccountStatus
 from rialto_ledger.domain.balance import available_balance, ledger_balance, signed_balance
-from rialto_ledger.domain.commands import Command, OpenAccount
+from rialto_ledger.domain.commands import ChangeAccountStatus, Command, OpenAccount
 from rialto_ledger.domain.outcomes import EntryPosted, HoldCaptured, HoldReleased, Outcome, SettlementPosted
-from rialto_ledger.testing import NOW, Payment, merchant_id, open_wallet, top_up, wallet
+from rialto_ledger.testing import NOW, Payment, merchant_id, number_id, open_wallet, top_up, wallet
 
 
 class World:
@@ -256,3 +258,26 @@ async def test_all_accounts_sum_to_zero_per_currency(world: World) -> None:
         for account in await world.reader.accounts_by_code(code, "test"):
             totals[account.spec.currency] += signed_balance(account)
     assert totals == {"USD": 0, "RUSD": 0}
+
+
+async def test_a_batch_decided_before_stands_while_its_accounts_and_entries_are_as_they_were(world: World) -> None:
+    await world.do(open_wallet(), top_up(0, 100))
+    account = await world.reader.account(wallet(0).id)
+    assert account is not None
+    account_id = account.id
+
+    async def stands(version: int, *entry_ids: UUID) -> bool:
+        async with world.begin() as ledger:
+            return await ledger.still_stands({account_id: version}, entry_ids)
+
+    assert await stands(account.version, number_id("entry", 1), number_id("entry", 2))
+    assert await stands(account.version)
+    assert not await stands(account.version - 1, number_id("entry", 1))
+    assert not await stands(account.version, number_id("entry", 1), top_up(0, 100).entry_id)
+    await world.do(ChangeAccountStatus(account_id, AccountStatus.FROZEN, "test", "a test"))
+    assert not await stands(account.version, number_id("entry", 1))
+    await world.do(top_up(0, 1, entry=1))
+    changed = await world.reader.account(account_id)
+    assert changed is not None
+    assert changed.version == account.version + 2
+    assert await stands(changed.version)

@@ -57,7 +57,7 @@ def batches(draw: st.DrawFn) -> dict[str, Any]:
     """Batches in which up to two things are other than they should be: changed, added or left out."""
     batch = {"linked": draw(st.booleans()), "entries": [entry() for _ in range(draw(st.integers(1, 2)))]}
     for _ in range(draw(st.integers(0, 2))):
-        entries = batch["entries"]
+        entries = batch.get("entries")
         first = entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else {}
         lines = first.get("postings")
         places = [

@@ -39,7 +39,7 @@ def test_a_posted_entry_is_told_as_its_model_writes_it(
         postings=(debit(wallet(1).id, amount, "USD"), credit(wallet(2).id, amount, "USD")),
     )
     batch = posted(entry)
-    [event] = Teller(batch, NOW).events_of(batch.decision.outcomes[0])
+    [event] = Teller(batch.accounts, NOW).events_of(batch.decision.outcomes[0])
     told = event.read(events.JournalEntryPosted)
     assert event.data == told.model_dump_json().encode()
     assert (told.entry_id, told.payment_id, told.merchant_id) == (entry.id, payment, merchant)

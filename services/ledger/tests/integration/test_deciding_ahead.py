@@ -1,0 +1,205 @@
+"""Batches decided while the one before them is committed: never on anything but what the books turned out to be."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from rialto_common.bus.postgres import PostgresTransaction, PostgresUnitOfWork
+from rialto_common.database import Pool
+from rialto_common.errors import CommitUnknown
+from rialto_common.runtime import SystemRuntime
+from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
+from rialto_ledger.application.poster import Answer, CoalescingPoster
+from rialto_ledger.domain.account import AccountStatus
+from rialto_ledger.domain.batch import Decision
+from rialto_ledger.domain.chain import Link
+from rialto_ledger.domain.commands import ChangeAccountStatus, Command, PostEntry
+from rialto_ledger.domain.journal import credit, debit
+from rialto_ledger.testing import NOW, number_id, open_wallet, top_up, wallet
+
+from .test_concurrency import post_until_committed
+from .test_concurrent_chains import check_chains
+
+CheckBooks = Callable[[], Any]
+
+
+class Watched:
+    """A poster, and what became of each of its drafts: whether it still stood."""
+
+    def __init__(self, unit_of_work: PostgresUnitOfWork) -> None:
+        self.stood: list[bool] = []
+        self.break_next: Exception | None = None
+        self.lose_next_answer = False
+        self.unit_of_work = unit_of_work
+        self.poster = CoalescingPoster(self.begin, self.ledger_of, SystemRuntime())
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[PostgresTransaction]:
+        async with self.unit_of_work.begin() as transaction:
+            yield transaction
+        if self.lose_next_answer:
+            self.lose_next_answer = False
+            raise CommitUnknown("the answer was lost")
+
+    def ledger_of(self, transaction: PostgresTransaction) -> PostgresLedger:
+        watched = self
+
+        class Ledger(PostgresLedger):
+            async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
+                stands = await super().still_stands(versions, entry_ids)
+                watched.stood.append(stands)
+                return stands
+
+            async def save(self, decision: Decision, links: Sequence[Link], now: Any) -> None:
+                await super().save(decision, links, now)
+                if watched.break_next is not None:
+                    error, watched.break_next = watched.break_next, None
+                    raise error
+
+        return Ledger(transaction.connection)
+
+    async def all(self, *commands: Command) -> list[str]:
+        """Post commands, each as a request of its own, at once; return what each came to."""
+        return [said(answer) for answer in await asyncio.gather(*(self.poster.post(command) for command in commands))]
+
+
+@pytest.fixture
+async def watched(unit_of_work: PostgresUnitOfWork) -> Watched:
+    """A poster that remembers three wallets with 100 cents each."""
+    watched = Watched(unit_of_work)
+    await watched.all(*[open_wallet(n) for n in range(3)], *[top_up(n, 100, entry=n) for n in range(3)])
+    return watched
+
+
+def said(answer: Answer) -> str:
+    outcome = answer.outcome
+    return outcome.error.stable_code if outcome.error else outcome.status.value
+
+
+def transfer(number: int, amount: int, source: int = 0, target: int = 1) -> PostEntry:
+    postings = (debit(wallet(source).id, amount, "USD"), credit(wallet(target).id, amount, "USD"))
+    return PostEntry(
+        number_id("entry", number), "transfer", postings[0].account_id, "test", None, None, postings, (), NOW
+    )
+
+
+async def balances(pool: Pool) -> list[int]:
+    reader = PostgresReader(pool)
+    accounts = [await reader.account(wallet(number).id) for number in range(3)]
+    return [account.credits_minor - account.debits_minor for account in accounts if account]
+
+
+async def test_requests_on_known_accounts_are_decided_ahead_and_written_as_decided(
+    watched: Watched, pool: Pool, check_books: CheckBooks
+) -> None:
+    assert await watched.all(transfer(1, 40), transfer(2, 40), transfer(3, 40)) == ["applied"] * 2 + [
+        "insufficient_funds"
+    ]
+    assert await watched.all(transfer(4, 140, 1, 2), transfer(5, 41, 1, 2)) == ["applied", "insufficient_funds"]
+    assert watched.stood == [True, True]
+    assert await balances(pool) == [20, 40, 240]
+    assert await check_books() == 6
+    await check_chains(pool, 6)
+
+
+async def test_batches_that_overlap_build_on_each_other(watched: Watched, pool: Pool, check_books: CheckBooks) -> None:
+    """Each request is sent while the one before it is under way, and spends what that one brought."""
+    assert await watched.all(transfer(100, 100, 1, 0)) == ["applied"]
+    tasks = []
+    for number in range(20):
+        command = transfer(number, 200)
+        tasks.append(asyncio.create_task(watched.poster.post(command)))
+        await asyncio.sleep(0.001)
+        tasks.append(asyncio.create_task(watched.poster.post(_back(command))))
+        await asyncio.sleep(0.001)
+    assert {said(answer) for answer in await asyncio.gather(*tasks)} == {"applied"}
+    assert all(watched.stood)
+    assert await balances(pool) == [200, 0, 100]
+    await check_chains(pool, await check_books())
+
+
+def _back(command: PostEntry) -> PostEntry:
+    return command._replace(
+        entry_id=number_id("back", command.entry_id.int % 10**9),
+        postings=tuple(posting.reversed() for posting in command.postings),
+    )
+
+
+async def test_what_another_poster_spent_is_not_spent_again(
+    watched: Watched, unit_of_work: PostgresUnitOfWork, pool: Pool, check_books: CheckBooks
+) -> None:
+    await post_until_committed(unit_of_work, [transfer(1, 80)])
+    assert await watched.all(transfer(2, 80)) == ["insufficient_funds"]
+    assert watched.stood == [False]
+    assert await watched.all(transfer(3, 20)) == ["applied"]
+    assert await balances(pool) == [0, 200, 100]
+    await check_chains(pool, await check_books())
+
+
+async def test_an_account_that_was_frozen_meanwhile_is_frozen(
+    watched: Watched, unit_of_work: PostgresUnitOfWork, check_books: CheckBooks
+) -> None:
+    freeze = ChangeAccountStatus(wallet(0).id, AccountStatus.FROZEN, "test", "a test")
+    await post_until_committed(unit_of_work, [freeze])
+    assert await watched.all(transfer(1, 10)) == ["account_frozen"]
+    await post_until_committed(unit_of_work, [replace(freeze, status=AccountStatus.OPEN)])
+    assert await watched.all(transfer(2, 10)) == ["applied"]
+    assert await check_books() == 4
+
+
+async def test_a_repetition_gets_the_first_answer_whenever_it_comes(
+    watched: Watched, pool: Pool, check_books: CheckBooks
+) -> None:
+    assert await watched.all(transfer(1, 10), transfer(1, 10)) == ["applied", "duplicate"]
+    assert await watched.all(transfer(1, 10), transfer(1, 11)) == ["duplicate", "entry_id_reused_with_other_content"]
+    under_way = asyncio.create_task(watched.poster.post(transfer(2, 10)))
+    await asyncio.sleep(0)
+    again = asyncio.create_task(watched.poster.post(transfer(2, 10)))
+    assert [said(await under_way), said(await again)] == ["applied", "duplicate"]
+    assert await balances(pool) == [80, 120, 100]
+    await check_chains(pool, await check_books())
+
+
+async def test_a_draft_whose_commit_lost_its_answer_moves_money_once(
+    watched: Watched, pool: Pool, check_books: CheckBooks
+) -> None:
+    watched.lose_next_answer = True
+    assert await watched.all(transfer(1, 10), transfer(2, 10)) == ["duplicate", "duplicate"]
+    assert await watched.all(transfer(3, 10)) == ["applied"]
+    assert await balances(pool) == [70, 130, 100]
+    await check_chains(pool, await check_books())
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("gone"), ValueError("broken")])
+async def test_what_was_decided_on_a_draft_that_fell_is_decided_anew(
+    watched: Watched, pool: Pool, check_books: CheckBooks, error: Exception
+) -> None:
+    """The first request brings the money that the second spends; its transaction breaks when both are decided."""
+    watched.break_next = error
+    first = asyncio.create_task(watched.poster.post(transfer(1, 100, 0, 1)))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(watched.poster.post(transfer(2, 200, 1, 2)))
+    assert [said(await first), said(await second)] == ["applied", "applied"]
+    assert await balances(pool) == [0, 0, 300]
+    await check_chains(pool, await check_books())
+
+
+async def test_posters_that_change_the_same_accounts_under_each_other_lose_nothing(
+    watched: Watched, unit_of_work: PostgresUnitOfWork, pool: Pool, check_books: CheckBooks
+) -> None:
+    other = Watched(unit_of_work)
+    for turn in range(30):
+        sent = [transfer(100 * turn + n, 1, n % 3, (n + 1) % 3) for n in range(6)]
+        answers = await asyncio.gather(watched.all(*sent[:4]), other.all(*sent[2:]))
+        assert {each for told in answers for each in told} <= {"applied", "duplicate"}
+    assert True in watched.stood
+    assert False in [*watched.stood, *other.stood]
+    assert await balances(pool) == [100, 100, 100]
+    entries = await check_books()
+    assert entries == 3 + 30 * 6
+    await check_chains(pool, entries)
