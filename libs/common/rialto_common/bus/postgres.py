@@ -15,7 +15,7 @@ import asyncpg
 from rialto_common.bus.port import Delivery, check_size
 from rialto_common.bus.postgres_inbox import PostgresDeadLetters, PostgresInbox
 from rialto_common.bus.postgres_rows import event_of
-from rialto_common.database import Connection, Pool, commit, load_queries
+from rialto_common.database import Connection, Pool, column, commit, load_queries
 from rialto_common.errors import BusBacklogFull
 from rialto_common.events.envelope import Event
 from rialto_common.runtime import Runtime
@@ -90,16 +90,16 @@ class PostgresUnitOfWork:
         events = unit.outgoing
         columns: list[object] = [
             self._runtime.now(),
-            [event.topic for event in events],
+            column([event.topic for event in events]),
             [event.id for event in events],
-            [event.source for event in events],
-            [event.type for event in events],
+            column([event.source for event in events]),
+            column([event.type for event in events]),
             [event.key for event in events],
-            [event.shard for event in events],
-            [event.time for event in events],
+            column([event.shard for event in events]),
+            column([event.time for event in events]),
             [event.sequence for event in events],
             [event.correlation_id for event in events],
-            [event.causation_id for event in events],
+            column([event.causation_id for event in events]),
             [event.traceparent for event in events],
             [event.data.decode() for event in events],
             admitting,

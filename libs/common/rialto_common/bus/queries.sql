@@ -1,6 +1,10 @@
 -- name: append
 -- Put a transaction's events into the log; the last statement before its commit.
-SELECT bus.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+SELECT bus.append(
+    $1, bus.spread($2::TEXT[], cardinality($3::UUID[])), $3, bus.spread($4::TEXT[], cardinality($3)),
+    bus.spread($5::TEXT[], cardinality($3)), $6, bus.spread($7::SMALLINT[], cardinality($3)),
+    bus.spread($8::TIMESTAMPTZ[], cardinality($3)), $9, $10, bus.spread($11::TEXT[], cardinality($3)), $12, $13, $14
+)
 
 -- name: claim
 -- Join or stay in a group and learn the partitions held.

@@ -107,6 +107,10 @@ class MemoryLedger:
         needed.update(posting.account_id for entry_id in bound for posting in entries[entry_id].postings)
         return LedgerState(_pick(books.accounts, needed), opened, holds, entries, settlements)
 
+    async def accounts(self, account_ids: Collection[UUID]) -> dict[UUID, Account]:
+        """Return accounts as they are."""
+        return _pick(self.books.accounts, account_ids)
+
     async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
         """Say whether accounts are as known, and entries new."""
         accounts, entries = self.books.accounts, self.books.entries

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from rialto_common.database import Connection, Pool, load_queries
+from rialto_common.database import Connection, Pool, column, load_queries
 from rialto_common.errors import InvariantViolated
 from rialto_ledger.adapters import rows
 from rialto_ledger.application.ports import ConcurrentPosting, Keys
@@ -61,6 +61,11 @@ class PostgresLedger:
         if not needed <= accounts.keys():
             raise ConcurrentPosting("a hold, a settlement or an entry appeared while its accounts were being locked")
         return LedgerState(accounts, opened, holds, entries, settlements, ids_from)
+
+    async def accounts(self, account_ids: Collection[UUID]) -> dict[UUID, Account]:
+        """Return accounts as they are committed."""
+        found = await self._connection.fetch(_QUERIES["accounts"], list(account_ids))
+        return {row["id"]: rows.account_of(row) for row in found}
 
     async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
         """Lock accounts that were decided on unseen; say whether they are as known, and the entries new."""
@@ -180,27 +185,32 @@ class PostgresLedger:
     async def _add_entries(self, entries: Sequence[JournalEntry], links: Sequence[Link], now: datetime) -> None:
         if not entries:
             return
-        lines = [(entry.id, line, posting) for entry in entries for line, posting in enumerate(entry.postings)]
+        ids, numbers, postings = [], [], []
+        for entry in entries:
+            for number, posting in enumerate(entry.postings):
+                ids.append(entry.id)
+                numbers.append(number)
+                postings.append(posting)
         await self._connection.execute(
             _QUERIES["add_entries"],
             [entry.id for entry in entries],
-            [entry.kind for entry in entries],
-            [entry.mode for entry in entries],
-            [entry.shard for entry in entries],
-            [entry.merchant_id for entry in entries],
-            [entry.payment_id for entry in entries],
-            [entry.reverses for entry in entries],
-            [entry.effective_at for entry in entries],
+            column([entry.kind for entry in entries]),
+            column([entry.mode for entry in entries]),
+            column([entry.shard for entry in entries]),
+            column([entry.merchant_id for entry in entries]),
+            column([entry.payment_id for entry in entries]),
+            column([entry.reverses for entry in entries]),
+            column([entry.effective_at for entry in entries]),
             now,
-            [_json(entry.metadata) for entry in entries],
+            column([_json(entry.metadata) for entry in entries]),
             [link.position for link in links],
             [link.hash for link in links],
-            [entry_id for entry_id, _, _ in lines],
-            [line for _, line, _ in lines],
-            [posting.account_id for _, _, posting in lines],
-            [posting.side for _, _, posting in lines],
-            [str(posting.amount_minor) for _, _, posting in lines],
-            [posting.currency for _, _, posting in lines],
+            ids,
+            numbers,
+            [posting.account_id for posting in postings],
+            [posting.side for posting in postings],
+            column([str(posting.amount_minor) for posting in postings]),
+            column([posting.currency for posting in postings]),
         )
         ends = {link.shard: link for link in links}
         await self._connection.execute(
@@ -266,9 +276,9 @@ class PostgresLedger:
         await self._connection.execute(
             _QUERIES["change_accounts"],
             list(deltas),
-            [str(delta.debits_minor) for delta in deltas.values()],
-            [str(delta.credits_minor) for delta in deltas.values()],
-            [str(delta.held_minor) for delta in deltas.values()],
+            column([str(delta.debits_minor) for delta in deltas.values()]),
+            column([str(delta.credits_minor) for delta in deltas.values()]),
+            column([str(delta.held_minor) for delta in deltas.values()]),
         )
 
     async def _change_statuses(self, changes: Sequence[StatusChange], now: datetime) -> None:
@@ -320,7 +330,7 @@ class PostgresReader:
 
 
 def _json(metadata: Mapping[str, str]) -> str:
-    return orjson.dumps(dict(metadata)).decode()
+    return orjson.dumps(dict(metadata)).decode() if metadata else "{}"
 
 
 def _text(amount_minor: int | None) -> str | None:

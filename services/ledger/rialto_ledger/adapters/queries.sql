@@ -21,6 +21,14 @@ WHERE id = ANY (ARRAY(
 ORDER BY id
 FOR UPDATE
 
+-- name: accounts
+-- Accounts as they are committed, not locked.
+SELECT
+    id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor::TEXT,
+    maximum_balance_minor::TEXT, owner, identifier, metadata, debits_minor::TEXT, credits_minor::TEXT, held_minor::TEXT,
+    version
+FROM ledger.accounts WHERE id = ANY (ARRAY(SELECT unnest($1::UUID[])))
+
 -- name: lock_as_known
 -- Whether the accounts are, now that they are locked, what a batch was decided on, and its entries new.
 SELECT ledger.lock_as_known($1, $2, $3, $4)
@@ -90,16 +98,21 @@ WITH entries AS (
         e.id, e.kind, e.mode, e.shard, e.merchant_id, e.payment_id, e.reverses, e.effective_at, $9, e.metadata::JSONB,
         e.chain_position, e.hash
     FROM unnest(
-        $1::UUID[], $2::TEXT[], $3::TEXT[], $4::SMALLINT[], $5::UUID[], $6::UUID[], $7::UUID[], $8::TIMESTAMPTZ[],
-        $10::TEXT[], $11::BIGINT[], $12::BYTEA[]
+        $1::UUID[], bus.spread($2::TEXT[], cardinality($1)), bus.spread($3::TEXT[], cardinality($1)),
+        bus.spread($4::SMALLINT[], cardinality($1)), bus.spread($5::UUID[], cardinality($1)),
+        bus.spread($6::UUID[], cardinality($1)), bus.spread($7::UUID[], cardinality($1)),
+        bus.spread($8::TIMESTAMPTZ[], cardinality($1)), bus.spread($10::TEXT[], cardinality($1)), $11::BIGINT[],
+        $12::BYTEA[]
     ) AS e (
         id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, metadata, chain_position, hash
     )
 )
 INSERT INTO ledger.postings (entry_id, line, account_id, side, amount_minor, currency, recorded_at)
 SELECT p.entry_id, p.line, p.account_id, p.side, p.amount::NUMERIC, p.currency, $9
-FROM unnest($13::UUID[], $14::SMALLINT[], $15::UUID[], $16::TEXT[], $17::TEXT[], $18::TEXT[])
-AS p (entry_id, line, account_id, side, amount, currency)
+FROM unnest(
+    $13::UUID[], $14::SMALLINT[], $15::UUID[], $16::TEXT[], bus.spread($17::TEXT[], cardinality($13)),
+    bus.spread($18::TEXT[], cardinality($13))
+) AS p (entry_id, line, account_id, side, amount, currency)
 
 -- name: lock_heads
 -- The ends of these shards' chains, locked in the order of shards.
@@ -172,7 +185,10 @@ SET debits_minor = a.debits_minor + d.debits::NUMERIC,
     credits_minor = a.credits_minor + d.credits::NUMERIC,
     held_minor = a.held_minor + d.held::NUMERIC,
     version = a.version + 1
-FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[]) AS d (id, debits, credits, held)
+FROM unnest(
+    $1::UUID[], bus.spread($2::TEXT[], cardinality($1)), bus.spread($3::TEXT[], cardinality($1)),
+    bus.spread($4::TEXT[], cardinality($1))
+) AS d (id, debits, credits, held)
 WHERE a.id = d.id AND a.id = ANY (ARRAY(SELECT unnest($1::UUID[])))
 
 -- name: due_holds

@@ -1,12 +1,13 @@
 """Deciding ahead: while a batch is being committed, the next one is decided on what the books will be after it.
 
-A poster remembers the accounts that it posted to, as it left them, and decides on these. To remember is not to know:
+A poster remembers the accounts that it posted to, as it left them, reads others, and decides on these. To remember is
+not to know:
 in the transaction that writes it, a draft first has the ledger lock its accounts and say whether each still has the
 version it was decided on (`Ledger.still_stands`). Where one has not, because another poster, a payment or an operator
 changed it, nothing is written, and the commands are posted as if there had been no draft.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from uuid import UUID
 
@@ -24,24 +25,38 @@ MAX_ACCOUNTS = 100_000
 
 
 class Remembered:
-    """The accounts that a poster has changed, as its last batch leaves them: the one that is being committed."""
+    """The accounts that a poster has read or changed, as its last batch leaves them, which may be under way still."""
 
     def __init__(self) -> None:
         self.accounts: dict[UUID, Account] = {}
+        self._absent: set[UUID] = set()
         self._entries: set[UUID] = set()
 
+    def may_cover(self, commands: Sequence[Command]) -> bool:
+        """Whether commands are such as can be decided ahead, once their accounts are known: they post new entries."""
+        return all(type(command) is PostEntry and command.entry_id not in self._entries for command in commands)
+
+    def unknown(self, commands: Sequence[Command]) -> set[UUID]:
+        """Return the accounts of commands that are not known."""
+        return {account_id for command in commands for account_id in _accounts_of(command)} - self.accounts.keys()
+
     def covers(self, commands: Sequence[Command]) -> bool:
-        """Whether commands can be decided on what is remembered: new entries on accounts that are known."""
-        return all(
-            type(command) is PostEntry
-            and command.entry_id not in self._entries
-            and command.about in self.accounts
-            and all(posting.account_id in self.accounts for posting in command.postings)
-            for command in commands
-        )
+        """Whether commands can be decided on what is remembered."""
+        return self.may_cover(commands) and not self.unknown(commands)
+
+    def are_absent(self, account_ids: Set[UUID]) -> bool:
+        """Whether accounts were looked for in vain; what names them is refused, or opens them, without a draft."""
+        return not account_ids.isdisjoint(self._absent)
+
+    def learn(self, asked: Set[UUID], found: Mapping[UUID, Account]) -> None:
+        """Remember accounts as they are committed, if nothing newer is known by now."""
+        for account_id, account in found.items():
+            self.accounts.setdefault(account_id, account)
+        self._absent |= asked - found.keys()
 
     def keep(self, posted: Posted) -> None:
         """Remember what a batch changes, once it is committed, or while it is."""
+        self._absent.clear()
         if len(self.accounts) > MAX_ACCOUNTS:
             self.accounts.clear()
         for account_id in posted.decision.deltas:
@@ -54,6 +69,7 @@ class Remembered:
     def forget(self) -> None:
         """Forget all: something was not as remembered, or is not known."""
         self.accounts.clear()
+        self._absent.clear()
         self._entries.clear()
 
 
@@ -72,9 +88,8 @@ class Draft:
     def add(self, commands: Sequence[Command]) -> None:
         """Decide on commands that `Remembered.covers`."""
         for command in commands:
-            if isinstance(command, PostEntry):
-                for account_id in (command.about, *(posting.account_id for posting in command.postings)):
-                    self._accounts[account_id] = self._remembered[account_id]
+            for account_id in _accounts_of(command):
+                self._accounts[account_id] = self._remembered[account_id]
             outcome = outcome_of(self._book, command)
             self._outcomes.append(outcome)
             if outcome.status is OutcomeStatus.APPLIED:
@@ -87,3 +102,9 @@ class Draft:
     def versions(self) -> dict[UUID, int]:
         """Return what this was decided on."""
         return {account_id: account.version for account_id, account in self._accounts.items()}
+
+
+def _accounts_of(command: Command) -> list[UUID]:
+    if not isinstance(command, PostEntry):
+        return []
+    return [command.about, *[posting.account_id for posting in command.postings]]

@@ -46,6 +46,10 @@ class Ledger(Protocol):
         """Lock every account of the batch, also those of its holds, in the order of their ids; read what it needs."""
         ...
 
+    async def accounts(self, account_ids: Collection[UUID]) -> Mapping[UUID, Account]:
+        """Return those of these accounts that there are, as they are committed, without locking them."""
+        ...
+
     async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
         """Lock accounts, as `load` does, for a batch that was decided before.
 

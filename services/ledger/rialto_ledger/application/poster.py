@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -151,6 +152,8 @@ class CoalescingPoster(Generic[Tx]):
                     await self._runtime.sleep(0)
                 elif self._draft_more():
                     await self._runtime.sleep(0)
+                elif unknown := self._unknown():
+                    await self._read_ahead(unknown)
                 else:
                     self._woken.clear()
                     await self._woken.wait()
@@ -194,6 +197,37 @@ class CoalescingPoster(Generic[Tx]):
             drafted = self._drafted = _Drafted(Draft(self._remembered, self._runtime.now()))
         drafted.take(self._queue.popleft())
         return True
+
+    def _unknown(self) -> set[UUID]:
+        """Return the accounts that are all that keeps some of what waits from being decided ahead."""
+        unknown: set[UUID] = set()
+        size = 0 if self._drafted is None else self._drafted.size
+        if not self._may_draft or self._cautious_for > 0:
+            return unknown
+        for waiting in self._queue:
+            size += len(waiting.commands)
+            if (size > MAX_BATCH_COMMANDS and size > len(waiting.commands)) or not self._remembered.may_cover(
+                waiting.commands
+            ):
+                break
+            these = self._remembered.unknown(waiting.commands)
+            if self._remembered.are_absent(these):
+                break
+            unknown |= these
+        return unknown
+
+    async def _read_ahead(self, account_ids: set[UUID]) -> None:
+        """Read accounts beside the batch under way, which changes none of them; if that fails, do without drafts."""
+        try:
+            async with self._begin() as transaction:
+                found = await self._ledger_of(transaction).accounts(account_ids)
+        except Exception as error:
+            if not is_retryable(error):
+                raise
+            self._cautious_for = 1
+            return
+        if self._may_draft:
+            self._remembered.learn(account_ids, found)
 
     async def _answer_drafted(self, drafted: _Drafted, posted: Posted) -> None:
         """Write a draft and give each request its answers; where it no longer holds, post as if there were none."""

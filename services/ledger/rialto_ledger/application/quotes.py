@@ -9,7 +9,7 @@ from uuid import UUID
 from rialto_common import ids
 from rialto_common.errors import InvalidId
 from rialto_ledger.application.ports import Keys, Ledger
-from rialto_ledger.domain.account import Mode
+from rialto_ledger.domain.account import Account, Mode
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import LedgerState
 from rialto_ledger.domain.chain import ChainHead, Link
@@ -75,6 +75,10 @@ class ClaimingLedger:
     async def load(self, keys: Keys, now: datetime) -> LedgerState:
         """Lock and read what a batch needs."""
         return await self._ledger.load(keys, now)
+
+    async def accounts(self, account_ids: Collection[UUID]) -> Mapping[UUID, Account]:
+        """Return accounts as they are committed."""
+        return await self._ledger.accounts(account_ids)
 
     async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
         """Lock accounts that were decided on unseen; say whether they are as known, and the entries new."""

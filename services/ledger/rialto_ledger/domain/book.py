@@ -24,7 +24,6 @@ from rialto_ledger.domain.journal import JournalEntry
 from rialto_ledger.domain.settlement import Settlement
 
 NOTHING_HELD: Mapping[UUID, int] = {}
-_NO_CHANGE = AccountDelta()
 NOTHING_ARCHIVED = UUID(int=0)
 
 
@@ -65,12 +64,12 @@ class _Standing:
         """The ledger balance."""
         return self.credits - self.debits if self.grows_by_credit else self.debits - self.credits
 
-    def delta(self) -> AccountDelta:
-        """How the batch changes the account's totals."""
+    def delta(self) -> AccountDelta | None:
+        """How the batch changes the account's totals; None where it does not."""
         account = self.account
-        return AccountDelta(
-            self.debits - account.debits_minor, self.credits - account.credits_minor, self.held - account.held_minor
-        )
+        debits, credits = self.debits - account.debits_minor, self.credits - account.credits_minor
+        held = self.held - account.held_minor
+        return AccountDelta(debits, credits, held) if debits or credits or held else None
 
     def check(self, change: "_Change", checks_status: bool) -> None:
         """Refuse a change that the account does not allow.
@@ -229,7 +228,7 @@ class Book:
     def touched(self) -> dict[UUID, AccountDelta]:
         """Return the changes of the accounts that changed."""
         deltas = ((account_id, standing.delta()) for account_id, standing in self.standings.items())
-        return {account_id: delta for account_id, delta in deltas if delta != _NO_CHANGE}
+        return {account_id: delta for account_id, delta in deltas if delta is not None}
 
     def _standing(self, account_id: UUID) -> _Standing:
         standing = self.standings.get(account_id)

@@ -203,3 +203,18 @@ async def test_posters_that_change_the_same_accounts_under_each_other_lose_nothi
     entries = await check_books()
     assert entries == 3 + 30 * 6
     await check_chains(pool, entries)
+
+
+async def test_accounts_that_are_not_known_yet_are_read_beside_the_batch_under_way(
+    watched: Watched, unit_of_work: PostgresUnitOfWork, pool: Pool, check_books: CheckBooks
+) -> None:
+    await post_until_committed(unit_of_work, [open_wallet(7)])
+    requests = [transfer(1, 10), transfer(2, 10, 0, 7), transfer(3, 5, 7, 1), transfer(4, 10, 0, 9)]
+    tasks = [asyncio.create_task(watched.poster.post(requests[0]))]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(watched.poster.post(request)) for request in requests[1:]]
+    answers = [said(answer) for answer in await asyncio.gather(*tasks)]
+    assert answers == ["applied", "applied", "applied", "account_not_found"]
+    assert watched.stood == [True, True]
+    assert await balances(pool) == [80, 115, 100]
+    await check_chains(pool, await check_books())
