@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -150,8 +149,7 @@ def payment(number: int) -> str:
 def made(event_type: str, number: int, sequence: int = 1, *, at: datetime | None = None, **changes: Any) -> Event:
     """Return an event of a type: a real payload, under a made-up payment's key, a second later for each sequence."""
     root = root_of(number)
-    return replace(
-        examples()[event_type],
+    return examples()[event_type]._replace(
         id=ids.derive(root, event_type, sequence),
         key=payment(number),
         correlation_id=payment(number),

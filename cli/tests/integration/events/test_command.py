@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ def test_choices_add_up(platform: Platform) -> None:
     assert len(tail(platform, *types, "--payment", payment(2))) == 2
     merchant = root_of(1234)
     data = TOLD[0].data.replace(json.loads(TOLD[0].data)["merchant_id"].encode(), ids.to_text("mer", merchant).encode())
-    mine = replace(made(CREATED, 9), shard=ids.shard_of(merchant), data=data)
+    mine = made(CREATED, 9)._replace(shard=ids.shard_of(merchant), data=data)
     platform.publish([mine])
     (form,) = forms(tail(platform, "--from-beginning", "--merchant", ids.to_text("mer", merchant), "--json"))
     assert form["id"] == str(mine.id)

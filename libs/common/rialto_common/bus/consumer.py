@@ -7,7 +7,6 @@ replays a key when the cause is mended.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Generic, TypeVar
 
 import structlog
@@ -150,8 +149,7 @@ class Consumer(Generic[Tx]):
             if await transaction.inbox.take([event]):
                 await transaction.dead_letters.park(self.group, event, describe(error))
                 transaction.publish(
-                    replace(
-                        event,
+                    event._replace(
                         id=ids.derive(event.id, f"{self.group}.dead_letter"),
                         topic=event.topic + DEAD_LETTER_SUFFIX,
                         causation_id=str(event.id),

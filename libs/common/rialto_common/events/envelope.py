@@ -10,7 +10,7 @@ import builtins
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -104,8 +104,7 @@ class EventData(BaseModel):
 Data = TypeVar("Data", bound=EventData)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One fact on the bus: CloudEvents attributes plus the payload's JSON bytes.
 
     `key` orders: events of one key arrive in the order in which they were published. `shard` chooses the partition.

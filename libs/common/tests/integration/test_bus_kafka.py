@@ -236,7 +236,7 @@ async def test_a_topic_that_takes_only_smaller_records_holds_its_events_until_it
         await pool.execute(TABLES)
         bench = KafkaBench(database.dsn("owner"), pool, cluster)
         relay = bench.relay()
-        large = replace(make_event(1, 2), data=b'"%s"' % (b"x" * 5_000))
+        large = make_event(1, 2)._replace(data=b'"%s"' % (b"x" * 5_000))
         await bench.publish(make_event(1, 1), large, make_event(1, 3))
         assert await relay.step() > 0, "it backs off"
         assert await bench.waiting() == 3

@@ -1,7 +1,6 @@
 """The envelope: what `compose` derives, what `read` accepts, and how amounts and ids look in JSON."""
 
 import re
-from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -92,7 +91,7 @@ def test_an_event_without_a_cause_starts_a_correlation() -> None:
 
 def test_an_event_with_a_cause_carries_the_correlation_and_the_trace_on() -> None:
     first = paid(traceparent=TRACE)
-    second = paid(cause=replace(first, correlation_id="the-start", key="another"), ordinal=1)
+    second = paid(cause=first._replace(correlation_id="the-start", key="another"), ordinal=1)
     assert first.traceparent == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{first.id.hex[16:]}-01"
     assert (second.correlation_id, second.causation_id) == ("the-start", str(first.id))
     assert second.traceparent == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{second.id.hex[16:]}-01"
@@ -144,7 +143,7 @@ def test_reading_gives_back_what_was_composed() -> None:
 )
 def test_a_payload_that_does_not_fit_is_malformed_and_its_values_are_not_told(data: bytes) -> None:
     with pytest.raises(MalformedEvent) as caught:
-        replace(paid(), data=data).read(Paid)
+        paid()._replace(data=data).read(Paid)
     assert "swordfish" not in caught.value.detail
     assert "rialto.test.paid.v1" in caught.value.detail
     assert caught.value.retryable is False

@@ -1,6 +1,6 @@
 """The bridge's events. Each settlement's carry a sequence that grows along its life; see `domain/settlement.py`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -154,7 +154,7 @@ def _event(data: EventData, settlement: Assigned, fact: Fact, reorgs: int, now: 
         ordinal=sequence,
         traceparent=settlement.traceparent,
     )
-    return replace(event, causation_id=str(settlement.cause_id))
+    return event._replace(causation_id=str(settlement.cause_id))
 
 
 def _mode(mode: str) -> Mode:

@@ -220,7 +220,7 @@ async def test_batches_that_share_wallets_count_each_payment_once(world: World) 
 async def test_a_malformed_payment_is_parked_with_its_key_and_the_others_flow(world: World) -> None:
     gateway = world.gateway
     before, bad, after = (gateway.payment(gateway.runtime.ids.mint()) for _ in range(3))
-    poison = replace(gateway.event(bad), data=b'{"payment_id": "nonsense", "amount_minor": "NaN"}')
+    poison = gateway.event(bad)._replace(data=b'{"payment_id": "nonsense", "amount_minor": "NaN"}')
     await gateway.publish([gateway.event(before), poison, gateway.event(after)])
     await world.work()
     assert set(await world.announced()) == {before.payment_id, after.payment_id}

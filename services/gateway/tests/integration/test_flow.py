@@ -1,7 +1,6 @@
 """A payment's way through its states, by events on the bus, with the real ledger."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -193,7 +192,7 @@ async def test_a_poison_event_parks_its_payment_and_no_other(
     platform: Platform, merchant: Merchant, superuser: "asyncpg.Connection[Any]"
 ) -> None:
     one, other = [await platform.pay(merchant) for _ in range(2)]
-    poison = replace(platform.assessed(one), data=b'{"payment_id":"nonsense"}')
+    poison = platform.assessed(one)._replace(data=b'{"payment_id":"nonsense"}')
     await platform.hear(poison, platform.assessed(other), platform.screened(other))
     await platform.hear(platform.screened(one))
     assert (await platform.get(merchant, one["id"]))["status"] == "created"

