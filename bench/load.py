@@ -14,6 +14,9 @@ from typing import cast
 Request = Callable[[int], bytes]
 """Makes the bytes of the nth request: a new idempotency key each."""
 
+Accept = Callable[[int, bytes], bool]
+"""Whether an answer, by its status and body, is what was asked for."""
+
 
 @dataclass
 class Result:
@@ -31,14 +34,22 @@ class Result:
         return sum(count for status, count in self.statuses.items() if 200 <= status < 300) / self.seconds
 
 
+class Refused(Exception):
+    """An answer that the run cannot go on with: what it counts would not be what was asked for."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"the service answered {status}: {body[:2000].decode(errors='replace')}")
+
+
 class Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one request under way."""
+    """One keep-alive connection with at most one request under way; `body` is the last answer's."""
 
     def __init__(self, done: Callable[["Connection", int], None]) -> None:
         self._done = done
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
         self.due = 0.0
+        self.body = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -62,6 +73,7 @@ class Connection(asyncio.Protocol):
             self._buffer = buffer
             return
         self._buffer = b""
+        self.body = buffer[end + 4 :]
         self._done(self, int(buffer[9:12]))
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -81,13 +93,29 @@ def post(path: str, body: bytes, headers: dict[str, str]) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def closed_loop(port: int, request: Request, *, connections: int, seconds: float, first: int = 0) -> Result:
-    """Send as fast as answers come, over so many connections, for so long."""
+def is_success(status: int, _body: bytes) -> bool:
+    """Accept any 2xx."""
+    return 200 <= status < 300
+
+
+async def closed_loop(
+    port: int,
+    request: Request,
+    *,
+    connections: int,
+    seconds: float,
+    first: int = 0,
+    accept: Accept = is_success,
+) -> Result:
+    """Send as fast as answers come, over so many connections, for so long.
+
+    Raises: Refused: an answer was not accepted; the first such one ends the run.
+    """
     result = Result()
     loop = asyncio.get_running_loop()
     numbers: Iterator[int] = iter(range(first, 1 << 60))
     stop_at = perf_counter() + seconds
-    idle = asyncio.Event()
+    idle: asyncio.Future[None] = loop.create_future()
     busy = connections
 
     def done(connection: Connection, status: int) -> None:
@@ -95,12 +123,16 @@ async def closed_loop(port: int, request: Request, *, connections: int, seconds:
         now = perf_counter()
         result.statuses[status] = result.statuses.get(status, 0) + 1
         result.latencies.append(now - connection.due)
-        if now < stop_at:
+        if idle.done():
+            return
+        if not accept(status, connection.body):
+            idle.set_exception(Refused(status, connection.body))
+        elif now < stop_at:
             connection.send(request(next(numbers)), now)
         else:
             busy -= 1
             if busy == 0:
-                idle.set()
+                idle.set_result(None)
 
     opened = [
         (await loop.create_connection(lambda: Connection(done), "127.0.0.1", port))[1] for _ in range(connections)
@@ -108,11 +140,13 @@ async def closed_loop(port: int, request: Request, *, connections: int, seconds:
     started = perf_counter()
     for connection in opened:
         connection.send(request(next(numbers)), perf_counter())
-    async with asyncio.timeout(seconds + 30):
-        await idle.wait()
+    try:
+        async with asyncio.timeout(seconds + 30):
+            await idle
+    finally:
+        for connection in opened:
+            connection.close()
     result.seconds = perf_counter() - started
-    for connection in opened:
-        connection.close()
     return result
 
 
