@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from uuid import UUID
 
 import jwt
@@ -12,6 +13,8 @@ from rialto_common.runtime import Runtime
 
 LIFETIME = timedelta(seconds=60)
 _ALGORITHM = "HS256"
+_REMEMBERED = 1_024
+"""Tokens that are read once: those that a service issues for a caller within a second are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class ServiceTokens:
     def __init__(self, secret: str, runtime: Runtime) -> None:
         self._secret = secret
         self._runtime = runtime
+        self._read = lru_cache(_REMEMBERED)(self._read_signed)
 
     def issue(self, caller: Caller, *, audience: str) -> str:
         """Return a token for one audience (a service's name), good for a minute."""
@@ -49,6 +53,13 @@ class ServiceTokens:
 
         Raises: Unauthenticated: not signed by us, for another audience, or too old.
         """
+        caller, expires_at = self._read(token, audience)
+        if not expires_at >= self._runtime.now().timestamp():
+            raise Unauthenticated("the service token has expired; issue a new one a request")
+        return caller
+
+    def _read_signed(self, token: str, audience: str) -> tuple[Caller, float]:
+        """Return what a token says for ever: the caller, and when it ends. What is raised is not remembered."""
         try:
             claims = jwt.decode(
                 token,
@@ -63,6 +74,4 @@ class ServiceTokens:
             raise Unauthenticated(f"the service token is not valid for {audience}") from error
         if not isinstance(claims["iss"], str) or claims["mode"] not in ("test", "live"):
             raise Unauthenticated(f"the service token is not valid for {audience}")
-        if not expires_at >= self._runtime.now().timestamp():
-            raise Unauthenticated("the service token has expired; issue a new one a request")
-        return Caller(claims["iss"], merchant, claims["mode"])
+        return Caller(claims["iss"], merchant, claims["mode"]), expires_at
