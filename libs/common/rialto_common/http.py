@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rialto_common import problems
+from rialto_common.direct import Direct, DirectRoute
 from rialto_common.metrics import HttpMetrics
 from rialto_common.runtime import Runtime
 
@@ -27,11 +28,18 @@ class RequestFrame:
     """Plain ASGI, as a middleware class of Starlette's costs more than the whole accept path's SQL."""
 
     def __init__(
-        self, app: ASGIApp, *, runtime: Runtime, metrics: HttpMetrics, body_limits: Mapping[str, int] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        runtime: Runtime,
+        metrics: HttpMetrics,
+        body_limits: Mapping[str, int] | None = None,
+        directs: Mapping[str, Direct] | None = None,
     ) -> None:
-        """`body_limits`: by path, where more bytes than MAX_BODY_BYTES are taken."""
+        """By path: `body_limits`, where more bytes than MAX_BODY_BYTES are taken; `directs`, which go first."""
         self._app = app
         self._body_limits = body_limits or {}
+        self._directs = {path: DirectRoute(path, direct, app) for path, direct in (directs or {}).items()}
         self._runtime = runtime
         self._metrics = metrics
 
@@ -45,7 +53,8 @@ class RequestFrame:
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
         received = 0
-        limit = self._body_limits.get(scope["path"], MAX_BODY_BYTES)
+        path = scope["path"]
+        limit = self._body_limits.get(path, MAX_BODY_BYTES)
 
         async def bounded_receive() -> Message:
             nonlocal received
@@ -63,9 +72,9 @@ class RequestFrame:
             await send(message)
 
         try:
-            await self._app(scope, bounded_receive, marked_send)
+            await self._directs.get(path, self._app)(scope, bounded_receive, marked_send)
         except Exception as error:
-            log.error("request.failed", request_id=request_id, path=scope["path"], exc_info=error)
+            log.error("request.failed", request_id=request_id, path=path, exc_info=error)
             if status == 0:
                 await problems.broken(request_id)(scope, receive, marked_send)
         route = getattr(scope.get("route"), "path", "unmatched")

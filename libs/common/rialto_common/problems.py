@@ -79,46 +79,44 @@ def broken(request_id: str) -> Response:
     return problem(500, "internal_error", f"something broke on our side; quote request {request_id}", retryable=True)
 
 
-def install(app: FastAPI) -> None:
-    """Make the app answer every error as a problem."""
-
-    async def refused(_request: Request, error: Exception) -> Response:
-        if not isinstance(error, errors.PaymentError):
-            raise error
+def answer_to(error: Exception) -> Response | None:
+    """Return the answer to an error; None: it is ours, see `broken`."""
+    if isinstance(error, errors.PaymentError):
         return problem_of(error)
-
-    async def invalid(_request: Request, error: Exception) -> Response:
-        if not isinstance(error, RequestValidationError):
-            raise error
+    if isinstance(error, RequestValidationError):
         return invalid_request(error)
-
-    async def by_status(_request: Request, error: Exception) -> Response:
-        if not isinstance(error, HTTPException):
-            raise error
+    if isinstance(error, HTTPException):
         answer = problem(error.status_code, HTTP_CODES.get(error.status_code, "http_error"), str(error.detail))
         answer.headers.update(error.headers or {})
         return answer
+    if is_unavailable(error):
+        log.warning("request.unavailable", error=type(error).__name__)
+        return problem(
+            503,
+            "service_unavailable",
+            "the database does not answer just now; send the same request again, with the same Idempotency-Key",
+            retryable=True,
+        )
+    return None
 
-    async def unavailable(_request: Request, error: Exception) -> Response:
-        if is_unavailable(error):
-            log.warning("request.unavailable", error=type(error).__name__)
-            return problem(
-                503,
-                "service_unavailable",
-                "the database does not answer just now; send the same request again, with the same Idempotency-Key",
-                retryable=True,
-            )
-        raise error
+
+def install(app: FastAPI) -> None:
+    """Make the app answer every error as a problem."""
+
+    async def told(_request: Request, error: Exception) -> Response:
+        answer = answer_to(error)
+        if answer is None:
+            raise error
+        return answer
 
     async def unexpected(request: Request, _error: Exception) -> Response:
         return broken(request.scope.get("state", {}).get("request_id", "without an id"))
 
     app.add_exception_handler(Exception, unexpected)
-    app.add_exception_handler(errors.PaymentError, refused)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, by_status)
+    for refused in (errors.PaymentError, RequestValidationError, HTTPException):
+        app.add_exception_handler(refused, told)
     for kind in (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-        app.add_exception_handler(kind, unavailable)
+        app.add_exception_handler(kind, told)
 
 
 def invalid_request(error: RequestValidationError) -> Response:

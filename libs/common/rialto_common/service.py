@@ -38,6 +38,7 @@ from rialto_common.bus.postgres import LEASE, PostgresBus, PostgresTransaction, 
 from rialto_common.bus.relay import Relay
 from rialto_common.database import open_pool
 from rialto_common.dead_letter_api import dead_letter_router
+from rialto_common.direct import Direct
 from rialto_common.errors import ServiceUnavailable
 from rialto_common.faulty_runtime import system_runtime
 from rialto_common.http import ReadyCheck, RequestFrame, install_health
@@ -78,6 +79,7 @@ class Service(Generic[SettingsT]):
         self.stopping = asyncio.Event()
         self._http_metrics = HttpMetrics(self.registry)
         self._body_limits: dict[str, int] = {}
+        self._directs: dict[str, Direct] = {}
         self._loops: dict[str, Step] = {}
         self._checks: dict[str, ReadyCheck] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
@@ -175,9 +177,20 @@ class Service(Generic[SettingsT]):
         """Take larger bodies than usual on a path."""
         self._body_limits[path] = max_bytes
 
+    def answer_directly(self, path: str, direct: Direct) -> None:
+        """Take POSTs on the path of a route past the framework, where they are plain; a worker has no routes."""
+        if self.role != "worker":
+            self._directs[path] = direct
+
     def frame(self) -> RequestFrame:
         """Return the ASGI app that is served."""
-        return RequestFrame(self.app, runtime=self.runtime, metrics=self._http_metrics, body_limits=self._body_limits)
+        return RequestFrame(
+            self.app,
+            runtime=self.runtime,
+            metrics=self._http_metrics,
+            body_limits=self._body_limits,
+            directs=self._directs,
+        )
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT, then finish what is in hand: requests, the current steps, the database."""
