@@ -28,7 +28,15 @@ from rialto_ledger.application.sweeper import Sweeper
 from rialto_ledger.chain_metrics import ChainMetrics
 from rialto_ledger.domain.fx import SAMPLE, Terms
 from rialto_ledger.domain.identifier import Identifiers
-from rialto_ledger.entrypoints import accounts_http, books_http, differences_http, entries_http, holds_http, proofs_http
+from rialto_ledger.entrypoints import (
+    accounts_http,
+    books_http,
+    differences_http,
+    entries_direct,
+    entries_http,
+    holds_http,
+    proofs_http,
+)
 from rialto_ledger.entrypoints.access import Posts
 from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
 from rialto_ledger.entrypoints.fx_http import FxDesk, fx_router
@@ -58,7 +66,10 @@ async def build(service: Service[LedgerSettings]) -> None:
     reader, prefix = PostgresReader(service.pool), service.settings.account_identifier_prefix
     identifiers = None if prefix is None else Identifiers.parse(prefix)
     service.add_router(accounts_http.router(accounts_http.AccountDesk(poster, reader, identifiers), service.tokens))
-    service.add_router(entries_http.router(entries_http.EntryDesk(poster, reader, runtime), service.tokens))
+    entry_desk = entries_http.EntryDesk(poster, reader, runtime)
+    service.add_router(entries_http.router(entry_desk, service.tokens))
+    for path, direct in entries_direct.routes(entry_desk, service.tokens).items():
+        service.answer_directly(path, direct)
     service.take_bodies("/v1/journal_entries/batch", MAX_BATCH_BYTES)
     service.add_router(holds_http.router(holds_http.HoldDesk(poster, reader, runtime), service.tokens))
     add_fx(service, poster, reader)

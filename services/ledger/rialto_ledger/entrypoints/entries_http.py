@@ -1,6 +1,6 @@
 """Journal entries: posted alone, in batches or linked; rehearsed, reversed, read. Top-ups of wallets in test mode."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -94,12 +94,16 @@ class EntryDesk:
         answer = await self._answer(command, dry_run=dry_run)
         wallet = answer.posted.account_after(body.wallet_id)
         codes = {acquirer.id: acquirer.code, body.wallet_id: wallet.spec.code}
-        return TopUpBody.after(_entry(answer.outcome), codes, wallet), _is_new(answer.outcome)
+        return TopUpBody.after(_entry(answer.outcome), codes, wallet), is_new(answer)
 
     async def post(self, body: NewEntry, caller: Caller, *, dry_run: bool) -> tuple[EntryBody, bool]:
         """Return the entry and whether it is new. Raises: OperatorOnly, LedgerError."""
-        answer = await self._answer(self._command(body, caller), dry_run=dry_run)
-        return self._body(answer), _is_new(answer.outcome)
+        answer = await self.answer(body, caller, dry_run=dry_run)
+        return EntryBody.of(*named(answer)), is_new(answer)
+
+    async def answer(self, body: NewEntry, caller: Caller, *, dry_run: bool) -> Answer:
+        """Return what posting an entry came to. Raises: as `post`."""
+        return await self._answer(self._command(body, caller), dry_run=dry_run)
 
     async def post_batch(self, body: bytes, caller: Caller, *, dry_run: bool) -> bytes:
         """Return each entry's result, a `BatchBody` as JSON.
@@ -133,7 +137,7 @@ class EntryDesk:
         require_operator(caller)
         effective_at = self._effective(body.effective_at)
         answer = await self._answer(ReverseEntry(entry_id, mode_of(caller), effective_at, body.metadata), dry_run=False)
-        return self._body(answer), _is_new(answer.outcome)
+        return EntryBody.of(*named(answer)), is_new(answer)
 
     async def entry(self, entry_id: UUID, caller: Caller) -> EntryBody:
         """Return an entry that the caller may see. Raises: EntryNotFound."""
@@ -182,11 +186,6 @@ class EntryDesk:
             raise answer.outcome.error
         return answer
 
-    def _body(self, answer: Answer) -> EntryBody:
-        entry = _entry(answer.outcome)
-        codes = {posting.account_id: answer.posted.accounts[posting.account_id].spec.code for posting in entry.postings}
-        return EntryBody.of(entry, codes)
-
     async def _codes(self, entries: list[JournalEntry]) -> dict[UUID, str]:
         return await self._reader.codes({posting.account_id for entry in entries for posting in entry.postings})
 
@@ -207,8 +206,15 @@ def _result(command: PostEntry, outcome: Outcome) -> dict[str, str | None]:
     }
 
 
-def _is_new(outcome: Outcome) -> bool:
-    return outcome.status is OutcomeStatus.APPLIED
+def named(answer: Answer) -> tuple[JournalEntry, Mapping[UUID, str]]:
+    """Return a posted entry and what its accounts are called."""
+    entry, accounts = _entry(answer.outcome), answer.posted.accounts
+    return entry, {posting.account_id: accounts[posting.account_id].spec.code for posting in entry.postings}
+
+
+def is_new(answer: Answer) -> bool:
+    """Whether this was posted now, and not before."""
+    return answer.outcome.status is OutcomeStatus.APPLIED
 
 
 def _kind_of_body(body: Any) -> str:
@@ -233,10 +239,10 @@ def router(desk: EntryDesk, tokens: ServiceTokens) -> APIRouter:
         """Post an entry (the operator), or top up a wallet (test mode); 201 when posted now, 200 when posted before."""
         entry: TopUpBody | EntryBody
         if isinstance(body, NewTopUp):
-            entry, is_new = await desk.top_up(body, caller, dry_run=dry_run)
+            entry, new = await desk.top_up(body, caller, dry_run=dry_run)
         else:
-            entry, is_new = await desk.post(body, caller, dry_run=dry_run)
-        response.status_code = 201 if is_new and not dry_run else 200
+            entry, new = await desk.post(body, caller, dry_run=dry_run)
+        response.status_code = 201 if new and not dry_run else 200
         return entry
 
     @routes.post(
@@ -257,8 +263,8 @@ def router(desk: EntryDesk, tokens: ServiceTokens) -> APIRouter:
     @routes.post("/journal_entries/{entry_id}/reversal", status_code=201, responses={200: {"model": EntryBody}})
     async def reverse_entry(entry_id: str, body: NewReversal, caller: Authenticated, response: Response) -> EntryBody:
         """Undo an entry by a new one, once; 200 with the same reversal when it was undone before."""
-        entry, is_new = await desk.reverse(read_id(entry_id, "je"), body, caller)
-        response.status_code = 201 if is_new else 200
+        entry, new = await desk.reverse(read_id(entry_id, "je"), body, caller)
+        response.status_code = 201 if new else 200
         return entry
 
     @routes.get("/payments/{payment_id}/entries")
