@@ -36,6 +36,11 @@ class Judged:
 
 
 def ratios_of(figures: Figures) -> dict[str, float]:
+    """Return the ratios as they are written, to two digits; a budget is held against the whole."""
+    return {name: round(ratio, 2) for name, ratio in _ratios(figures).items()}
+
+
+def _ratios(figures: Figures) -> dict[str, float]:
     """Return ours over the other's, of what was measured; in bulk with the better of the two sizes of a batch."""
     found = {}
     if "baseline_call" in figures.rates:
@@ -49,24 +54,24 @@ def ratios_of(figures: Figures) -> dict[str, float]:
         if name in figures.rates:
             other = "http_baseline_hot" if name == "http_hot" else "http_baseline_100"
             found[name] = figures.median(name) / figures.median(other)
-    return {name: round(ratio, 2) for name, ratio in found.items()}
+    return found
 
 
 def judged(figures: Figures) -> list[Judged]:
     """Return everything that has a budget, and what is only told."""
     found = []
-    for name, ratio in ratios_of(figures).items():
+    for name, ratio in _ratios(figures).items():
         least = RATIOS.get(name)
         if least is None:
             found.append(Judged(name, ratio))
         else:
             found.append(Judged(name, ratio, f">= {least:g}", ratio >= least))
     if "ours_alone_100" in figures.latencies:
-        p99 = round(figures.milliseconds("ours_alone_100", 0.99), 1)
+        p99 = figures.milliseconds("ours_alone_100", 0.99)
         found.append(Judged("batch_100_p99_ms", p99, f"<= {BATCH_P99_MS:g}", p99 <= BATCH_P99_MS))
     for name in HTTP_RUNS:
         if name in figures.tails:
-            tail = round(figures.worst_tail(name), 1)
+            tail = figures.worst_tail(name)
             found.append(Judged(f"{name}_p99_over_p50", tail, f"<= {TAIL:g}", tail <= TAIL))
     for load in _loads(figures, "accounts_"):
         found.append(Judged(f"{load}_per_second", round(_bulk(figures, load))))
@@ -110,7 +115,10 @@ def budget_table(figures: Figures) -> Table:
     table = Table(Column("what", no_wrap=True), "found", "budget", "met")
     for each in judged(figures):
         table.add_row(
-            each.name, f"{each.found:,g}", each.budget, "" if each.met is None else ("yes" if each.met else "NO")
+            each.name,
+            f"{round(each.found, 3):,g}",
+            each.budget,
+            "" if each.met is None else ("yes" if each.met else "NO"),
         )
     return table
 
