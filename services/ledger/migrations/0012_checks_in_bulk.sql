@@ -1,7 +1,9 @@
--- What a batch costs. The checks of added postings in fewer passes: what a statement adds is looked at as a whole, and only where something
--- is wrong is it looked at again to say what.
--- Each entry is looked up once instead of once a line, and each account
--- once; by arrays, as these plans are kept and must not be those of an empty journal, which reads all of it.
+-- What posting a batch costs.
+--
+-- The checks of added postings in fewer passes: what a statement adds is looked at as a whole, and only where something is
+-- wrong again, to say what. Each entry is looked up once instead of once a line, and each account once: by arrays, as these
+-- plans are kept and must not be those of an empty journal, which read all of it, and within the lowest and the highest id,
+-- so that other months are not looked at.
 CREATE OR REPLACE FUNCTION ledger.check_added_postings() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (
@@ -31,6 +33,8 @@ BEGIN
             LEFT JOIN (
                 SELECT id, mode FROM ledger.journal_entries
                 WHERE id = ANY (ARRAY(SELECT entry_id FROM added WHERE line = 0))
+                    AND id >= (SELECT entry_id FROM added ORDER BY entry_id LIMIT 1)
+                    AND id <= (SELECT entry_id FROM added ORDER BY entry_id DESC LIMIT 1)
             ) AS e ON e.id = p.entry_id
             GROUP BY p.account_id, p.currency, e.mode
         ) AS named
@@ -45,16 +49,24 @@ BEGIN
 END $$;
 
 -- Lock accounts, as any posting does, for a batch that was decided on what they were thought to be. True if each still
--- has the version it was known by, and none of the new entries is posted or of a month that was archived.
-CREATE FUNCTION ledger.lock_as_known(p_accounts UUID[], p_versions BIGINT[], p_entries UUID[], p_lowest UUID)
-RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+-- has the version it was known by, and none of the new entries (from the lowest id to the highest) is posted or of a month
+-- that was archived.
+CREATE FUNCTION ledger.lock_as_known(
+    p_accounts UUID[], p_versions BIGINT[], p_entries UUID[], p_lowest UUID, p_highest UUID
+) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
 DECLARE
     v_unchanged BIGINT;
+    v_posted BIGINT;
 BEGIN
     SELECT count(*) INTO v_unchanged
-    FROM (SELECT id, version FROM ledger.accounts WHERE id = ANY (p_accounts) ORDER BY id FOR UPDATE) AS a
+    FROM (
+        SELECT id, version FROM ledger.accounts WHERE id = ANY (ARRAY(SELECT unnest(p_accounts))) ORDER BY id FOR UPDATE
+    ) AS a
     JOIN unnest(p_accounts, p_versions) AS known (id, version) ON known.id = a.id AND known.version = a.version;
-    RETURN v_unchanged = cardinality(p_accounts)
-        AND NOT EXISTS (SELECT FROM ledger.journal_entries WHERE id = ANY (p_entries))
-        AND NOT EXISTS (SELECT FROM ledger.archived_months WHERE ids_before > p_lowest);
+    IF v_unchanged < cardinality(p_accounts) THEN
+        RETURN FALSE;
+    END IF;
+    SELECT count(*) INTO v_posted FROM ledger.journal_entries
+    WHERE id = ANY (ARRAY(SELECT unnest(p_entries))) AND id BETWEEN p_lowest AND p_highest;
+    RETURN v_posted = 0 AND NOT EXISTS (SELECT FROM ledger.archived_months WHERE ids_before > p_lowest);
 END $$;

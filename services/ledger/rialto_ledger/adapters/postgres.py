@@ -54,7 +54,7 @@ class PostgresLedger:
         holds = await self._holds(keys.holds)
         settlements = await self._settlements(keys.settled_payments)
         standing = {settlement.entry_id for settlement in settlements.values()}
-        entries = await self._entries(keys.entries | keys.reversed_entries | standing)
+        entries = await _entries(self._connection, keys.entries | keys.reversed_entries | standing)
         needed = {hold.account_id for hold in holds.values() if hold.remaining_minor > 0}
         bound = (standing | keys.reversed_entries) & entries.keys()
         needed.update(posting.account_id for entry_id in bound for posting in entries[entry_id].postings)
@@ -76,6 +76,7 @@ class PostgresLedger:
                 list(versions.values()),
                 list(entry_ids),
                 min(entry_ids, default=None),
+                max(entry_ids, default=None),
             )
         )
 
@@ -176,11 +177,6 @@ class PostgresLedger:
             return {}
         found = await self._connection.fetch(_QUERIES["settlements"], list(payment_ids))
         return {row["payment_id"]: rows.settlement_of(row) for row in found}
-
-    async def _entries(self, entry_ids: Collection[UUID]) -> dict[UUID, JournalEntry]:
-        if not entry_ids:
-            return {}
-        return rows.entries_of(await self._connection.fetch(_QUERIES["entries"], list(entry_ids)))
 
     async def _add_entries(self, entries: Sequence[JournalEntry], links: Sequence[Link], now: datetime) -> None:
         if not entries:
@@ -315,18 +311,25 @@ class PostgresReader:
 
     async def entry(self, entry_id: UUID) -> JournalEntry | None:
         """Return an entry, or None."""
-        return rows.entries_of(await self._pool.fetch(_QUERIES["entries"], [entry_id])).get(entry_id)
+        return (await _entries(self._pool, [entry_id])).get(entry_id)
 
     async def entries_of_payment(self, payment_id: UUID) -> Sequence[JournalEntry]:
         """Return a payment's entries, oldest first."""
         found = await self._pool.fetch(_QUERIES["entries_of_payment"], payment_id)
-        entries = rows.entries_of(await self._pool.fetch(_QUERIES["entries"], [row["id"] for row in found]))
+        entries = await _entries(self._pool, [row["id"] for row in found])
         return sorted(entries.values(), key=attrgetter("recorded_at", "id"))
 
     async def codes(self, account_ids: Iterable[UUID]) -> dict[UUID, str]:
         """Return what these accounts are called."""
         found = await self._pool.fetch(_QUERIES["account_codes"], list(account_ids))
         return {row["id"]: row["code"] for row in found}
+
+
+async def _entries(connection: "Connection | Pool", entry_ids: Collection[UUID]) -> dict[UUID, JournalEntry]:
+    if not entry_ids:
+        return {}
+    found = await connection.fetch(_QUERIES["entries"], list(entry_ids), min(entry_ids), max(entry_ids))
+    return rows.entries_of(found)
 
 
 def _json(metadata: Mapping[str, str]) -> str:

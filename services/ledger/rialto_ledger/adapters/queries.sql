@@ -31,7 +31,7 @@ FROM ledger.accounts WHERE id = ANY (ARRAY(SELECT unnest($1::UUID[])))
 
 -- name: lock_as_known
 -- Whether the accounts are, now that they are locked, what a batch was decided on, and its entries new.
-SELECT ledger.lock_as_known($1, $2, $3, $4)
+SELECT ledger.lock_as_known($1, $2, $3, $4, $5)
 
 -- name: lock_late_accounts
 -- Accounts that were not there when the others were locked: opened here, or by another transaction meanwhile. Never
@@ -77,7 +77,8 @@ SELECT payment_id, settlement_id, ordinal, status, entry_id, sequence
 FROM ledger.settlements WHERE payment_id = ANY ($1::UUID[])
 
 -- name: entries
--- Entries by id, each with its postings in order.
+-- Entries by id, from the lowest ($2) to the highest ($3), each with its postings in order. Within these other months are
+-- not looked at.
 SELECT
     e.id, e.kind, e.mode, e.shard, e.merchant_id, e.payment_id, e.reverses, e.effective_at, e.recorded_at, e.metadata,
     p.account_id, p.side, p.amount_minor, p.currency
@@ -85,7 +86,7 @@ FROM ledger.journal_entries AS e
 CROSS JOIN LATERAL (
     SELECT account_id, side, amount_minor, currency FROM ledger.postings WHERE entry_id = e.id ORDER BY line
 ) AS p
-WHERE e.id = ANY ($1::UUID[])
+WHERE e.id = ANY ($1::UUID[]) AND e.id BETWEEN $2 AND $3
 
 -- name: add_entries
 -- Append entries and their postings.
