@@ -64,8 +64,13 @@ class Service(Generic[SettingsT]):
     def __init__(
         self, name: str, settings: SettingsT, runtime: Runtime, role: Role = "all", *, publishes: Sequence[str] = ()
     ) -> None:
-        """`name` is the schema's and the environment prefix's, such as `chain_bridge`; `publishes`: its topics."""
+        """`name` is the schema's and the environment prefix's, such as `chain_bridge`; `publishes`: its topics.
+
+        `instance` is what the outside knows it by: another name only where an installation has several of a service,
+        each on a database of its own.
+        """
         self.name = name
+        self.instance = settings.instance_name or name
         self._publishes = [topic + suffix for topic in publishes for suffix in ("", DEAD_LETTER_SUFFIX)]
         self.settings = settings
         self.runtime = runtime
@@ -88,7 +93,9 @@ class Service(Generic[SettingsT]):
     async def open(self) -> None:
         """Make the pool, the unit of work and the bus. Connects to nothing yet."""
         dsn = self.settings.database_url.get_secret_value()
-        self.pool = await open_pool(dsn, application=f"rialto-{self.name}", max_size=self.settings.database_connections)
+        self.pool = await open_pool(
+            dsn, application=f"rialto-{self.instance}", max_size=self.settings.database_connections
+        )
         self.on_close(self._close_pool)
         self.add_ready_check("database", self._database_answers)
         log_of_events = PostgresBus(dsn, self.runtime, lease=self._lease())
@@ -109,13 +116,13 @@ class Service(Generic[SettingsT]):
     def _relay(self, dsn: str, cluster: KafkaCluster) -> Relay:
         """Let this process copy the service's events to Kafka, or stand by to."""
         relay = Relay(
-            self.name,
+            self.instance,
             self._publishes,
             dsn=dsn,
             cluster=cluster,
             runtime=self.runtime,
             metrics=RelayMetrics(self.registry),
-            owner=self._member(self.name),
+            owner=self._member(self.instance),
             backlog_limit=self.settings.bus_backlog_limit,
             lease=self._lease(),
         )
@@ -149,9 +156,15 @@ class Service(Generic[SettingsT]):
         self._closers.append(closer)
 
     async def consume(
-        self, group: str, topics: Sequence[str], types: frozenset[str], handler: Handler[PostgresTransaction]
+        self,
+        group: str,
+        topics: Sequence[str],
+        types: frozenset[str],
+        handler: Handler[PostgresTransaction],
+        *,
+        shards: frozenset[int] | None = None,
     ) -> None:
-        """Feed the group's events of these types to a handler, in batches.
+        """Feed the group's events of these types to a handler, in batches; of these shards alone, unless it is None.
 
         Raises: ValueError: another consumer of this service takes one of the types; they would share the inbox, and
         each event would reach only one of them.
@@ -169,6 +182,7 @@ class Service(Generic[SettingsT]):
             metrics=self.bus_metrics,
             max_events=self.settings.max_batch_events,
             linger_seconds=self.settings.linger_seconds,
+            shards=shards,
         )
         self.add_loop(f"consumer-{group}", consumer.step)
         self.on_close(consumer.close)

@@ -45,6 +45,11 @@ class ServiceSettings(BaseSettings):
         self.kafka()
         return self
 
+    @property
+    def instance_name(self) -> str | None:
+        """What tells this service from others of its kind in the installation; None where it is the only one."""
+        return None
+
     def kafka(self) -> KafkaCluster | None:
         """Return the cluster that is the bus; None where the bus is the log in PostgreSQL.
 

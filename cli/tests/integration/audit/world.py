@@ -69,12 +69,20 @@ class Kept(Service[Any]):
         """Keep the loop."""
         self.loops[name] = step
 
-    async def consume(self, group: str, topics: Sequence[str], types: frozenset[str], handler: Any) -> None:
+    async def consume(
+        self,
+        group: str,
+        topics: Sequence[str],
+        types: frozenset[str],
+        handler: Any,
+        *,
+        shards: frozenset[int] | None = None,
+    ) -> None:
         """Subscribe, and keep (group, topic, type) of what is handled."""
         handled = [model for model in MODELS if model.type in types and model.topic in topics]
         assert {model.type for model in handled} == types
         self.subscriptions |= {(group, model.topic, model.type) for model in handled}
-        await super().consume(group, topics, types, handler)
+        await super().consume(group, topics, types, handler, shards=shards)
 
     async def close(self) -> None:
         """End it as SIGTERM would."""

@@ -49,8 +49,13 @@ class Consumer(Generic[Tx]):
         max_events: int = 400,
         wait_seconds: float = 1.0,
         linger_seconds: float = 0.0,
+        shards: frozenset[int] | None = None,
     ) -> None:
-        """`linger_seconds`: how long the next batch may gather, trading latency for fewer commits; see `_rest`."""
+        """`linger_seconds`: how long the next batch may gather, trading latency for fewer commits; see `_rest`.
+
+        `shards`: only events of these are handled. The others leave no trace in the inbox, so that they can still be
+        handled here once their shard has come here and the group was rewound. None: of all.
+        """
         self.group = group
         self._types = types
         self._subscription = subscription
@@ -61,6 +66,7 @@ class Consumer(Generic[Tx]):
         self._max_events = max_events
         self._wait_seconds = wait_seconds
         self._linger_seconds = linger_seconds
+        self._shards = shards
         self._backoff = 0.0
         self._replay_due = 0.0
 
@@ -102,8 +108,12 @@ class Consumer(Generic[Tx]):
         await self._subscription.close()
 
     async def handle(self, events: Sequence[Event]) -> None:
-        """Handle the events of this consumer's types in one transaction, or in halves where one of them is poison."""
-        wanted = [event for event in events if event.type in self._types]
+        """Handle what is of this consumer's types and shards in one transaction, or in halves where one is poison."""
+        wanted = [
+            event
+            for event in events
+            if event.type in self._types and (self._shards is None or event.shard in self._shards)
+        ]
         if not wanted:
             return
         started = self._runtime.monotonic()

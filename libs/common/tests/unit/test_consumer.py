@@ -47,7 +47,9 @@ class World:
                 raise self.poison[place]
         transaction.on_commit(lambda: self.effects.extend(batch))
 
-    async def consumer(self, member: str = "one", subscription: Any = None) -> Consumer[MemoryTransaction]:
+    async def consumer(
+        self, member: str = "one", subscription: Any = None, shards: frozenset[int] | None = None
+    ) -> Consumer[MemoryTransaction]:
         return Consumer(
             group="readers",
             types=frozenset({TYPE}),
@@ -58,6 +60,7 @@ class World:
             metrics=self.metrics,
             max_events=self._max_events,
             wait_seconds=1.0,
+            shards=shards,
         )
 
     def publish(self, *events: Event) -> None:
@@ -353,3 +356,19 @@ async def settle(world: World, consumers: Sequence[Consumer[Any]], done: Any) ->
             await world.runtime.sleep(await consumer.step())
     for consumer in consumers:  # and nothing more happens after it
         await steps(consumer, 2)
+
+
+async def test_events_of_other_shards_leave_no_trace_and_are_handled_once_their_shard_comes_here() -> None:
+    world = World()
+    events = [make_event(key, sequence) for key in range(12) for sequence in (1, 2)]
+    ours = frozenset(event.shard for event in events[:10])
+    world.publish(*events)
+    first = await world.consumer(shards=ours)
+    await steps(first, 5)
+    await first.close()
+    kept = [(event.key, event.sequence) for event in events if event.shard in ours]
+    assert sorted(world.effects) == sorted(kept)
+    assert len(kept) < len(events)
+    await world.bus.rewind("readers", [FRAUD])
+    await steps(await world.consumer("two"), 5)
+    assert sorted(world.effects) == sorted((event.key, event.sequence) for event in events)
