@@ -19,7 +19,7 @@ from rialto_common.events.json_form import to_json
 REMEMBERED = 20_000
 """Of how many events the type is kept, to tell it where they are a cause."""
 
-_GOOD = frozenset({"approved", "authorised", "captured", "placed", "settled", "confirmed", "resolved"})
+_GOOD = frozenset({"approved", "authorised", "captured", "placed", "settled", "confirmed", "resolved", "received"})
 _BAD = frozenset({"declined", "failed", "refused"})
 _ODD = frozenset({"review_opened", "unknown", "reorged", "expired", "voided"})
 

@@ -15,16 +15,20 @@ from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
 from rialto_ledger.adapters.postgres_books import PostgresBooks
 from rialto_ledger.adapters.postgres_chain import PostgresChainReader, PostgresChains
 from rialto_ledger.adapters.postgres_fx import PostgresFxBook, PostgresQuoteUses
+from rialto_ledger.adapters.postgres_transfers import PostgresTransferReader, PostgresTransfers
 from rialto_ledger.adapters.rate_file import SAMPLE_RATES, RateFile
 from rialto_ledger.application.keeper import Keeper
-from rialto_ledger.application.ports import Reader
+from rialto_ledger.application.ports import Ledger, Reader
 from rialto_ledger.application.poster import CoalescingPoster
 from rialto_ledger.application.quotes import ClaimingLedger
 from rialto_ledger.application.rate_keeper import RateKeeper
 from rialto_ledger.application.rates import RateSource
 from rialto_ledger.application.reconciliation import SOURCES, Reconciler, beside, reconcile
 from rialto_ledger.application.sealer import Sealer
+from rialto_ledger.application.shards import KeepingLedger
 from rialto_ledger.application.sweeper import Sweeper
+from rialto_ledger.application.transfers import HANDLED_TYPES as TRANSFER_TYPES
+from rialto_ledger.application.transfers import SendingLedger, TransferHandler, beside_transfers
 from rialto_ledger.chain_metrics import ChainMetrics
 from rialto_ledger.domain.fx import SAMPLE, Terms
 from rialto_ledger.domain.identifier import Identifiers
@@ -36,6 +40,7 @@ from rialto_ledger.entrypoints import (
     entries_http,
     holds_http,
     proofs_http,
+    transfers_http,
 )
 from rialto_ledger.entrypoints.access import Posts
 from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
@@ -51,18 +56,25 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 async def build(service: Service[LedgerSettings]) -> None:
     """Give the frame its consumer, its timers and its routes."""
 
-    def ledger_of(transaction: PostgresTransaction) -> PostgresLedger:
-        return PostgresLedger(transaction.connection)
+    shards = service.settings.map()
+
+    def ledger_of(transaction: PostgresTransaction) -> Ledger:
+        books = PostgresLedger(transaction.connection)
+        return books if shards.are_all else KeepingLedger(books, shards)
+
+    def transfers_of(transaction: PostgresTransaction) -> PostgresTransfers:
+        return PostgresTransfers(transaction.connection)
 
     def chains_of(transaction: PostgresTransaction) -> PostgresChains:
         return PostgresChains(transaction.connection)
 
     begin, runtime = service.unit_of_work.begin, service.runtime
 
-    def claiming_ledger_of(transaction: PostgresTransaction) -> ClaimingLedger:
-        return ClaimingLedger(ledger_of(transaction), PostgresQuoteUses(transaction.connection))
+    def posting_ledger_of(transaction: PostgresTransaction) -> Ledger:
+        claiming = ClaimingLedger(ledger_of(transaction), PostgresQuoteUses(transaction.connection))
+        return SendingLedger(claiming, transfers_of(transaction), transaction.publish, shards)
 
-    poster = CoalescingPoster(begin, claiming_ledger_of, runtime)
+    poster = CoalescingPoster(begin, posting_ledger_of, runtime)
     reader, prefix = PostgresReader(service.pool), service.settings.account_identifier_prefix
     identifiers = None if prefix is None else Identifiers.parse(prefix)
     service.add_router(accounts_http.router(accounts_http.AccountDesk(poster, reader, identifiers), service.tokens))
@@ -72,6 +84,10 @@ async def build(service: Service[LedgerSettings]) -> None:
         service.answer_directly(path, direct)
     service.take_bodies("/v1/journal_entries/batch", MAX_BATCH_BYTES)
     service.add_router(holds_http.router(holds_http.HoldDesk(poster, reader, runtime), service.tokens))
+    transfers = PostgresTransferReader(service.pool)
+    service.add_router(
+        transfers_http.router(transfers_http.TransferDesk(poster, reader, transfers, shards, runtime), service.tokens)
+    )
     add_fx(service, poster, reader)
     add_reconciliation(service)
     service.add_router(
@@ -83,8 +99,22 @@ async def build(service: Service[LedgerSettings]) -> None:
     service.add_loop("keeper", Keeper(begin, chains_of, runtime).step)
     if service.role != "api":
         consumer = LedgerConsumer(ledger_of, runtime)
-        types = HANDLED_TYPES | SOURCES.keys()
-        await service.consume(NAME, [PAYMENTS, SETTLEMENTS], types, beside(consumer.handle, runtime))
+        topics, types, handle = (
+            [PAYMENTS, SETTLEMENTS],
+            HANDLED_TYPES | SOURCES.keys(),
+            beside(consumer.handle, runtime),
+        )
+        if not shards.are_all:
+            # The only ledger has nobody to send to, and need not read its own topic.
+            topics, types = [*topics, LEDGER], types | TRANSFER_TYPES
+            handle = beside_transfers(handle, TransferHandler(ledger_of, transfers_of, runtime).handle)
+        await service.consume(
+            service.instance,
+            topics,
+            types,
+            handle,
+            shards=None if shards.are_all else shards.kept,
+        )
 
 
 def add_reconciliation(service: Service[LedgerSettings]) -> None:

@@ -291,8 +291,8 @@ def _trait() -> dict[str, Any]:
                 "key": {
                     "type": "string",
                     "description": "What orders: the payment's id, or that of the account or deposit the event is "
-                    "about where there is no payment, or the merchant's of its totals.",
-                    "pattern": "^(pay|acc|dep|mer)_[0-9a-hjkmnp-tv-z]{26}$",
+                    "about where there is no payment, the transfer's, or the merchant's of its totals.",
+                    "pattern": "^(pay|acc|dep|mer|trf)_[0-9a-hjkmnp-tv-z]{26}$",
                 },
                 "bindingVersion": _BINDING,
             }

@@ -16,6 +16,8 @@ EntryId = Annotated[UUID, TextId("je")]
 SettlementId = Annotated[UUID, TextId("set")]
 BatchId = Annotated[UUID, TextId("bat")]
 DepositId = Annotated[UUID, TextId("dep")]
+TransferId = Annotated[UUID, TextId("trf")]
+AccountId = Annotated[UUID, TextId("acc")]
 PartyId = Annotated[UUID, TextId("pty")]
 KeyId = Annotated[UUID, TextId("key")]
 

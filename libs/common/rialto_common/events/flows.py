@@ -52,6 +52,9 @@ CONSUMERS: Mapping[str, tuple[type[EventData], ...]] = {
 }
 """What each consumer group handles; a service's group is named like the service."""
 
+BETWEEN_LEDGERS: tuple[type[EventData], ...] = (ledger.TransferSent, ledger.TransferReceived, ledger.TransferRefused)
+"""What ledgers handle of each other where an installation has several (docs/SCALING.md), in groups of their names."""
+
 
 def source_of(model: type[EventData]) -> str:
     """Return the CloudEvents source of an event type."""
@@ -60,7 +63,8 @@ def source_of(model: type[EventData]) -> str:
 
 def consumers_of(model: type[EventData]) -> list[str]:
     """Return the consumer groups that handle an event type."""
-    return [group for group, handled in CONSUMERS.items() if model in handled]
+    groups = [group for group, handled in CONSUMERS.items() if model in handled]
+    return [*groups, "ledger"] if model in BETWEEN_LEDGERS else groups
 
 
 def subscriptions() -> set[tuple[str, str, str]]:

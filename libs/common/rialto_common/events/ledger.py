@@ -1,12 +1,22 @@
-"""The ledger's facts, on `rialto.ledger.v1`, keyed by payment id (or by account id where no payment is behind it, or
-by merchant id: totals).
+"""The ledger's facts, on `rialto.ledger.v1`, keyed by payment id (or by account id where no payment is behind it, by
+transfer id between ledgers, by merchant id: totals).
 """
 
 from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from rialto_common.events.common import LEDGER, CaptureId, EntryId, HoldId, MerchantId, Mode, PaymentId
+from rialto_common.events.common import (
+    LEDGER,
+    AccountId,
+    CaptureId,
+    EntryId,
+    HoldId,
+    MerchantId,
+    Mode,
+    PaymentId,
+    TransferId,
+)
 from rialto_common.events.envelope import EventData, MinorUnits, MinorUnitsOrZero
 from rialto_common.events.totals import ControlTotals
 
@@ -108,6 +118,46 @@ class LedgerTotalsReported(ControlTotals):
     topic: ClassVar[str] = LEDGER
 
 
+class TransferData(EventData):
+    """What every event of a transfer between two ledgers names; `merchant_id` null is the operator."""
+
+    topic: ClassVar[str] = LEDGER
+
+    transfer_id: TransferId
+    merchant_id: MerchantId | None = None
+    mode: Mode
+    from_account_id: AccountId
+    from_shard: int
+    to_account_id: AccountId
+    to_shard: int
+    amount_minor: MinorUnits
+    currency: str
+
+
+class TransferSent(TransferData):
+    """The money has left its account and is in transit; the ledger that keeps `to_shard` answers, whatever comes."""
+
+    type: ClassVar[str] = "rialto.transfer.sent.v1"
+
+    entry_id: EntryId
+
+
+class TransferReceived(TransferData):
+    """The money has reached its account, by entry `entry_id`; told to the ledger that keeps `from_shard`."""
+
+    type: ClassVar[str] = "rialto.transfer.received.v1"
+
+    entry_id: EntryId
+
+
+class TransferRefused(TransferData):
+    """The account does not take the money, for the reason `code`: the ledger that keeps `from_shard` gives it back."""
+
+    type: ClassVar[str] = "rialto.transfer.refused.v1"
+
+    code: str
+
+
 MODELS: tuple[type[EventData], ...] = (
     HoldPlaced,
     HoldCaptured,
@@ -116,4 +166,7 @@ MODELS: tuple[type[EventData], ...] = (
     JournalEntryPosted,
     PostingRefused,
     LedgerTotalsReported,
+    TransferSent,
+    TransferReceived,
+    TransferRefused,
 )

@@ -54,7 +54,7 @@ the event that failed."""
 
 _KEYS = {
     "rialto.payments.v1": "payment id; merchant id of totals",
-    "rialto.ledger.v1": "payment id; account id where there is no payment; merchant id of totals",
+    "rialto.ledger.v1": "payment id; account id where there is no payment; transfer id; merchant id of totals",
     "rialto.settlements.v1": "payment id; a deposit's own id; merchant id of totals",
 }
 

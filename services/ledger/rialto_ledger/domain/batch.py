@@ -13,7 +13,7 @@ from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.errors import InvariantViolated
-from rialto_ledger.domain import posting_rules
+from rialto_ledger.domain import posting_rules, transfer
 from rialto_ledger.domain.account import AccountDelta, AccountStatus, StatusChange
 from rialto_ledger.domain.book import Book, LedgerState
 from rialto_ledger.domain.commands import (
@@ -211,6 +211,8 @@ def _reverse_entry(book: Book, command: ReverseEntry) -> Answer:
         raise EntryNotReversible(posted.id, "it belongs to a payment, which is undone by a refund, a void or the chain")
     if posted.reverses is not None:
         raise EntryNotReversible(posted.id, "it is a reversal itself; post the entry anew")
+    if posted.kind in transfer.KINDS:
+        raise EntryNotReversible(posted.id, "it is a transfer's, perhaps with a part in another ledger; transfer back")
     entry = JournalEntry(
         id=reversal_id(posted.id),
         kind="reversal",

@@ -10,6 +10,7 @@ from rialto_common.money import MAX_MINOR
 from rialto_ledger.domain.account import Account, AccountDelta, AccountStatus, Mode, Side, StatusChange
 from rialto_ledger.domain.errors import (
     AccountClosed,
+    AccountElsewhere,
     AccountFrozen,
     AccountNotEmpty,
     AccountNotFound,
@@ -41,6 +42,8 @@ class LedgerState:
     settlements: Mapping[UUID, Settlement] = field(default_factory=dict)
     ids_from: UUID = NOTHING_ARCHIVED
     """Entries with lower ids are archived, all of them: a new one cannot be told from one that was posted before."""
+    elsewhere: Mapping[UUID, str] = field(default_factory=dict)
+    """Accounts of shards that other ledgers keep, with the ledger's name."""
 
 
 class _Standing:
@@ -235,6 +238,8 @@ class Book:
         if standing is None:
             account = self.state.accounts.get(account_id)
             if account is None:
+                if account_id in self.state.elsewhere:
+                    raise AccountElsewhere(account_id, self.state.elsewhere[account_id])
                 raise AccountNotFound(account_id)
             standing = self.standings[account_id] = _Standing(account)
         if self.to_open and account_id in self.to_open:

@@ -8,6 +8,7 @@
         │   ├── AccountFrozen       account_frozen                        no new holds or debits
         │   ├── AccountClosed       account_closed                        no postings and no holds
         │   ├── CurrencyMismatch    currency_mismatch                     the account or hold is in another currency
+        │   ├── AccountElsewhere    account_elsewhere                     another ledger of the installation keeps it
         │   ├── AccountNotEmpty     account_not_empty                     only an empty account can be closed
         │   ├── InsufficientFunds   insufficient_funds                    available balance would fall below its minimum
         │   ├── BalanceAboveMaximum balance_above_maximum                 ledger balance would pass its maximum
@@ -28,6 +29,9 @@
         │   ├── EntryNotReversible  entry_not_reversible                  a payment's entry, or itself a reversal
         │   ├── LinkedRefused       linked_entries_refused                one of them was refused, so none is posted
         │   └── LinkedPartlyPosted  linked_entries_partly_posted          some are posted already, others are not
+        ├── TransferError
+        │   ├── TransferIdReused    transfer_id_reused_with_other_content  same transfer id, other content
+        │   └── TransferNotFound    transfer_not_found                    no such transfer for this merchant and mode
         └── HoldError
             ├── HoldNotFound        hold_not_found                        capture of a hold that was never placed
             ├── HoldIdReused        hold_id_reused_with_other_content     same hold id, other content
@@ -122,6 +126,17 @@ class InsufficientFunds(AccountError, Conflict):
         self.account_id = account_id
         self.available_minor = available_minor
         self.requested_minor = requested_minor
+
+
+class AccountElsewhere(AccountError, Conflict):
+    """The account's shard is another ledger's: ask that one, or send it money by a transfer."""
+
+    code = "account_elsewhere"
+
+    def __init__(self, account_id: UUID, keeper: str) -> None:
+        super().__init__(f"account {account_id} is not in this ledger; by its shard the ledger '{keeper}' keeps it")
+        self.account_id = account_id
+        self.keeper = keeper
 
 
 class AccountNotEmpty(AccountError, Conflict):
@@ -308,6 +323,32 @@ class LinkedPartlyPosted(EntryError, IdempotencyKeyReused):
     def __init__(self, index: int) -> None:
         super().__init__(f"none is posted, as number {index} is in the journal already and others are not")
         self.index = index
+
+
+class TransferError(LedgerError):
+    """The transfer's state does not allow it."""
+
+    code = "transfer_refused"
+
+
+class TransferIdReused(TransferError, IdempotencyKeyReused):
+    """A transfer of this id says something else, here or in the ledger that it was sent to."""
+
+    code = "transfer_id_reused_with_other_content"
+
+    def __init__(self, transfer_id: UUID) -> None:
+        super().__init__(f"transfer {transfer_id} was already asked for with other content")
+        self.transfer_id = transfer_id
+
+
+class TransferNotFound(TransferError, NotFound):
+    """There is no such transfer for this merchant and mode, as far as this ledger knows."""
+
+    code = "transfer_not_found"
+
+    def __init__(self, transfer_id: UUID) -> None:
+        super().__init__(f"no transfer {transfer_id} here")
+        self.transfer_id = transfer_id
 
 
 class HoldError(LedgerError):

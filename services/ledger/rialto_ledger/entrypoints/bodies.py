@@ -24,6 +24,7 @@ from rialto_common.errors import InvalidField, InvalidId
 from rialto_common.events.common import MerchantId, Mode
 from rialto_common.events.envelope import MinorUnits, TextId
 from rialto_common.money import MAX_MINOR
+from rialto_ledger.domain import transfer
 from rialto_ledger.domain.account import Account, AccountType, Side
 from rialto_ledger.domain.balance import available_balance, ledger_balance
 from rialto_ledger.domain.hold import Hold
@@ -33,7 +34,9 @@ MAX_ENTRIES = 8_190
 """Entries a batch."""
 MAX_POSTINGS = 1_000
 """Postings an entry."""
-OWN_KINDS = frozenset({"capture", "chain_settlement", "chain_settlement_reversal", "deposit", "reversal", "top_up"})
+OWN_KINDS = transfer.KINDS | {
+    *("capture", "chain_settlement", "chain_settlement_reversal", "deposit", "reversal", "top_up"),
+}
 """Kinds of entries that say what the ledger itself did: nobody posts them by hand."""
 
 

@@ -111,6 +111,7 @@ CAUSES: dict[type[LedgerError], list[Step]] = {
 ELSEWHERE: dict[str, set[type[LedgerError]]] = {
     "test_sealing.py": {errors.EntryNotSealedYet, errors.BlockNotFound},
     "test_history_api.py": {statement.PeriodInvalid, statement.StatementChanged},
+    "test_transfers_http.py": {errors.AccountElsewhere, errors.TransferIdReused, errors.TransferNotFound},
     "test_fx_http.py": set(fx_errors.FxError.__subclasses__()),
 }
 """Caused through the API by other tests of this folder, which name their codes."""
