@@ -27,6 +27,7 @@ from rialto_ledger.application.reconciliation import SOURCES, Reconciler, beside
 from rialto_ledger.application.sealer import Sealer
 from rialto_ledger.application.shards import KeepingLedger
 from rialto_ledger.application.sweeper import Sweeper
+from rialto_ledger.application.transfer_watch import TransferWatch
 from rialto_ledger.application.transfers import HANDLED_TYPES as TRANSFER_TYPES
 from rialto_ledger.application.transfers import SendingLedger, TransferHandler, beside_transfers
 from rialto_ledger.chain_metrics import ChainMetrics
@@ -47,6 +48,7 @@ from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
 from rialto_ledger.entrypoints.fx_http import FxDesk, fx_router
 from rialto_ledger.metrics import DifferenceMetrics
 from rialto_ledger.settings import LedgerSettings
+from rialto_ledger.transfer_metrics import TransferMetrics
 
 NAME = "ledger"
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -56,7 +58,7 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 async def build(service: Service[LedgerSettings]) -> None:
     """Give the frame its consumer, its timers and its routes."""
 
-    shards = service.settings.map()
+    shards = service.settings.shard_map()
 
     def ledger_of(transaction: PostgresTransaction) -> Ledger:
         books = PostgresLedger(transaction.connection)
@@ -99,22 +101,16 @@ async def build(service: Service[LedgerSettings]) -> None:
     service.add_loop("keeper", Keeper(begin, chains_of, runtime).step)
     if service.role != "api":
         consumer = LedgerConsumer(ledger_of, runtime)
-        topics, types, handle = (
-            [PAYMENTS, SETTLEMENTS],
-            HANDLED_TYPES | SOURCES.keys(),
-            beside(consumer.handle, runtime),
-        )
+        topics, types = [PAYMENTS, SETTLEMENTS], HANDLED_TYPES | SOURCES.keys()
+        handle = beside(consumer.handle, runtime)
         if not shards.are_all:
             # The only ledger has nobody to send to, and need not read its own topic.
+            watch = TransferWatch(transfers.under_way, TransferMetrics(service.registry), runtime)
+            service.add_loop("transfer-watch", watch.step)
             topics, types = [*topics, LEDGER], types | TRANSFER_TYPES
             handle = beside_transfers(handle, TransferHandler(ledger_of, transfers_of, runtime).handle)
-        await service.consume(
-            service.instance,
-            topics,
-            types,
-            handle,
-            shards=None if shards.are_all else shards.kept,
-        )
+        kept = None if shards.are_all else shards.kept
+        await service.consume(service.instance, topics, types, handle, shards=kept)
 
 
 def add_reconciliation(service: Service[LedgerSettings]) -> None:

@@ -33,7 +33,7 @@ class LedgerSettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _shards_are_a_map(self) -> "LedgerSettings":
-        if not self.map().are_all and self.kafka() is None:
+        if not self.shard_map().are_all and self.kafka() is None:
             raise ValueError("several ledgers meet on Kafka: RIALTO_BUS_URL names none")
         return self
 
@@ -42,6 +42,6 @@ class LedgerSettings(ServiceSettings):
         """Groups, relays and connections go by the ledger's name."""
         return self.name
 
-    def map(self) -> Shards:
+    def shard_map(self) -> Shards:
         """Return which shards are whose. Raises: ValueError."""
         return parse(self.shards, self.name)

@@ -1,6 +1,7 @@
 """Transfers in PostgreSQL."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -75,6 +76,11 @@ class PostgresTransferReader:
         """Return a transfer, as its sender knows it where both sides are on record; or None."""
         row = await self._pool.fetchrow(_QUERIES["transfer"], transfer_id)
         return None if row is None else _transfer_of(row)
+
+    async def under_way(self) -> tuple[int, datetime | None]:
+        """Return how many transfers are sent and not ended, and since when the oldest is."""
+        row = await self._pool.fetchrow(_QUERIES["under_way"])
+        return (0, None) if row is None else (row["count"], row["oldest_at"])
 
 
 def _transfer_of(row: Mapping[str, Any]) -> Transfer:

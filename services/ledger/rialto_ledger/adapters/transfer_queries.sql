@@ -41,3 +41,7 @@ SELECT
     id, code, type, normal_side, currency, merchant_id, mode, shard, status, minimum_available_minor,
     maximum_balance_minor, owner, identifier, metadata, debits_minor, credits_minor, held_minor, version
 FROM ledger.accounts WHERE id = ANY ($1::UUID[])
+
+-- name: under_way
+-- What is in transit; by the index that has nothing else in it.
+SELECT count(*) AS count, min(asked_at) AS oldest_at FROM ledger.transfers WHERE state = 'sent'

@@ -277,13 +277,13 @@ def _event(
 ) -> Event:
     """`shard` is that of the ledger which has to hear it.
 
-    The id is derived from the account as well: another sender's transfer under the same id is another event, which no
-    inbox takes for this one.
+    The id is derived from the sender as well: another's transfer under the same id is another event, which no inbox
+    takes for this one.
     """
     return compose(
         data,
         source=SOURCE,
-        root=ids.derive(transfer.id, f"from {transfer.from_account_id}"),
+        root=ids.derive(transfer.id, f"from {transfer.from_shard} {transfer.from_account_id}"),
         key=ids.to_text("trf", transfer.id),
         shard=shard,
         time=now,

@@ -1,6 +1,7 @@
 """Transfers over HTTP: within one ledger, and the sending half of those between two."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from rialto_common import ids
 from rialto_common.events.common import LEDGER
 from rialto_common.events.ledger import TransferSent
 from rialto_common.service_tokens import Caller
+from rialto_ledger.adapters.postgres_transfers import PostgresTransferReader
 from rialto_ledger.domain import chart
 from rialto_ledger.domain.account import AccountSpec
 from rialto_ledger.domain.transfer import first_entry_id
@@ -105,6 +107,8 @@ async def test_between_ledgers_it_is_sent_and_waits_in_transit(east: World) -> N
     answer = await ask(east, body(metadata={"note": "rent"}))
     assert (answer.status_code, answer.json()["state"], answer.json()["to_shard"]) == (201, "sent", THERE.shard)
     assert (await ask(east, body(metadata={"note": "rent"}))).status_code == 200
+    count, oldest_at = await PostgresTransferReader(east.service.pool).under_way()
+    assert (count, oldest_at) == (1, datetime.fromisoformat(answer.json()["asked_at"]))
     transit = chart.shard_in_transit(THERE.shard, "USD", "test")
     assert (await balance(east, HERE), await balance(east, transit)) == ("1100", "400")
     told = await east.service.pool.fetch(

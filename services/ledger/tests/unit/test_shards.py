@@ -53,11 +53,11 @@ def settings(**more: Any) -> LedgerSettings:
 
 
 def test_the_settings_have_one_ledger_by_default_and_refuse_several_without_kafka() -> None:
-    assert settings().map() == Shards.all_of("ledger")
+    assert settings().shard_map() == Shards.all_of("ledger")
     with pytest.raises(ValidationError, match="several ledgers meet on Kafka"):
         settings(name="east", shards=MAP)
     several = settings(name="east", shards=MAP, bus_url="kafka://127.0.0.1:9092")
-    assert (several.map(), several.instance_name) == (EAST, "east")
+    assert (several.shard_map(), several.instance_name) == (EAST, "east")
     with pytest.raises(ValidationError, match="the map has no ledger 'ledger'"):
         settings(shards=MAP, bus_url="kafka://127.0.0.1:9092")
 

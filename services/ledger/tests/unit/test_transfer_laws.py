@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,8 +29,8 @@ from rialto_ledger.domain.balance import signed_balance
 from rialto_ledger.domain.commands import ChangeAccountStatus, Command, OpenAccount, PostEntry
 from rialto_ledger.domain.shards import Shards
 from rialto_ledger.domain.transfer import Transfer, TransferSide, TransferState
-from rialto_ledger.testing import NOW, number_id
-from rialto_ledger.transfer_testing import THREE, in_transit_codes, transfer, wallet_in
+from rialto_ledger.testing import NOW, Payment, number_id
+from rialto_ledger.transfer_testing import THREE, in_transit_codes, number_in, transfer, wallet_in
 
 FUNDS, MAXIMUM = 1000, 1200
 
@@ -282,12 +283,17 @@ async def test_one_id_moves_money_once_wherever_it_is_sent() -> None:
     assert len(world.told()) == 1
 
 
-async def test_of_two_senders_under_one_id_the_second_gets_its_money_back() -> None:
+@pytest.mark.parametrize("source", [None, chart.test_acquirer("USD")], ids=["wallets", "the platform's"])
+async def test_of_two_senders_under_one_id_the_second_gets_its_money_back(source: AccountSpec | None) -> None:
     world = World()
     await world.open()
     for name in ("east", "west"):
-        await world.send(name, transfer(0, WALLETS[name][0], WALLETS["north"][0], 10), dies=False)
+        asked = transfer(0, source or WALLETS[name][0], WALLETS["north"][0], 10)
+        from_shard = world.sites[name].shards.reached_by(asked.from_shard)
+        await world.send(name, replace(asked, from_shard=from_shard), dies=False)
         await world.settle()
+    ids_told = [event.id for event in world.told()]
+    assert len(ids_told) == len(set(ids_told)) == 4, "no inbox may take one for the other"
     rows = [world.sites[name].rows[number_id("transfer", 0), TransferSide.SENDER] for name in ("east", "west")]
     assert [(row.state.value, row.refusal_code) for row in rows] == [
         ("received", None),
@@ -304,5 +310,7 @@ async def test_an_account_of_another_ledger_is_elsewhere_and_named_so() -> None:
     fund = PostEntry(
         number_id("x", 1), "top_up", spec.id, "test", None, None, postings, (chart.test_acquirer("USD"),), NOW
     )
-    assert await world.sites["east"].do(OpenAccount(spec), fund) == ["account_elsewhere"] * 2
+    charged = Payment(wallet_number=number_in(WEST, 0), amount_minor=5)
+    came_to = await world.sites["east"].do(OpenAccount(spec), fund, charged.place(), charged.place())
+    assert came_to == ["account_elsewhere"] * 4
     assert spec.id not in world.sites["east"].books.accounts
