@@ -15,8 +15,12 @@ import pytest
 from rialto_cli.testing import Database, PostgresServer
 from rialto_common import ids
 from rialto_common.bus.kafka_cluster import KafkaCluster
+from rialto_common.bus.kafka_publisher import KafkaPublisher
+from rialto_common.events.common import PAYMENTS
+from rialto_common.runtime import SystemRuntime
 from rialto_ledger.domain.account import AccountSpec
-from rialto_ledger.testing import number_id
+from rialto_ledger.domain.shards import Shards
+from rialto_ledger.testing import Payment, Sender, merchant_id, number_id
 from rialto_ledger.transfer_testing import EAST, WEST, number_in, wallet_in
 
 from .api_world import top_up_body, wallet_body
@@ -208,3 +212,37 @@ async def test_a_database_killed_while_money_flows_both_ways_loses_and_doubles_n
         check_all(two, received=received, refused=0, back=back)
     finally:
         two.end()
+
+
+def payment_of(number: int, merchant: Shards, wallet: Shards) -> Payment:
+    """Return a payment whose merchant one ledger keeps and whose wallet one, perhaps another."""
+    keeper = next(n for n in itertools.count() if merchant.keeps(ids.shard_of(merchant_id(n))))
+    return Payment(number, amount_minor=AMOUNT, merchant_number=keeper, wallet_number=number_in(wallet, 0))
+
+
+async def test_each_ledger_acts_on_the_payments_of_its_shards_alone(
+    two: TwoLedgers, kafka_cluster: KafkaCluster
+) -> None:
+    await open_wallets(two)
+    payments = [payment_of(0, EAST, EAST), payment_of(1, WEST, WEST), payment_of(2, EAST, WEST)]
+    sender = Sender(SystemRuntime().now())
+    publisher = await KafkaPublisher.open(kafka_cluster, "test-gateway")
+    try:
+        partitions = await publisher.partitions(PAYMENTS)
+        events = [sender.approved(payment) for payment in payments]
+        await publisher.publish([(event, event.shard % partitions) for event in events], before_commit=lambda: None)
+    finally:
+        await publisher.close()
+    holds = "SELECT payment_id, status, refusal_code FROM ledger.holds ORDER BY payment_id"
+    await two.until(lambda: len(two.east.query(holds)) == 2 and len(two.west.query(holds)) == 1)
+    found = {payment_id: rest for ledger in two for payment_id, *rest in ledger.query(holds)}
+    assert found == {
+        payments[0].id: ["pending", None],
+        payments[1].id: ["pending", None],
+        payments[2].id: ["refused", "account_elsewhere"],
+    }
+    # What a ledger skips leaves no trace, so that it can still act on it once the shard is its own.
+    handled = "SELECT event_id FROM ledger.inbox"
+    kept = {event.id: "east" if EAST.keeps(event.shard) else "west" for event in events}
+    for ledger in two:
+        assert {row[0] for row in ledger.query(handled)} == {key for key, name in kept.items() if name == ledger.name}
