@@ -30,9 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import machine
-from bench.ledger import LOADS, Ours, wallet_id
+from bench.ledger import fill
+from bench.ledger.loads import MANY, wallet
+from bench.ledger.ours import Ours
 from rialto_cli.testing import Database, PostgresServer
-from rialto_common import ids
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events import Event
 from rialto_common.events.ledger import TransferSent
@@ -49,12 +50,10 @@ from rialto_ledger.domain.transfer import Transfer, TransferSide, TransferState
 
 ROUNDS = 3
 SECONDS = 5.0
-ACCOUNTS = 10_000
 BATCH = 500
 UNDER_WAY = 3_000
 """Transfers that a side has sent and not seen ended, at most: about what a second brings."""
 MAP = "a=0-31;b=32-63"
-LOAD = next(load for load in LOADS if load.name == "10k")
 DONE = Event(UUID(int=0), "bench", "done", "", "", 0, datetime(1970, 1, 1, tzinfo=UTC), 1, "", None, None, b"")
 """Tells the other side that no more comes."""
 WHAT = {"one": "one database", "two": "two databases at once", "transfers": "transfers between the two"}
@@ -82,8 +81,8 @@ class Side:
         self._draw = random.Random(shards.name)
 
     async def open(self) -> None:
-        """Make the accounts, and listen."""
-        await self._ours.open(ACCOUNTS)
+        """Put the ledger together, and listen."""
+        await self._ours.open()
         self._poster = CoalescingPoster(self._begin, self._ledger_of, self._ours.runtime)
         self._handler: TransferHandler[PostgresTransaction] = TransferHandler(
             lambda tx: PostgresLedger(tx.connection), lambda tx: PostgresTransfers(tx.connection), self._ours.runtime
@@ -92,7 +91,7 @@ class Side:
 
     async def post(self, seconds: float) -> float:
         """Return entries a second."""
-        rate, _ = await self._ours.run(LOAD, BATCH, seconds, self._draw)
+        rate, _ = await self._ours.run(MANY, BATCH, seconds, self._draw)
         return rate
 
     async def transfer(self, seconds: float) -> float:
@@ -122,7 +121,7 @@ class Side:
 
     def _send(self) -> PostEntry:
         runtime = self._ours.runtime
-        source, target = (ids.from_text("wal", wallet_id(number)) for number in LOAD.pair(self._draw))
+        source, target = (wallet(number) for number in MANY.pair(self._draw))
         now, here = runtime.now(), min(self._shards.kept)
         asked = Transfer(
             id=runtime.ids.mint(),
@@ -194,7 +193,6 @@ def measure(urls: Sequence[str], console: Console, rounds: int, seconds: float) 
         theirs.close()
         orders.append(ours)
         processes.append(process)
-    console.print(f"· opening {ACCOUNTS} accounts on both")
     for each in orders:
         each.recv()
     rates: dict[str, list[float]] = {name: [] for name in WHAT}
@@ -233,8 +231,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 (folder := Path(directory) / name).mkdir()
                 servers.append(PostgresServer(folder, durable=True))
                 servers[-1].start()
-            urls = [server.create_database().dsn("ledger") for server in servers]
-            rates = measure(urls, console, options.rounds, options.seconds)
+            databases = [server.create_database() for server in servers]
+            console.print(f"· opening {MANY.accounts} accounts on both")
+            for database in databases:
+                fill.open_accounts(database, MANY.accounts)
+                fill.prepare_months(database)
+            rates = measure(
+                [database.dsn("ledger") for database in databases], console, options.rounds, options.seconds
+            )
         finally:
             for server in servers:
                 server.stop()

@@ -30,20 +30,20 @@ class Ours:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._runtime = SystemRuntime()
+        self.runtime = SystemRuntime()
 
     async def open(self) -> None:
         """Put the parts together as the service's main does."""
         self._pool = await open_pool(self._database.dsn("ledger"), application="bench", max_size=8)
-        unit_of_work = PostgresUnitOfWork(self._pool, schema="ledger", runtime=self._runtime)
-        poster = CoalescingPoster(unit_of_work.begin, lambda tx: PostgresLedger(tx.connection), self._runtime)
-        self._desk = EntryDesk(poster, PostgresReader(self._pool), self._runtime)
+        self.unit_of_work = PostgresUnitOfWork(self._pool, schema="ledger", runtime=self.runtime)
+        poster = CoalescingPoster(self.unit_of_work.begin, lambda tx: PostgresLedger(tx.connection), self.runtime)
+        self._desk = EntryDesk(poster, PostgresReader(self._pool), self.runtime)
 
     async def run(
         self, load: Load, batch: int, seconds: float, draw: random.Random, *, under_way: int = UNDER_WAY
     ) -> tuple[float, Sequence[float]]:
         """Return transfers a second, and each batch's seconds from its bytes to its commit."""
-        bodies = loads.batches(load, batch, int(seconds * TRANSFERS_A_SECOND / batch), self._runtime.ids.mint, draw)
+        bodies = loads.batches(load, batch, int(seconds * TRANSFERS_A_SECOND / batch), self.runtime.ids.mint, draw)
         took: list[float] = []
         settle_collector()  # as the service does; the bodies live as long as the run
         started = perf_counter()

@@ -1,6 +1,6 @@
 """What the FX use cases need from storage, and how a quote is used in the very transaction that posts its entry."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,12 +8,11 @@ from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.errors import InvalidId
-from rialto_ledger.application.ports import Keys, Ledger
-from rialto_ledger.domain.account import Account, Mode
+from rialto_ledger.application.layer import LedgerLayer
+from rialto_ledger.application.ports import Ledger
+from rialto_ledger.domain.account import Mode
 from rialto_ledger.domain.batch import Decision
-from rialto_ledger.domain.book import LedgerState
-from rialto_ledger.domain.chain import ChainHead, Link
-from rialto_ledger.domain.commands import ExpireHold
+from rialto_ledger.domain.chain import Link
 from rialto_ledger.domain.fx import CONVERSION, QUOTE_ID, EuroRate, Quote
 from rialto_ledger.domain.fx_errors import QuoteNotFound
 from rialto_ledger.domain.fx_positions import Trade
@@ -61,7 +60,7 @@ class QuoteUses(Protocol):
         ...
 
 
-class ClaimingLedger:
+class ClaimingLedger(LedgerLayer):
     """The books, in which a new conversion's entry uses its quote: both are in one commit, or neither.
 
     A race for a quote is lost where it is written: the loser's transaction is refused as a whole (`QuoteUsed`), and the
@@ -69,35 +68,15 @@ class ClaimingLedger:
     """
 
     def __init__(self, ledger: Ledger, uses: QuoteUses) -> None:
-        self._ledger = ledger
+        super().__init__(ledger)
         self._uses = uses
-
-    async def load(self, keys: Keys, now: datetime) -> LedgerState:
-        """Lock and read what a batch needs."""
-        return await self._ledger.load(keys, now)
-
-    async def accounts(self, account_ids: Collection[UUID]) -> Mapping[UUID, Account]:
-        """Return accounts as they are committed."""
-        return await self._ledger.accounts(account_ids)
-
-    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
-        """Lock accounts that were decided on unseen; say whether they are as known, and the entries new."""
-        return await self._ledger.still_stands(versions, entry_ids)
-
-    async def lock_heads(self, shards: Collection[int]) -> Mapping[int, ChainHead]:
-        """Lock the ends of these shards' chains."""
-        return await self._ledger.lock_heads(shards)
 
     async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
         """Write a decision. Raises: QuoteUsed, QuoteNotFound, and what the ledger raises."""
-        await self._ledger.save(decision, links, now)
+        await self._below.save(decision, links, now)
         uses = [_use_of(entry) for entry in decision.entries if entry.kind == CONVERSION]
         if uses:
             await self._uses.add(uses)
-
-    async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
-        """Return holds past their deadline, and lock their accounts."""
-        return await self._ledger.due_holds(now, limit)
 
 
 def _use_of(entry: JournalEntry) -> QuoteUse:

@@ -17,15 +17,15 @@ from rialto_common.errors import MalformedEvent
 from rialto_common.events import Event, EventData, compose
 from rialto_common.events.ledger import TransferReceived, TransferRefused, TransferSent
 from rialto_common.runtime import Runtime
-from rialto_ledger.application.ports import Keys, Ledger
+from rialto_ledger.application.layer import LedgerLayer
+from rialto_ledger.application.ports import Ledger
 from rialto_ledger.application.posting import post
 from rialto_ledger.application.telling import SOURCE, Teller
 from rialto_ledger.domain import transfer as transfers
 from rialto_ledger.domain.account import AccountSpec
 from rialto_ledger.domain.batch import Decision
-from rialto_ledger.domain.book import LedgerState
-from rialto_ledger.domain.chain import ChainHead, Link
-from rialto_ledger.domain.commands import ExpireHold, PostEntry
+from rialto_ledger.domain.chain import Link
+from rialto_ledger.domain.commands import PostEntry
 from rialto_ledger.domain.errors import AccountNotFound, LedgerError, TransferIdReused, TransferNotFound
 from rialto_ledger.domain.shards import Shards
 from rialto_ledger.domain.transfer import Transfer, TransferSide, TransferState
@@ -66,26 +66,18 @@ class TransferReader(Protocol):
         ...
 
 
-class SendingLedger:
+class SendingLedger(LedgerLayer):
     """The books, in which a transfer's first entry is remembered and told: all of it in one commit, or nothing."""
 
     def __init__(self, ledger: Ledger, records: Transfers, publish: Callable[[Event], None], shards: Shards) -> None:
-        self._ledger = ledger
+        super().__init__(ledger)
         self._records = records
         self._publish = publish
         self._shards = shards
 
-    async def load(self, keys: Keys, now: datetime) -> LedgerState:
-        """Lock and read what a batch needs."""
-        return await self._ledger.load(keys, now)
-
-    async def lock_heads(self, shards: Collection[int]) -> Mapping[int, ChainHead]:
-        """Lock the ends of these shards' chains."""
-        return await self._ledger.lock_heads(shards)
-
     async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
         """Write a decision. Raises: what the ledger raises."""
-        await self._ledger.save(decision, links, now)
+        await self._below.save(decision, links, now)
         new = [
             transfers.transfer_of(entry, self._shards.reached_by(entry.shard))
             for entry in decision.entries
@@ -98,10 +90,6 @@ class SendingLedger:
             if transfer.state is TransferState.SENT:
                 data = TransferSent(**_facts(transfer), entry_id=transfers.first_entry_id(transfer.id))
                 self._publish(_event(data, transfer, transfer.to_shard, SENT_SEQUENCE, now))
-
-    async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
-        """Return holds past their deadline, and lock their accounts."""
-        return await self._ledger.due_holds(now, limit)
 
 
 class TransferHandler(Generic[Tx]):
@@ -196,7 +184,7 @@ class TransferHandler(Generic[Tx]):
         if not commands:
             return []
         posted = await post(self._ledger_of(transaction), [command for command, _ in commands], now)
-        teller = Teller(posted, now)
+        teller = Teller(posted.accounts, now)
         for outcome, (_, event) in zip(posted.decision.outcomes, commands, strict=True):
             transaction.publish(*teller.events_of(outcome, event))
         return [outcome.error for outcome in posted.decision.outcomes]

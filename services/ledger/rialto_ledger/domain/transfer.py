@@ -167,7 +167,7 @@ def set_aside(transfer: Transfer, effective_at: datetime) -> PostEntry:
         debit(transfer.in_transit.id, transfer.amount_minor, transfer.currency),
     )
     command = _later(transfer, RETURNED, returned_entry_id(transfer.id), suspense.id, postings, effective_at)
-    return replace(command, opens=(*command.opens, suspense), merchant_id=None)
+    return command._replace(opens=(*command.opens, suspense), merchant_id=None)
 
 
 def transfer_of(entry: JournalEntry, from_shard: int) -> Transfer:
