@@ -48,12 +48,13 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Lock accounts, as any posting does, for a batch that was decided on what they were thought to be. True if each still
--- has the version it was known by, and none of the new entries (from the lowest id to the highest) is posted or of a month
--- that was archived.
+-- Lock accounts, as any posting does, for a batch that was decided on what they were thought to be, and then the ends of
+-- the chains that it adds to. `stands` if each account still has the version it was known by, and none of the new entries
+-- (from the lowest id to the highest) is posted or of a month that was archived; with it the ends, one a row.
 CREATE FUNCTION ledger.lock_as_known(
-    p_accounts UUID[], p_versions BIGINT[], p_entries UUID[], p_lowest UUID, p_highest UUID
-) RETURNS BOOLEAN LANGUAGE plpgsql AS $$
+    p_accounts UUID[], p_versions BIGINT[], p_entries UUID[], p_lowest UUID, p_highest UUID, p_shards SMALLINT[]
+) RETURNS TABLE (stands BOOLEAN, head_shard SMALLINT, head_position BIGINT, head_hash BYTEA)
+LANGUAGE plpgsql AS $$
 DECLARE
     v_unchanged BIGINT;
     v_posted BIGINT;
@@ -63,10 +64,19 @@ BEGIN
         SELECT id, version FROM ledger.accounts WHERE id = ANY (ARRAY(SELECT unnest(p_accounts))) ORDER BY id FOR UPDATE
     ) AS a
     JOIN unnest(p_accounts, p_versions) AS known (id, version) ON known.id = a.id AND known.version = a.version;
-    IF v_unchanged < cardinality(p_accounts) THEN
-        RETURN FALSE;
-    END IF;
     SELECT count(*) INTO v_posted FROM ledger.journal_entries
     WHERE id = ANY (ARRAY(SELECT unnest(p_entries))) AND id BETWEEN p_lowest AND p_highest;
-    RETURN v_posted = 0 AND NOT EXISTS (SELECT FROM ledger.archived_months WHERE ids_before > p_lowest);
+    IF v_unchanged < cardinality(p_accounts) OR v_posted > 0
+        OR EXISTS (SELECT FROM ledger.archived_months WHERE ids_before > p_lowest)
+    THEN
+        RETURN QUERY SELECT FALSE, NULL::SMALLINT, NULL::BIGINT, NULL::BYTEA;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT TRUE, h.shard, h.position, h.hash
+    FROM (SELECT) AS once
+    LEFT JOIN (
+        SELECT c.shard, c.position, c.hash FROM ledger.chain_heads AS c
+        WHERE c.shard = ANY (p_shards) ORDER BY c.shard FOR UPDATE
+    ) AS h ON TRUE;
 END $$;

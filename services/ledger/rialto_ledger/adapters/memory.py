@@ -111,13 +111,16 @@ class MemoryLedger:
         """Return accounts as they are."""
         return _pick(self.books.accounts, account_ids)
 
-    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
-        """Say whether accounts are as known, and entries new."""
+    async def still_stands(
+        self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
+    ) -> dict[int, ChainHead] | None:
+        """Return the ends of chains, if accounts are as known and entries new."""
         accounts, entries = self.books.accounts, self.books.entries
-        as_known = all(
-            account_id in accounts and accounts[account_id].version == v for account_id, v in versions.items()
-        )
-        return as_known and not any(entry_id in entries for entry_id in entry_ids)
+        if any(accounts[account_id].version != version for account_id, version in versions.items()):
+            return None
+        if any(entry_id in entries for entry_id in entry_ids):
+            return None
+        return await self.lock_heads(shards)
 
     async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
         """Return the ends of these shards' chains."""

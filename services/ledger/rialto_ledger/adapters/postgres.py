@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -67,30 +68,30 @@ class PostgresLedger:
         found = await self._connection.fetch(_QUERIES["accounts"], list(account_ids))
         return {row["id"]: rows.account_of(row) for row in found}
 
-    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
-        """Lock accounts that were decided on unseen; say whether they are as known, and the entries new."""
-        return bool(
-            await self._connection.fetchval(
-                _QUERIES["lock_as_known"],
-                list(versions),
-                list(versions.values()),
-                list(entry_ids),
-                min(entry_ids, default=None),
-                max(entry_ids, default=None),
-            )
+    async def still_stands(
+        self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
+    ) -> dict[int, ChainHead] | None:
+        """Lock accounts that were decided on unseen, and the ends of chains; None if they are not as known."""
+        locked = await self._connection.fetch(
+            _QUERIES["lock_as_known"],
+            list(versions),
+            list(versions.values()),
+            list(entry_ids),
+            min(entry_ids, default=None),
+            max(entry_ids, default=None),
+            list(shards),
         )
+        if not locked[0]["stands"]:
+            return None
+        heads = (row for row in locked if row["head_shard"] is not None)
+        return {row["head_shard"]: _head(row["head_shard"], row["head_position"], row["head_hash"]) for row in heads}
 
     async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
         """Lock the ends of these shards' chains: always after the accounts, so that nobody waits in a circle."""
         if not shards:
             return {}
         heads = await self._connection.fetch(_QUERIES["lock_heads"], list(shards))
-        return {
-            row["shard"]: ChainHead(row["shard"], row["position"], row["hash"])
-            if row["position"]
-            else ChainHead.genesis(row["shard"])
-            for row in heads
-        }
+        return {row["shard"]: _head(row["shard"], row["position"], row["hash"]) for row in heads}
 
     async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
         """Write a decision, its entries with their links.
@@ -99,11 +100,13 @@ class PostgresLedger:
         check of the database refuses it, which deciding should have done.
         """
         try:
-            await self._add_entries(decision.entries, links, now)
+            if decision.entries:
+                await self._add_entries(decision, links, now)
+            else:
+                await self._change_accounts(decision.deltas)
             await self._add_holds(decision.new_holds)
             await self._change_holds(decision.changed_holds)
             await self._keep_settlements(decision.settlements)
-            await self._change_accounts(decision.deltas)
             await self._change_statuses(decision.status_changes, now)
         except asyncpg.UniqueViolationError as error:
             if _WRITTEN_MEANWHILE.fullmatch(error.constraint_name or ""):
@@ -178,9 +181,8 @@ class PostgresLedger:
         found = await self._connection.fetch(_QUERIES["settlements"], list(payment_ids))
         return {row["payment_id"]: rows.settlement_of(row) for row in found}
 
-    async def _add_entries(self, entries: Sequence[JournalEntry], links: Sequence[Link], now: datetime) -> None:
-        if not entries:
-            return
+    async def _add_entries(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
+        entries, ends = decision.entries, {link.shard: link for link in links}
         ids, numbers, postings = [], [], []
         for entry in entries:
             for number, posting in enumerate(entry.postings):
@@ -207,13 +209,10 @@ class PostgresLedger:
             [posting.side for posting in postings],
             column([str(posting.amount_minor) for posting in postings]),
             column([posting.currency for posting in postings]),
-        )
-        ends = {link.shard: link for link in links}
-        await self._connection.execute(
-            _QUERIES["move_heads"],
             list(ends),
             [end.position for end in ends.values()],
             [end.hash for end in ends.values()],
+            *_totals(decision.deltas),
         )
 
     async def _add_holds(self, holds: Sequence[Hold]) -> None:
@@ -269,13 +268,7 @@ class PostgresLedger:
     async def _change_accounts(self, deltas: Mapping[UUID, AccountDelta]) -> None:
         if not deltas:
             return
-        await self._connection.execute(
-            _QUERIES["change_accounts"],
-            list(deltas),
-            column([str(delta.debits_minor) for delta in deltas.values()]),
-            column([str(delta.credits_minor) for delta in deltas.values()]),
-            column([str(delta.held_minor) for delta in deltas.values()]),
-        )
+        await self._connection.execute(_QUERIES["change_accounts"], *_totals(deltas))
 
     async def _change_statuses(self, changes: Sequence[StatusChange], now: datetime) -> None:
         if not changes:
@@ -330,6 +323,21 @@ async def _entries(connection: "Connection | Pool", entry_ids: Collection[UUID])
         return {}
     found = await connection.fetch(_QUERIES["entries"], list(entry_ids), min(entry_ids), max(entry_ids))
     return rows.entries_of(found)
+
+
+def _head(shard: int, position: int, hashed: bytes) -> ChainHead:
+    return ChainHead(shard, position, hashed) if position else ChainHead.genesis(shard)
+
+
+def _totals(deltas: Mapping[UUID, AccountDelta]) -> list[list[Any]]:
+    """Return the columns of what is added to accounts' totals."""
+    changes = deltas.values()
+    return [
+        list(deltas),
+        column([str(delta.debits_minor) for delta in changes]),
+        column([str(delta.credits_minor) for delta in changes]),
+        column([str(delta.held_minor) for delta in changes]),
+    ]
 
 
 def _json(metadata: Mapping[str, str]) -> str:

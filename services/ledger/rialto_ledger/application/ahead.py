@@ -12,8 +12,10 @@ from datetime import datetime
 from uuid import UUID
 
 from rialto_common.events import Event
+from rialto_ledger.application.ports import Ledger
 from rialto_ledger.application.posting import Posted
 from rialto_ledger.application.telling import Teller
+from rialto_ledger.domain import chain
 from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.batch import decision_of, outcome_of
 from rialto_ledger.domain.book import Book, LedgerState
@@ -84,6 +86,7 @@ class Draft:
         self._book = Book(LedgerState(self._accounts), now)
         self._teller = Teller(self._accounts, now)
         self._outcomes: list[Outcome] = []
+        self._posted: Posted | None = None
 
     def add(self, commands: Sequence[Command]) -> None:
         """Decide on commands that `Remembered.covers`."""
@@ -95,13 +98,23 @@ class Draft:
             if outcome.status is OutcomeStatus.APPLIED:
                 self.events += self._teller.events_of(outcome)
 
-    def posted(self) -> Posted:
-        """Return what the commands come to."""
-        return Posted(decision_of(self._book, self._outcomes), self._accounts)
+    async def write(self, ledger: Ledger) -> Posted | None:
+        """Write what the commands come to, if it still stands, in a transaction that the caller commits; else None."""
+        entries = self._book.new_entries
+        versions = {account_id: account.version for account_id, account in self._accounts.items()}
+        heads = await ledger.still_stands(versions, entries.keys(), {entry.shard for entry in entries.values()})
+        if heads is None:
+            return None
+        posted = self.posted()
+        links, _ = chain.extend(heads, posted.decision.entries)
+        await ledger.save(posted.decision, links, self.now)
+        return posted
 
-    def versions(self) -> dict[UUID, int]:
-        """Return what this was decided on."""
-        return {account_id: account.version for account_id, account in self._accounts.items()}
+    def posted(self) -> Posted:
+        """Return what the commands come to; there are no more of them then."""
+        if self._posted is None:
+            self._posted = Posted(decision_of(self._book, self._outcomes), self._accounts)
+        return self._posted
 
 
 def _accounts_of(command: Command) -> list[UUID]:

@@ -26,9 +26,11 @@ class LedgerLayer:
         """Return accounts as they are committed."""
         return await self._below.accounts(account_ids)
 
-    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
-        """Lock accounts that were decided on unseen; say whether they are as known, and the entries new."""
-        return await self._below.still_stands(versions, entry_ids)
+    async def still_stands(
+        self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
+    ) -> Mapping[int, ChainHead] | None:
+        """Lock accounts that were decided on unseen, and the ends of chains; None if they are not as known."""
+        return await self._below.still_stands(versions, entry_ids, shards)
 
     async def lock_heads(self, shards: Collection[int]) -> Mapping[int, ChainHead]:
         """Lock the ends of these shards' chains."""

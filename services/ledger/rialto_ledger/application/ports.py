@@ -50,11 +50,13 @@ class Ledger(Protocol):
         """Return those of these accounts that there are, as they are committed, without locking them."""
         ...
 
-    async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
-        """Lock accounts, as `load` does, for a batch that was decided before.
+    async def still_stands(
+        self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
+    ) -> Mapping[int, ChainHead] | None:
+        """Lock accounts, as `load` does, for a batch that was decided before, and then the ends of these chains.
 
-        Returns: whether each has the version that it was decided on, and each entry can be new: not in the journal, and
-        not of a month that was archived.
+        Returns: the ends, if each account has the version that it was decided on, and each entry can be new: not in the
+        journal, and not of a month that was archived. Else None.
         """
         ...
 

@@ -44,16 +44,11 @@ class Posted:
 async def post(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Posted:
     """Decide and write a batch; the caller commits, and tells the outcomes in the same transaction."""
     posted = await rehearse(ledger, commands, now)
-    await write(ledger, posted, now)
-    return posted
-
-
-async def write(ledger: Ledger, posted: Posted, now: datetime) -> None:
-    """Chain and write what was decided, under the locks of its accounts."""
     entries = posted.decision.entries
     heads = await ledger.lock_heads({entry.shard for entry in entries})
     links, _ = chain.extend(heads, entries)
     await ledger.save(posted.decision, links, now)
+    return posted
 
 
 async def rehearse(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Posted:

@@ -268,7 +268,10 @@ async def test_a_batch_decided_before_stands_while_its_accounts_and_entries_are_
 
     async def stands(version: int, *entry_ids: UUID) -> bool:
         async with world.begin() as ledger:
-            return await ledger.still_stands({account_id: version}, entry_ids)
+            shards = [1, 5] if entry_ids else []
+            heads = await ledger.still_stands({account_id: version}, entry_ids, shards)
+            assert heads is None or heads == await ledger.lock_heads(shards)
+            return heads is not None
 
     assert await stands(account.version, number_id("entry", 1), number_id("entry", 2))
     assert await stands(account.version)

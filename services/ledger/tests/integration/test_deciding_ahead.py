@@ -17,7 +17,7 @@ from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
 from rialto_ledger.application.poster import Answer, CoalescingPoster
 from rialto_ledger.domain.account import AccountStatus
 from rialto_ledger.domain.batch import Decision
-from rialto_ledger.domain.chain import Link
+from rialto_ledger.domain.chain import ChainHead, Link
 from rialto_ledger.domain.commands import ChangeAccountStatus, Command, PostEntry
 from rialto_ledger.domain.journal import credit, debit
 from rialto_ledger.testing import NOW, number_id, open_wallet, top_up, wallet
@@ -50,10 +50,12 @@ class Watched:
         watched = self
 
         class Ledger(PostgresLedger):
-            async def still_stands(self, versions: Mapping[UUID, int], entry_ids: Collection[UUID]) -> bool:
-                stands = await super().still_stands(versions, entry_ids)
-                watched.stood.append(stands)
-                return stands
+            async def still_stands(
+                self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
+            ) -> dict[int, ChainHead] | None:
+                heads = await super().still_stands(versions, entry_ids, shards)
+                watched.stood.append(heads is not None)
+                return heads
 
             async def save(self, decision: Decision, links: Sequence[Link], now: Any) -> None:
                 await super().save(decision, links, now)
