@@ -134,7 +134,7 @@ class Starter:
         def ledger_of(transaction: MemoryTransaction) -> MemoryLedger:
             return world.stores.ledger.of(transaction)
 
-        instance.door = CoalescingPoster(begin, ledger_of, process)
+        instance.door = CoalescingPoster(begin, ledger_of, process, ahead_commands=1)
         self._consume("ledger", process, LedgerConsumer(ledger_of, process).handle)
         self._loop(process, "sweeper", Sweeper(begin, ledger_of, process).step, self._holds_due)
 

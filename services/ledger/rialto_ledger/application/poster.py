@@ -32,6 +32,10 @@ log = structlog.get_logger()
 Tx = TypeVar("Tx", bound=Transaction)
 
 MAX_BATCH_COMMANDS = 500
+AHEAD_COMMANDS = 50
+"""From how many commands on a request is decided ahead. Of smaller ones HTTP is what costs, and following each as it
+arrives costs more than it saves: at 64 connections 3,500 single transfers a second without, 2,800 with it.
+"""
 PIECE_COMMANDS = 16
 """Decided ahead at a time: a third of a millisecond, for which the batch under way may have to wait at each step."""
 MOST_CAUTION = 64
@@ -93,10 +97,13 @@ class CoalescingPoster(Generic[Tx]):
         begin: Callable[[], AbstractAsyncContextManager[Tx]],
         ledger_of: Callable[[Tx], Ledger],
         runtime: Runtime,
+        *,
+        ahead_commands: int = AHEAD_COMMANDS,
     ) -> None:
         self._begin = begin
         self._ledger_of = ledger_of
         self._runtime = runtime
+        self._ahead_commands = ahead_commands
         self._queue: deque[_Waiting] = deque()
         self._flushing = False
         self._woken = asyncio.Event()
@@ -194,7 +201,7 @@ class CoalescingPoster(Generic[Tx]):
         commands = self._queue[0].commands
         if drafted is not None and drafted.size + len(commands) > MAX_BATCH_COMMANDS:
             return False
-        if not self._remembered.covers(commands):
+        if len(commands) < self._ahead_commands or not self._remembered.covers(commands):
             return False
         if drafted is None:
             drafted = self._drafted = _Drafted(Draft(self._remembered, self._runtime.now()))
@@ -208,12 +215,13 @@ class CoalescingPoster(Generic[Tx]):
         if not self._may_draft or self._cautious_for > 0:
             return unknown
         for waiting in self._queue:
-            size += len(waiting.commands)
-            if (size > MAX_BATCH_COMMANDS and size > len(waiting.commands)) or not self._remembered.may_cover(
-                waiting.commands
-            ):
+            commands = waiting.commands
+            size += len(commands)
+            if size > MAX_BATCH_COMMANDS and size > len(commands):
                 break
-            these = self._remembered.unknown(waiting.commands)
+            if len(commands) < self._ahead_commands or not self._remembered.may_cover(commands):
+                break
+            these = self._remembered.unknown(commands)
             if self._remembered.are_absent(these):
                 break
             unknown |= these

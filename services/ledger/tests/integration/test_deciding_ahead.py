@@ -36,7 +36,7 @@ class Watched:
         self.break_next: Exception | None = None
         self.lose_next_answer = False
         self.unit_of_work = unit_of_work
-        self.poster = CoalescingPoster(self.begin, self.ledger_of, SystemRuntime())
+        self.poster = CoalescingPoster(self.begin, self.ledger_of, SystemRuntime(), ahead_commands=1)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[PostgresTransaction]:
