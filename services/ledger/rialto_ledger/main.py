@@ -46,7 +46,7 @@ from rialto_ledger.entrypoints import (
 from rialto_ledger.entrypoints.access import Posts
 from rialto_ledger.entrypoints.consumer import HANDLED_TYPES, LedgerConsumer
 from rialto_ledger.entrypoints.fx_http import FxDesk, fx_router
-from rialto_ledger.metrics import DifferenceMetrics
+from rialto_ledger.metrics import DifferenceMetrics, RateMetrics
 from rialto_ledger.settings import LedgerSettings
 from rialto_ledger.transfer_metrics import TransferMetrics
 
@@ -142,7 +142,7 @@ def add_fx(service: Service[LedgerSettings], poster: Posts, reader: Reader) -> N
         stale_after=timedelta(hours=settings.fx_stale_hours),
     )
     service.add_router(fx_router(FxDesk(poster, reader, book, terms, runtime), service.tokens))
-    service.add_loop("fx-rates", RateKeeper(source, book, runtime).step)
+    service.add_loop("fx-rates", RateKeeper(source, book, runtime, RateMetrics(service.registry)).step)
 
 
 def _rates_of(service: Service[LedgerSettings]) -> tuple[RateSource, str]:

@@ -8,6 +8,21 @@ from prometheus_client import CollectorRegistry, Gauge
 from rialto_ledger.domain.control import COUNTERPARTS, Reason
 
 
+class RateMetrics:
+    """From when the rates are that quotes are made of: their age grows on weekends, and when a source fails."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._observed = Gauge(
+            "rialto_ledger_fx_observed_timestamp_seconds",
+            "When the market was looked at for the newest rates on record; 0 before the first fetch of this process",
+            registry=registry,
+        )
+
+    def stored(self, observed_at: datetime) -> None:
+        """Say from when the newest rates are."""
+        self._observed.set(observed_at.timestamp())
+
+
 class DifferenceMetrics:
     """Differences between the ledger's totals and the others'; both should read 0."""
 

@@ -6,6 +6,7 @@ from rialto_common.database import is_retryable
 from rialto_common.runtime import Runtime
 from rialto_ledger.application.quotes import FxBook
 from rialto_ledger.application.rates import RateSource
+from rialto_ledger.metrics import RateMetrics
 
 log = structlog.get_logger()
 
@@ -16,10 +17,11 @@ RETRY_SECONDS = 60.0
 class RateKeeper:
     """Fetches rates and stores the new ones, as long as it is stepped; a failure changes nothing on record."""
 
-    def __init__(self, source: RateSource, book: FxBook, runtime: Runtime) -> None:
+    def __init__(self, source: RateSource, book: FxBook, runtime: Runtime, metrics: RateMetrics) -> None:
         self._source = source
         self._book = book
         self._runtime = runtime
+        self._metrics = metrics
         self._stored: str | None = None
         """The version that is on record. Kept only here: after a restart it is fetched again, and adds nothing."""
 
@@ -37,5 +39,7 @@ class RateKeeper:
             return RETRY_SECONDS
         # Only now: had it been noted before, a failed write would wait for the next day's rates.
         self._stored = sheet.version
+        if sheet.rates:
+            self._metrics.stored(max(rate.observed_at for rate in sheet.rates))
         log.info("fx_rates.updated", rates=len(sheet.rates), added=added)
         return POLL_SECONDS

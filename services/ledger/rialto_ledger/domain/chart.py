@@ -7,6 +7,7 @@ The platform's accounts have no limit: each ledger database keeps its own part o
 where the whole does not (a payment that was parked here and resolved there). docs/ledger/POSTING_RULES.md lists all.
 """
 
+import re
 from functools import lru_cache
 from uuid import UUID
 
@@ -122,6 +123,38 @@ def chain_in_transit(chain_id: int, token: str, mode: Mode) -> AccountSpec:
 def chain_issuer(chain_id: int, token: str, mode: Mode) -> AccountSpec:
     """Where tokens that arrive in the treasury come from."""
     return _platform(f"chain:{chain_id}:{token}:issuer", AccountType.EQUITY, token, mode)
+
+
+def contradicts(spec: AccountSpec) -> bool:
+    """Whether an account would take a code of the chart's for something else: another type, owner or minimum."""
+    if is_wallet(spec):
+        return spec.code != wallet_code(spec.id)
+    if named := _MERCHANTS.fullmatch(spec.code):
+        charted = _MERCHANT_ACCOUNTS[named[2]](ids.from_text("mer", named[1]), spec.currency, spec.mode)
+        expected = charted.type, charted.merchant_id, charted.minimum_available_minor
+    elif kinds := [kind for pattern, kind in _PLATFORMS.items() if re.fullmatch(pattern, spec.code)]:
+        expected = kinds[0], None, None
+    else:
+        return False
+    return (spec.type, spec.merchant_id, spec.minimum_available_minor) != expected
+
+
+_MERCHANTS = re.compile("merchant:(mer_[0-9a-hjkmnp-tv-z]{26}):(payable|reserve)")
+_MERCHANT_ACCOUNTS = {"payable": merchant_payable, "reserve": merchant_reserve}
+_PLATFORMS = {
+    "acquirer:[^:]+:receivable": AccountType.ASSET,
+    "acquirer:[^:]+:costs": AccountType.EXPENSE,
+    "fees:income": AccountType.INCOME,
+    "bank:[^:]+:cash": AccountType.ASSET,
+    "bank:[^:]+:in_transit": AccountType.LIABILITY,
+    "suspense:unknown": AccountType.LIABILITY,
+    "in_transit:[0-9]+": AccountType.LIABILITY,
+    "fx:[^:]+:position": AccountType.EQUITY,
+    "chain:[0-9]+:[^:]+:treasury": AccountType.ASSET,
+    "chain:[0-9]+:[^:]+:in_transit": AccountType.LIABILITY,
+    "chain:[0-9]+:[^:]+:issuer": AccountType.EQUITY,
+}
+"""The types of the platform's codes, which have neither owner nor minimum."""
 
 
 def can_open(spec: AccountSpec) -> bool:

@@ -5,6 +5,7 @@
         ├── AccountError
         │   ├── AccountNotFound     account_not_found                     no such account for this merchant and mode
         │   ├── AccountIdReused     account_id_reused_with_other_content  same id, another code, currency, owner or mode
+        │   ├── AccountCodeCharted  account_code_charted                  the chart has this code for something else
         │   ├── AccountFrozen       account_frozen                        no new holds or debits
         │   ├── AccountClosed       account_closed                        no postings and no holds
         │   ├── CurrencyMismatch    currency_mismatch                     the account or hold is in another currency
@@ -83,6 +84,19 @@ class AccountIdReused(AccountError, IdempotencyKeyReused):
     def __init__(self, account_id: UUID) -> None:
         super().__init__(f"account {account_id} was already opened with another currency, owner or mode")
         self.account_id = account_id
+
+
+class AccountCodeCharted(AccountError, InvalidRequest):
+    """The chart of accounts has this code, with another type, owner or minimum."""
+
+    code = "account_code_charted"
+
+    def __init__(self, account_code: str) -> None:
+        super().__init__(
+            f"the chart of accounts has the code {account_code} with another type, owner or minimum, or a wallet's, "
+            "which is opened by its id; open it as docs/ledger/POSTING_RULES.md lists it, or take another code"
+        )
+        self.account_code = account_code
 
 
 class AccountFrozen(AccountError, Conflict):

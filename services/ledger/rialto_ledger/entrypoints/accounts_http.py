@@ -14,7 +14,7 @@ from rialto_ledger.application.ports import Reader
 from rialto_ledger.domain import chart
 from rialto_ledger.domain.account import AccountSpec, AccountStatus
 from rialto_ledger.domain.commands import ChangeAccountStatus, OpenAccount
-from rialto_ledger.domain.errors import AccountNotFound, ModeNotAllowed
+from rialto_ledger.domain.errors import AccountCodeCharted, AccountNotFound, ModeNotAllowed
 from rialto_ledger.domain.identifier import Identifiers
 from rialto_ledger.domain.outcomes import OutcomeStatus
 from rialto_ledger.entrypoints.access import (
@@ -41,7 +41,8 @@ class AccountDesk:
     async def open(self, body: NewAccount, caller: Caller) -> tuple[AccountBody, bool]:
         """Return the account and whether it is new.
 
-        Raises: ModeNotAllowed, AccountNotFound: another's. OperatorOnly. AccountIdReused. UnknownCurrency.
+        Raises: ModeNotAllowed, AccountNotFound: another's. OperatorOnly. AccountIdReused. AccountCodeCharted.
+        UnknownCurrency.
         """
         spec = self._spec(body, caller)
         answer = await post_one(self._poster, OpenAccount(spec))
@@ -102,6 +103,8 @@ class AccountDesk:
             raise InvariantViolated("the body names neither a wallet nor a code")
         if body.minimum_available_minor is not None:
             spec = replace(spec, minimum_available_minor=body.minimum_available_minor)
+        if chart.contradicts(spec):
+            raise AccountCodeCharted(spec.code)
         return replace(spec, maximum_balance_minor=body.maximum_balance_minor, owner=body.owner, metadata=body.metadata)
 
 

@@ -68,6 +68,7 @@ WHY = {"reason": "a test"}
 CAUSES: dict[type[LedgerError], list[Step]] = {
     errors.AccountNotFound: [(ENTRIES, transfer(target=NOBODY))],
     errors.AccountIdReused: [(ACCOUNTS, wallet_body(0, currency="EUR"))],
+    errors.AccountCodeCharted: [(ACCOUNTS, {"code": "fees:income", "type": "liability", "currency": "USD"})],
     errors.AccountFrozen: [(f"{ACCOUNTS}/{RICH}/freeze", WHY), (ENTRIES, transfer())],
     errors.AccountClosed: [(f"{ACCOUNTS}/{POOR}/close", WHY), (ENTRIES, transfer())],
     errors.CurrencyMismatch: [(ENTRIES, in_euro())],

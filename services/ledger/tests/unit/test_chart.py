@@ -1,7 +1,12 @@
 """Codes and ids of the chart of accounts."""
 
+import inspect
+from dataclasses import replace
+
+import pytest
+
 from rialto_ledger.domain import chart
-from rialto_ledger.domain.account import AccountType, Side
+from rialto_ledger.domain.account import AccountSpec, AccountType, Side
 from rialto_ledger.testing import Payment, merchant_id, wallet
 
 
@@ -57,3 +62,41 @@ def test_accounts_in_unknown_currencies_cannot_be_opened() -> None:
 def test_normal_sides_follow_the_type() -> None:
     debits = {kind for kind in AccountType if kind.normal_side is Side.DEBIT}
     assert debits == {AccountType.ASSET, AccountType.EXPENSE}
+
+
+VALUES = {
+    "wallet_id": wallet(1).id,
+    "merchant_id": merchant_id(2),
+    "name": "cards",
+    "currency": "USD",
+    "side_currency": "USD",
+    "token": "USDC",
+    "chain_id": 1,
+    "shard": 7,
+    "mode": "test",
+}
+CHARTED: list[AccountSpec] = [
+    function(**{name: VALUES[name] for name in inspect.signature(function).parameters})
+    for name, function in vars(chart).items()
+    if callable(function) and not name.startswith("_") and inspect.signature(function).return_annotation is AccountSpec
+]
+
+
+@pytest.mark.parametrize("spec", CHARTED, ids=lambda spec: spec.code)
+def test_a_code_of_the_chart_is_taken_for_nothing_else(spec: AccountSpec) -> None:
+    assert not chart.contradicts(spec)
+    if chart.is_wallet(spec):
+        assert chart.contradicts(replace(spec, id=wallet(2).id))
+        return
+    other = AccountType.INCOME if spec.type is not AccountType.INCOME else AccountType.ASSET
+    assert chart.contradicts(replace(spec, type=other))
+    assert chart.contradicts(replace(spec, merchant_id=merchant_id(9)))
+    assert chart.contradicts(replace(spec, minimum_available_minor=5))
+
+
+def test_every_account_of_the_chart_is_looked_at() -> None:
+    assert len(CHARTED) == 15
+
+
+def test_any_other_code_is_free() -> None:
+    assert not chart.contradicts(replace(wallet(1), code="equity:owners", type=AccountType.EQUITY))

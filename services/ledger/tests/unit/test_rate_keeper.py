@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from rialto_common.simulation import SimulatedRuntime
 from rialto_ledger.adapters.memory import Books
@@ -14,6 +15,7 @@ from rialto_ledger.application.rate_keeper import POLL_SECONDS, RETRY_SECONDS, R
 from rialto_ledger.application.rates import RateSheet, RatesUnavailable
 from rialto_ledger.domain.fx import EuroRate
 from rialto_ledger.fx_testing import ecb_page, euro_rate
+from rialto_ledger.metrics import RateMetrics
 
 
 class ScriptedSource:
@@ -43,6 +45,11 @@ class FailingBook(MemoryFxBook):
 
 
 @pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
 def runtime() -> SimulatedRuntime:
     return SimulatedRuntime(1)
 
@@ -58,33 +65,35 @@ def book(tables: FxTables) -> FailingBook:
 
 
 async def test_new_rates_are_stored_and_unchanged_ones_not_fetched_again(
-    runtime: SimulatedRuntime, tables: FxTables, book: FailingBook
+    registry: CollectorRegistry, runtime: SimulatedRuntime, tables: FxTables, book: FailingBook
 ) -> None:
     source = ScriptedSource()
-    keeper = RateKeeper(source, book, runtime)
+    keeper = RateKeeper(source, book, runtime, RateMetrics(registry))
     assert [await keeper.step(), await keeper.step()] == [POLL_SECONDS] * 2
     source.sheet = RateSheet([euro_rate("USD", "1.09")], "v2")
     assert await keeper.step() == POLL_SECONDS
     assert source.asked == [None, "v1", "v1"]
     assert [str(rate.per_euro) for rate in tables.rates] == ["1.08", "1.09"]
+    newest = max(rate.observed_at for rate in tables.rates)
+    assert registry.get_sample_value("rialto_ledger_fx_observed_timestamp_seconds") == newest.timestamp()
 
 
 async def test_rates_without_a_version_are_fetched_each_time_and_stored_once(
-    runtime: SimulatedRuntime, tables: FxTables, book: FailingBook
+    registry: CollectorRegistry, runtime: SimulatedRuntime, tables: FxTables, book: FailingBook
 ) -> None:
     source = ScriptedSource()
     source.sheet = RateSheet(source.sheet.rates, None)
-    keeper = RateKeeper(source, book, runtime)
+    keeper = RateKeeper(source, book, runtime, RateMetrics(registry))
     await keeper.step()
     await keeper.step()
     assert (source.asked, len(tables.rates)) == ([None, None], 1)
 
 
 async def test_a_failing_provider_changes_nothing_and_is_asked_again_soon(
-    runtime: SimulatedRuntime, tables: FxTables, book: FailingBook
+    registry: CollectorRegistry, runtime: SimulatedRuntime, tables: FxTables, book: FailingBook
 ) -> None:
     source = ScriptedSource()
-    keeper = RateKeeper(source, book, runtime)
+    keeper = RateKeeper(source, book, runtime, RateMetrics(registry))
     await keeper.step()
     source.fault = RatesUnavailable("the bank is away")
     assert await keeper.step() == RETRY_SECONDS
@@ -94,10 +103,10 @@ async def test_a_failing_provider_changes_nothing_and_is_asked_again_soon(
 
 
 async def test_rates_that_could_not_be_stored_are_fetched_again_though_unchanged(
-    runtime: SimulatedRuntime, tables: FxTables, book: FailingBook
+    registry: CollectorRegistry, runtime: SimulatedRuntime, tables: FxTables, book: FailingBook
 ) -> None:
     source = ScriptedSource()
-    keeper = RateKeeper(source, book, runtime)
+    keeper = RateKeeper(source, book, runtime, RateMetrics(registry))
     book.fault = ConnectionError("the database is away")
     assert await keeper.step() == RETRY_SECONDS
     book.fault = None
@@ -105,11 +114,13 @@ async def test_rates_that_could_not_be_stored_are_fetched_again_though_unchanged
     assert (source.asked, len(tables.rates)) == ([None, None], 1)
 
 
-async def test_a_bug_is_not_taken_for_a_failing_provider(runtime: SimulatedRuntime, book: FailingBook) -> None:
+async def test_a_bug_is_not_taken_for_a_failing_provider(
+    registry: CollectorRegistry, runtime: SimulatedRuntime, book: FailingBook
+) -> None:
     source = ScriptedSource()
     source.fault = KeyError("a bug")
     with pytest.raises(KeyError):
-        await RateKeeper(source, book, runtime).step()
+        await RateKeeper(source, book, runtime, RateMetrics(registry)).step()
 
 
 @pytest.fixture
