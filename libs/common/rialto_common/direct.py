@@ -21,10 +21,17 @@ class Answer:
     body: bytes
 
 
-Direct = Callable[[str, bytes], Awaitable[Answer | None]]
-"""Serves a request by its Authorization header and its body, raising as the app's route does; None leaves it to that
-route, and nothing may have been done then.
-"""
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """What serves a path.
+
+    `admits`: whether a caller is let in, by its Authorization header, before its body is read; who is not is the app's
+    to refuse. `serve` answers by the header and the body, raising as the app's route does; None leaves the request to
+    that route, and nothing may have been done then.
+    """
+
+    admits: Callable[[str], bool]
+    serve: Callable[[str, bytes], Awaitable[Answer | None]]
 
 
 class DirectRoute:
@@ -38,18 +45,18 @@ class DirectRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         authorization = _authorization_of_plain(scope)
-        if authorization is None:
+        if authorization is None or not self._direct.admits(authorization):
             await self._app(scope, receive, send)
             return
         messages: list[Message] = []
         try:
             body = await _body(receive, messages)
-            answer = None if body is None else await self._direct(authorization, body)
+            answer = None if body is None else await self._direct.serve(authorization, body)
         except Exception as error:
+            scope["route"] = self
             problem = problems.answer_to(error)
             if problem is None:
                 raise
-            scope["route"] = self
             await problem(scope, receive, send)
             return
         if answer is None:

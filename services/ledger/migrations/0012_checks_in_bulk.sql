@@ -38,7 +38,9 @@ BEGIN
             ) AS e ON e.id = p.entry_id
             GROUP BY p.account_id, p.currency, e.mode
         ) AS named
-        LEFT JOIN ledger.accounts AS a
+        LEFT JOIN (
+            SELECT id, currency, mode FROM ledger.accounts WHERE id = ANY (ARRAY(SELECT account_id FROM added))
+        ) AS a
             ON a.id = named.account_id AND a.currency = named.currency AND a.mode = named.mode
         WHERE a.id IS NULL
     ) THEN

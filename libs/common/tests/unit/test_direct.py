@@ -39,7 +39,7 @@ class World:
         await Response(b"app got " + body[:20], 200)(scope, receive, send)
 
     async def ask(self, method: str = "POST", path: str = "/short", **options: Any) -> httpx.Response:
-        directs: dict[str, Direct] = {"/short": self.direct}
+        directs = {"/short": Direct(lambda authorization: authorization != "Bearer nobody", self.direct)}
         frame = RequestFrame(self.app, runtime=SimulatedRuntime(1), metrics=HttpMetrics(self.registry), directs=directs)
         transport = httpx.ASGITransport(app=frame, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
@@ -70,6 +70,7 @@ async def test_a_plain_request_is_served_past_the_app(world: World) -> None:
         ("POST", "/short", {"Content-Type": "application/json"}),
         ("POST", "/short", {"Authorization": "Bearer x"}),
         ("POST", "/short", {**PLAIN, "Content-Type": "text/plain"}),
+        ("POST", "/short", {**PLAIN, "Authorization": "Bearer nobody"}),
         ("POST", "/short", [*PLAIN.items(), ("Authorization", "Bearer y")]),
         ("POST", "/short", [*PLAIN.items(), ("Content-Type", "text/plain")]),
     ],

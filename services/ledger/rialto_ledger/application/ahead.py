@@ -100,9 +100,10 @@ class Draft:
 
     async def write(self, ledger: Ledger) -> Posted | None:
         """Write what the commands come to, if it still stands, in a transaction that the caller commits; else None."""
-        entries = self._book.new_entries
         versions = {account_id: account.version for account_id, account in self._accounts.items()}
-        heads = await ledger.still_stands(versions, entries.keys(), {entry.shard for entry in entries.values()})
+        # Also of those that are refused here: what was posted before is answered as the first time, whatever changed.
+        asked = {outcome.command.entry_id for outcome in self._outcomes if isinstance(outcome.command, PostEntry)}
+        heads = await ledger.still_stands(versions, asked, {entry.shard for entry in self._book.new_entries.values()})
         if heads is None:
             return None
         posted = self.posted()

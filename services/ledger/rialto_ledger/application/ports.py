@@ -55,8 +55,8 @@ class Ledger(Protocol):
     ) -> Mapping[int, ChainHead] | None:
         """Lock accounts, as `load` does, for a batch that was decided before, and then the ends of these chains.
 
-        Returns: the ends, if each account has the version that it was decided on, and each entry can be new: not in the
-        journal, and not of a month that was archived. Else None.
+        `entry_ids`: of all entries that it asks for. Returns: the ends, if each account has the version that it was
+        decided on, and each entry can be new: not in the journal, and not of a month that was archived. Else None.
         """
         ...
 

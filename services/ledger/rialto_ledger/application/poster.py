@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -18,7 +19,7 @@ import structlog
 
 from rialto_common.bus.port import Transaction
 from rialto_common.database import is_retryable, is_unavailable
-from rialto_common.errors import CommitUnknown
+from rialto_common.errors import CommitUnknown, InvariantViolated
 from rialto_common.runtime import Runtime
 from rialto_ledger.application.ahead import Draft, Remembered
 from rialto_ledger.application.ports import ConcurrentPosting, Ledger
@@ -38,6 +39,8 @@ arrives costs more than it saves: at 64 connections 3,500 single transfers a sec
 """
 PIECE_COMMANDS = 16
 """Decided ahead at a time: a third of a millisecond, for which the batch under way may have to wait at each step."""
+MOST_AGE = timedelta(seconds=5)
+"""Of a draft when its transaction begins: entries bear its time, and must not appear long after it (`SETTLING`)."""
 MOST_CAUTION = 64
 """Batches that are not decided ahead after many drafts in a row were in vain: others post on the same accounts."""
 ATTEMPTS = 4
@@ -194,7 +197,12 @@ class CoalescingPoster(Generic[Tx]):
         """Decide on some of what waits, in its order; False where nothing can be decided now."""
         drafted = self._drafted
         if drafted is not None and drafted.pending:
-            drafted.decide(PIECE_COMMANDS)
+            try:
+                drafted.decide(PIECE_COMMANDS)
+            except Exception:
+                # A bug: without a draft it meets its own caller, and not all who wait.
+                log.exception("poster.draft_broken")
+                self._drop_draft()
             return True
         if not self._queue or not self._may_draft or self._cautious_for > 0:
             return False
@@ -234,7 +242,7 @@ class CoalescingPoster(Generic[Tx]):
                 found = await self._ledger_of(transaction).accounts(account_ids)
         except Exception as error:
             if not is_retryable(error):
-                raise
+                log.exception("poster.read_ahead_broken")
             self._cautious_for = 1
             return
         if self._may_draft:
@@ -251,19 +259,28 @@ class CoalescingPoster(Generic[Tx]):
                 return
         except CommitUnknown as error:
             unknown = error
-        except Exception as error:  # noqa: BLE001 - whatever it was, posting without the draft runs into it or does not
-            log.info("poster.draft_failed", error=type(error).__name__)
-        # What was decided on top of this one falls with it.
+        except Exception as error:
+            # Whatever it was, posting without the draft runs into it as well, or does not.
+            if is_retryable(error):
+                log.info("poster.draft_failed", error=type(error).__name__)
+            else:
+                log.exception("poster.draft_broken")
         drafted.fell = True
+        self._drop_draft()
+        await self._answer_read(drafted.batch, unknown)
+
+    def _drop_draft(self) -> None:
+        """Give back what the next batch has been decided on, and do not decide ahead for some batches."""
         if self._drafted is not None:
             self._queue.extendleft(reversed(self._drafted.batch))
             self._drafted = None
         self._remembered.forget()
         self._caution = min(MOST_CAUTION, max(1, 2 * self._caution))
         self._cautious_for = self._caution
-        await self._answer_read(drafted.batch, unknown)
 
     async def _persist_drafted(self, draft: Draft) -> Posted | None:
+        if self._runtime.now() - draft.now > MOST_AGE:
+            return None
         async with self._begin() as transaction:
             posted = await draft.write(self._ledger_of(transaction))
             if posted is None:
@@ -305,18 +322,18 @@ class CoalescingPoster(Generic[Tx]):
         Raises: CommitUnknown: the answer of a commit was lost, also if only that of `unknown`, and asking again was not
         possible either.
         """
-        for attempt in range(1, ATTEMPTS):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._persist_once(commands)
             except Exception as error:
                 if isinstance(error, CommitUnknown):
                     unknown = error
-                elif unknown is not None:
-                    raise unknown from error
-                elif not _may_pass(error):
+                if attempt == ATTEMPTS or not (error is unknown or _may_pass(error)):
+                    if unknown is not None and error is not unknown:
+                        raise unknown from error
                     raise
                 await self._runtime.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
-        return await self._persist_once(commands)
+        raise InvariantViolated("neither posted nor refused")
 
     async def _persist_once(self, commands: Sequence[Command]) -> Posted:
         now = self._runtime.now()
@@ -333,6 +350,8 @@ class CoalescingPoster(Generic[Tx]):
 
 
 def _tell(batch: Sequence[_Waiting], posted: Posted) -> None:
+    if len(posted.decision.outcomes) != sum(len(waiting.commands) for waiting in batch):
+        raise InvariantViolated("a batch has more outcomes than commands, or fewer")
     outcomes = iter(posted.decision.outcomes)
     for waiting in batch:
         waiting.answer([Answer(outcome, posted) for outcome in islice(outcomes, len(waiting.commands))])

@@ -152,7 +152,9 @@ class TransferHandler(Generic[Tx]):
         return {
             transfer.id: AccountNotFound(transfer.to_account_id)
             for transfer in of_merchants
-            if not transfers.may_be_paid(targets.get(transfer.to_account_id), transfer.merchant_id)
+            # What is in transit is opened by receiving it, so that it may not be there yet.
+            if transfer.to_account_id == transfer.in_transit.id
+            or not transfers.may_be_paid(targets.get(transfer.to_account_id), transfer.merchant_id)
         }
 
     async def _end_received(self, transaction: Tx, events: Sequence[Event]) -> None:

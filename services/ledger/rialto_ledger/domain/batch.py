@@ -36,6 +36,7 @@ from rialto_ledger.domain.errors import (
     AccountClosed,
     AccountIdReused,
     AccountNotFound,
+    AccountUnlimited,
     CurrencyMismatch,
     EntryIdReused,
     EntryIdTooOld,
@@ -253,6 +254,8 @@ def _place_hold(book: Book, command: PlaceHold) -> Answer:
         account = book.account_of(command.account_id, command.merchant_id, command.mode)
         if account.spec.currency != command.currency:
             raise CurrencyMismatch(account.spec.currency, command.currency)
+        if command.payment_id is None and command.merchant_id and account.spec.minimum_available_minor is None:
+            raise AccountUnlimited(account.id)
         book.reserve(hold, account.id)
     except LedgerError as error:
         book.changed_holds[hold.id] = replace(

@@ -6,6 +6,7 @@
         │   ├── AccountNotFound     account_not_found                     no such account for this merchant and mode
         │   ├── AccountIdReused     account_id_reused_with_other_content  same id, another code, currency, owner or mode
         │   ├── AccountCodeCharted  account_code_charted                  the chart has this code for something else
+        │   ├── AccountUnlimited    account_has_no_minimum                a merchant may not spend what is not there
         │   ├── AccountFrozen       account_frozen                        no new holds or debits
         │   ├── AccountClosed       account_closed                        no postings and no holds
         │   ├── CurrencyMismatch    currency_mismatch                     the account or hold is in another currency
@@ -97,6 +98,19 @@ class AccountCodeCharted(AccountError, InvalidRequest):
             "which is opened by its id; open it as docs/ledger/POSTING_RULES.md lists it, or take another code"
         )
         self.account_code = account_code
+
+
+class AccountUnlimited(AccountError, Conflict):
+    """A merchant holds or transfers nothing from an account without a minimum: it could be overdrawn without end."""
+
+    code = "account_has_no_minimum"
+
+    def __init__(self, account_id: UUID) -> None:
+        super().__init__(
+            f"account {account_id} has no minimum, so what is taken from it need not be there; a merchant's payable is "
+            "paid out, and spent by nobody"
+        )
+        self.account_id = account_id
 
 
 class AccountFrozen(AccountError, Conflict):

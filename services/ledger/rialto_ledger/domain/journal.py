@@ -81,7 +81,7 @@ class JournalEntry:
             amount = one.amount_minor
             if (
                 amount == other.amount_minor
-                and one.side is not other.side
+                and one.side != other.side
                 and one.currency == other.currency
                 and 0 < amount <= MAX_MINOR
             ):

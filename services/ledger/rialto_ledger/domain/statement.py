@@ -29,8 +29,9 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 SETTLING = timedelta(seconds=60)
 """How long after its `recorded_at` a posting may still become visible.
 
-The poster takes the time before its transaction begins, and two of them may commit in the other order. A statement of
-the database lasts 30 s at most before it is cancelled; twice that leaves room for the clocks of several hosts.
+The poster takes the time before its transaction begins, up to 5 s before where it decides ahead, and two of them may
+commit in the other order. A statement of the database lasts 30 s at most before it is cancelled; twice that leaves room
+for this and for the clocks of several hosts.
 """
 
 

@@ -201,6 +201,11 @@ def may_be_paid(target: AccountSpec | None, merchant_id: UUID | None) -> bool:
     return target.merchant_id is None and chart.is_wallet(target)
 
 
+def metadata_of(entry: JournalEntry) -> dict[str, str]:
+    """Return what the caller gave with the transfer whose first entry this is."""
+    return {key: text for key, text in entry.metadata.items() if key not in (TRANSFER_ID, TO_ACCOUNT_ID, TO_SHARD)}
+
+
 def _first(
     transfer: Transfer,
     kind: str,

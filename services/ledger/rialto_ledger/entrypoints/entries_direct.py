@@ -25,6 +25,13 @@ _top_up_json = TypeAdapter(TopUpBody).dump_json
 def routes(desk: EntryDesk, tokens: ServiceTokens) -> Mapping[str, Direct]:
     """Return what serves each path."""
 
+    def admits(authorization: str) -> bool:
+        try:
+            tokens.check(bearer(authorization), audience=AUDIENCE)
+        except Unauthenticated:
+            return False
+        return True
+
     def read(authorization: str, body: bytes, model: type[BodyT]) -> tuple[Caller, BodyT] | None:
         try:
             return tokens.check(bearer(authorization), audience=AUDIENCE), model.model_validate_json(body)
@@ -57,4 +64,7 @@ def routes(desk: EntryDesk, tokens: ServiceTokens) -> Mapping[str, Direct]:
         except (Unauthenticated, RequestValidationError):
             return None
 
-    return {"/v1/journal_entries": post_entry, "/v1/journal_entries/batch": post_entries}
+    return {
+        "/v1/journal_entries": Direct(admits, post_entry),
+        "/v1/journal_entries/batch": Direct(admits, post_entries),
+    }

@@ -20,6 +20,7 @@ from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.errors import (
     AccountElsewhere,
     AccountNotFound,
+    AccountUnlimited,
     EntryIdReused,
     TransferIdReused,
     TransferNotFound,
@@ -125,8 +126,8 @@ class TransferDesk:
     async def send(self, body: NewTransfer, caller: Caller) -> tuple[TransferBody, bool]:
         """Return the transfer and whether it is new.
 
-        Raises: AccountNotFound, OperatorOnly: not the caller's to send from. AccountElsewhere, TransferIdReused,
-        LedgerError.
+        Raises: AccountNotFound, OperatorOnly: not the caller's to send from. AccountUnlimited. AccountElsewhere,
+        TransferIdReused, LedgerError.
         """
         source = await self._reader.account(body.from_account_id)
         if source is None:
@@ -135,6 +136,8 @@ class TransferDesk:
                 raise AccountElsewhere(body.from_account_id, keeper)
             raise AccountNotFound(body.from_account_id)
         require_own(caller, source)
+        if caller.merchant_id is not None and source.spec.minimum_available_minor is None:
+            raise AccountUnlimited(source.id)
         target = await self._reader.account(body.to_account_id)
         now, transfer = self._runtime.now(), self._transfer(body, caller, source, target)
         if self._shards.keeps(transfer.to_shard):
@@ -146,7 +149,11 @@ class TransferDesk:
         try:
             answer = await post_one(self._poster, command)
         except EntryIdReused as error:
-            raise TransferIdReused(body.id) from error
+            # Or the map of shards has changed since, so that the same transfer is other entries now.
+            known = await self._asked_before(body, caller)
+            if known is None:
+                raise TransferIdReused(body.id) from error
+            return TransferBody.of(known), False
         found = await self._records.transfer(body.id)
         if found is None:
             raise InvariantViolated(f"transfer {body.id} was posted, and is not on record")
@@ -158,6 +165,19 @@ class TransferDesk:
         if found is None or found.mode != caller.mode or caller.merchant_id not in (None, found.merchant_id):
             raise TransferNotFound(transfer_id)
         return TransferBody.of(found)
+
+    async def _asked_before(self, body: NewTransfer, caller: Caller) -> Transfer | None:
+        """Return the transfer of this id if it says the same as the body, whichever ledger kept its target then."""
+        known = await self._records.transfer(body.id)
+        entry = await self._reader.entry(transfers.first_entry_id(body.id))
+        if known is None or entry is None or known.side is not TransferSide.SENDER:
+            return None
+        asked = (caller.merchant_id, mode_of(caller), body.from_account_id, body.to_account_id)
+        said = (known.merchant_id, known.mode, known.from_account_id, known.to_account_id)
+        same_amount = (body.amount_minor, body.currency) == (known.amount_minor, known.currency)
+        same_shard = body.to_shard in (None, known.to_shard)
+        same_metadata = body.metadata == transfers.metadata_of(entry)
+        return known if asked == said and same_amount and same_shard and same_metadata else None
 
     def _transfer(self, body: NewTransfer, caller: Caller, source: Account, target: Account | None) -> Transfer:
         return Transfer(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from rialto_common.database import Pool
 from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import SystemRuntime
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
+from rialto_ledger.application.ahead import Draft
 from rialto_ledger.application.poster import Answer, CoalescingPoster
 from rialto_ledger.domain.account import AccountStatus
 from rialto_ledger.domain.batch import Decision
@@ -220,3 +222,49 @@ async def test_accounts_that_are_not_known_yet_are_read_beside_the_batch_under_w
     assert watched.stood == [True, True]
     assert await balances(pool) == [80, 115, 100]
     await check_chains(pool, await check_books())
+
+
+@pytest.mark.parametrize("changed", ["emptied", "frozen"])
+async def test_a_repetition_that_would_be_refused_by_now_gets_the_first_answer(
+    watched: Watched, unit_of_work: PostgresUnitOfWork, changed: str, check_books: CheckBooks
+) -> None:
+    """What is refused in a draft may have been posted long ago; only the journal knows."""
+    assert await watched.all(transfer(1, 60), transfer(2, 40)) == ["applied", "applied"]
+    assert await watched.all(transfer(3, 10, 1, 2)) == ["applied"]
+    if changed == "frozen":
+        await post_until_committed(
+            unit_of_work,
+            [ChangeAccountStatus(wallet(0).id, AccountStatus.FROZEN, "test", "a test"), top_up(0, 1, entry=9)],
+        )
+        assert await watched.all(transfer(4, 10, 1, 0)) == ["applied"]
+    again = [transfer(1, 60), transfer(2, 41), transfer(5, 500, 1, 2)]
+    assert await watched.all(*again) == ["duplicate", "entry_id_reused_with_other_content", "insufficient_funds"]
+    assert await check_books() == (8 if changed == "frozen" else 6)
+
+
+async def test_a_bug_in_deciding_ahead_reaches_no_other_caller(
+    watched: Watched, pool: Pool, check_books: CheckBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = Draft.add
+
+    def broken(draft: Draft, commands: Sequence[Command]) -> None:
+        if any(isinstance(command, PostEntry) and command.entry_id == transfer(2, 1).entry_id for command in commands):
+            raise KeyError("a bug")
+        decide(draft, commands)
+
+    monkeypatch.setattr(Draft, "add", broken)
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(*(watched.poster.post(transfer(number, number)) for number in range(1, 5)))
+    assert [answer.outcome.command for answer in answers] == [transfer(number, number) for number in range(1, 5)]
+    assert {said(answer) for answer in answers} == {"applied"}
+    assert await balances(pool) == [90, 110, 100]
+    assert await check_books() == 7
+
+
+async def test_a_draft_that_grew_old_before_its_transaction_is_decided_anew(
+    watched: Watched, check_books: CheckBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rialto_ledger.application.poster.MOST_AGE", timedelta(seconds=-1))
+    assert await watched.all(transfer(1, 10)) == ["applied"]
+    assert watched.stood == []
+    assert await check_books() == 4

@@ -16,7 +16,7 @@ from rialto_ledger.domain import chart, errors, fx_errors, statement
 from rialto_ledger.domain.commands import PostEntry
 from rialto_ledger.domain.errors import LedgerError
 from rialto_ledger.domain.journal import debit
-from rialto_ledger.testing import NOW, number_id, wallet
+from rialto_ledger.testing import NOW, Payment, merchant_id, number_id, wallet
 
 from .api_world import MERCHANT, OPERATOR, World, top_up_body, wallet_body
 
@@ -62,6 +62,7 @@ PLACE: dict[str, Any] = {
     "expires_at": FUTURE,
 }
 CAPTURE: dict[str, Any] = {"id": entry_id(1), "to_account_id": POOR, "amount_minor": "400"}
+PAYABLE = {"code": Payment().payable.code, "type": "liability", "currency": "USD"}
 WHY = {"reason": "a test"}
 
 # The last step is refused with the error's code; those before it lead there.
@@ -69,6 +70,10 @@ CAUSES: dict[type[LedgerError], list[Step]] = {
     errors.AccountNotFound: [(ENTRIES, transfer(target=NOBODY))],
     errors.AccountIdReused: [(ACCOUNTS, wallet_body(0, currency="EUR"))],
     errors.AccountCodeCharted: [(ACCOUNTS, {"code": "fees:income", "type": "liability", "currency": "USD"})],
+    errors.AccountUnlimited: [
+        (ACCOUNTS, {**PAYABLE, "merchant_id": ids.to_text("mer", merchant_id())}),
+        (HOLDS, {**PLACE, "account_id": ids.to_text("acc", Payment().payable.id)}, MERCHANT),
+    ],
     errors.AccountFrozen: [(f"{ACCOUNTS}/{RICH}/freeze", WHY), (ENTRIES, transfer())],
     errors.AccountClosed: [(f"{ACCOUNTS}/{POOR}/close", WHY), (ENTRIES, transfer())],
     errors.CurrencyMismatch: [(ENTRIES, in_euro())],

@@ -186,3 +186,27 @@ async def test_what_the_source_does_not_have_is_not_sent(east: World) -> None:
     assert code_of(await ask(east, body(amount_minor="1501"))) == (409, "insufficient_funds")
     assert code_of(await read(east, f"transfers/{transfer_id()}")) == (404, "transfer_not_found")
     assert code_of(await ask(east, body(currency="EUR"))) == (400, "currency_mismatch")
+
+
+async def test_a_merchant_sends_nothing_that_is_not_there(alone: World) -> None:
+    """A merchant's payable may stand below zero, for what the chain has paid; nobody may spend from it."""
+    payable = chart.merchant_payable(merchant_id(), "USD", "test")
+    opened = {"code": payable.code, "type": "liability", "currency": "USD"}
+    owner = {"merchant_id": ids.to_text("mer", merchant_id())}
+    assert (await ask(alone, {**opened, **owner}, path="accounts")).status_code == 201
+    refused = await ask(alone, body(source=payable, target=HERE), MERCHANT)
+    assert (refused.status_code, refused.json()["code"]) == (409, "account_has_no_minimum")
+    assert await balance(alone, payable) == "0"
+
+
+async def test_asked_again_after_the_map_has_changed_it_is_the_same_transfer(database: Database, alone: World) -> None:
+    async with alone.client() as client:
+        assert (await client.post("/v1/accounts", json=wallet_body(number_in(WEST, 0)))).status_code == 201
+    first = await ask(alone, body(metadata={"why": "a test"}))
+    assert (first.status_code, first.json()["state"]) == (201, "received")
+    async with running(database, name="east", shards=MAP, bus_url="kafka://127.0.0.1:9") as east:
+        again = await ask(east, body(metadata={"why": "a test"}))
+        assert (again.status_code, again.json()) == (200, first.json())
+        for changes in ({"metadata": {"why": "another"}}, {"metadata": {"why": "a test"}, "amount_minor": "401"}):
+            refused = await ask(east, body(**changes))
+            assert refused.json()["code"] == "transfer_id_reused_with_other_content"

@@ -302,6 +302,25 @@ async def test_of_two_senders_under_one_id_the_second_gets_its_money_back(source
     world.check_quiet()
 
 
+async def test_what_is_in_transit_is_no_target_of_a_merchants() -> None:
+    """The receiver opens that account by receiving: it is not there when it looks whom the merchant may pay."""
+    world = World()
+    await world.open()
+    merchants = replace(WALLETS["east"][3], merchant_id=number_id("merchant", 0))
+    await world.sites["east"].do(OpenAccount(merchants))
+    postings = posting_rules.top_up(merchants.id, chart.test_acquirer("USD"), FUNDS)
+    fund = PostEntry(number_id("fund", 0), "top_up", merchants.id, "test", None, None, postings, (), NOW)
+    await world.sites["east"].do(fund)
+    shard = min(WEST.kept)
+    hidden = chart.shard_in_transit(shard, "USD", "test")
+    asked = transfer(0, merchants, replace(hidden, shard=shard), 500, merchant_id=merchants.merchant_id)
+    await world.send("east", asked, dies=False)
+    await world.settle()
+    assert world.sites["east"].rows[asked.id, TransferSide.SENDER].state is TransferState.RETURNED
+    world.check()
+    world.check_quiet()
+
+
 async def test_an_account_of_another_ledger_is_elsewhere_and_named_so() -> None:
     world = World()
     await world.open()
