@@ -25,7 +25,7 @@ from rialto_ledger.application.ahead import Draft, Remembered
 from rialto_ledger.application.ports import ConcurrentPosting, Ledger
 from rialto_ledger.application.posting import Posted, post, rehearse
 from rialto_ledger.application.telling import Teller
-from rialto_ledger.domain.commands import Command
+from rialto_ledger.domain.commands import Command, Linked
 from rialto_ledger.domain.outcomes import Outcome, OutcomeStatus
 
 log = structlog.get_logger()
@@ -185,10 +185,9 @@ class CoalescingPoster(Generic[Tx]):
         if not self._queue:
             return None
         batch = [self._queue.popleft()]
-        size = len(batch[0].commands)
-        while self._queue and size + len(self._queue[0].commands) <= MAX_BATCH_COMMANDS:
+        size = _entries_of(batch[0].commands)
+        while self._queue and (size := size + _entries_of(self._queue[0].commands)) <= MAX_BATCH_COMMANDS:
             batch.append(self._queue.popleft())
-            size += len(batch[-1].commands)
         return self._answer_read(batch), None
 
     # Ahead ----------------------------------------------------------------------------------------------------------
@@ -347,6 +346,11 @@ class CoalescingPoster(Generic[Tx]):
             self._runtime.crash_point("ledger.poster.before_commit")
         self._runtime.crash_point("ledger.poster.after_commit")
         return posted
+
+
+def _entries_of(commands: Sequence[Command]) -> int:
+    """Return how many commands these are, those counted that are linked in one."""
+    return sum(len(command.commands) if isinstance(command, Linked) else 1 for command in commands)
 
 
 def _tell(batch: Sequence[_Waiting], posted: Posted) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rialto_common import ids
 from rialto_common.errors import InvalidField, InvalidId, InvariantViolated
@@ -62,6 +62,12 @@ class NewTransfer(BaseModel):
     amount_minor: MinorUnits
     currency: Currency
     metadata: Metadata = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _moves(self) -> "NewTransfer":
+        if self.from_account_id == self.to_account_id:
+            raise ValueError("money moves from one account to another")
+        return self
 
 
 class TransferBody(BaseModel):

@@ -175,7 +175,14 @@ async def test_a_transfers_entries_are_neither_posted_nor_reversed_by_hand(east:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"to_shard": 64}, {"to_shard": -1}, {"id": "trf_x"}, {"amount_minor": "0"}, {"note": "x"}],
+    [
+        {"to_shard": 64},
+        {"to_shard": -1},
+        {"id": "trf_x"},
+        {"amount_minor": "0"},
+        {"note": "x"},
+        {"to_account_id": text(HERE)},
+    ],
     ids=str,
 )
 async def test_a_body_that_cannot_be_read_is_refused(east: World, changes: dict[str, Any]) -> None:
