@@ -194,6 +194,9 @@ class Model:
         account = self.chargeable(command.account_id, command.merchant_id, command.mode)
         if account.spec.currency != command.currency:
             raise Refused("currency_mismatch")
+        by_a_merchant = command.payment_id is None and command.merchant_id is not None
+        if by_a_merchant and account.spec.minimum_available_minor is None:
+            raise Refused("account_has_no_minimum")
         after = replace(account, held=account.held + command.amount_minor)
         refuse_unless_allowed(account, after)
         self.accounts[command.account_id] = after
