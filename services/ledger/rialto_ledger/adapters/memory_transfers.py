@@ -3,9 +3,8 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from rialto_ledger.adapters.memory import Books, Commits
+from rialto_ledger.adapters.memory import Commits
 from rialto_ledger.application.ports import ConcurrentPosting
-from rialto_ledger.domain.account import AccountSpec
 from rialto_ledger.domain.transfer import Transfer, TransferSide, TransferState
 
 TransferRows = dict[tuple[UUID, TransferSide], Transfer]
@@ -15,9 +14,8 @@ TransferRows = dict[tuple[UUID, TransferSide], Transfer]
 class MemoryTransfers:
     """Transfers inside one transaction; changes appear to others at its commit."""
 
-    def __init__(self, rows: TransferRows, books: Books, transaction: Commits) -> None:
+    def __init__(self, rows: TransferRows, transaction: Commits) -> None:
         self._rows = rows
-        self._books = books
         self._changes: dict[tuple[UUID, TransferSide], Transfer] = {}
         self._transaction = transaction
 
@@ -39,11 +37,6 @@ class MemoryTransfers:
             known = self._row(transfer.id, TransferSide.SENDER)
             if known is not None and known.state is TransferState.SENT:
                 self._keep(transfer)
-
-    async def targets(self, account_ids: Collection[UUID]) -> dict[UUID, AccountSpec]:
-        """Return what these accounts are, as far as they are open here."""
-        accounts = self._books.accounts
-        return {account_id: accounts[account_id].spec for account_id in account_ids if account_id in accounts}
 
     def _row(self, transfer_id: UUID, side: TransferSide) -> Transfer | None:
         place = (transfer_id, side)

@@ -8,9 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from rialto_common.database import Connection, Pool, load_queries
-from rialto_ledger.adapters import rows
 from rialto_ledger.application.ports import ConcurrentPosting
-from rialto_ledger.domain.account import AccountSpec
 from rialto_ledger.domain.transfer import Transfer, TransferSide, TransferState
 
 _QUERIES = load_queries(__package__, "transfer_queries.sql")
@@ -59,11 +57,6 @@ class PostgresTransfers:
             [transfer.refusal_code for transfer in ended],
             [transfer.ended_at for transfer in ended],
         )
-
-    async def targets(self, account_ids: Collection[UUID]) -> dict[UUID, AccountSpec]:
-        """Return what these accounts are, as far as they are open here."""
-        found = await self._connection.fetch(_QUERIES["targets"], list(account_ids))
-        return {row["id"]: rows.account_of(row).spec for row in found}
 
 
 class PostgresTransferReader:

@@ -35,13 +35,6 @@ UPDATE ledger.transfers AS t SET state = e.state, refusal_code = e.refusal_code,
 FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[], $4::TIMESTAMPTZ[]) AS e (id, state, refusal_code, ended_at)
 WHERE t.id = e.id AND t.side = 'sender' AND t.state = 'sent'
 
--- name: targets
--- What accounts are.
-SELECT
-    id, code, type, normal_side, currency, merchant_id, mode, shard, status, minimum_available_minor,
-    maximum_balance_minor, owner, identifier, metadata, debits_minor, credits_minor, held_minor, version
-FROM ledger.accounts WHERE id = ANY ($1::UUID[])
-
 -- name: under_way
 -- What is in transit; by the index that has nothing else in it.
 SELECT count(*) AS count, min(asked_at) AS oldest_at FROM ledger.transfers WHERE state = 'sent'

@@ -1,10 +1,9 @@
 """Deciding ahead: while a batch is being committed, the next one is decided on what the books will be after it.
 
 A poster remembers the accounts that it posted to, as it left them, reads others, and decides on these. To remember is
-not to know:
-in the transaction that writes it, a draft first has the ledger lock its accounts and say whether each still has the
-version it was decided on (`Ledger.still_stands`). Where one has not, because another poster, a payment or an operator
-changed it, nothing is written, and the commands are posted as if there had been no draft.
+not to know: in the transaction that writes it, a draft first has the ledger lock its accounts and say whether each
+still has the version it was decided on (`Ledger.still_stands`). Where one has not, because another poster, a payment or
+an operator changed it, nothing is written, and the commands are posted as if there had been no draft.
 """
 
 from collections.abc import Mapping, Sequence, Set

@@ -172,6 +172,15 @@ class CoalescingPoster(Generic[Tx]):
                 else:
                     self._woken.clear()
                     await self._woken.wait()
+        except Exception as error:
+            # A bug in here, and not a batch that failed: nobody shall wait for an answer that will not come, and no
+            # batch begins beside the one under way.
+            log.exception("poster.broken")
+            if under_way is not None:
+                await asyncio.wait({under_way})
+            self._drop_draft()
+            while self._queue:
+                self._queue.popleft().fail(error)
         finally:
             self._flushing = False
 
@@ -304,6 +313,8 @@ class CoalescingPoster(Generic[Tx]):
         """Post a batch and give each its answers; where one caller of several breaks it, each is posted alone."""
         try:
             posted = await self._persist([command for waiting in batch for command in waiting.commands], unknown)
+            self._remembered.keep(posted)
+            _tell(batch, posted)
         except Exception as error:  # noqa: BLE001 - passed on to every caller, who answers for it
             if len(batch) > 1 and not is_retryable(error):
                 for waiting in batch:
@@ -311,9 +322,6 @@ class CoalescingPoster(Generic[Tx]):
                 return
             for waiting in batch:
                 waiting.fail(error)
-            return
-        self._remembered.keep(posted)
-        _tell(batch, posted)
 
     async def _persist(self, commands: Sequence[Command], unknown: CommitUnknown | None) -> Posted:
         """Post, trying again after deadlocks, concurrent writers and lost commit answers: identities make that safe.
@@ -321,7 +329,9 @@ class CoalescingPoster(Generic[Tx]):
         Raises: CommitUnknown: the answer of a commit was lost, also if only that of `unknown`, and asking again was not
         possible either.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return await self._persist_once(commands)
             except Exception as error:
@@ -332,7 +342,6 @@ class CoalescingPoster(Generic[Tx]):
                         raise unknown from error
                     raise
                 await self._runtime.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
-        raise InvariantViolated("neither posted nor refused")
 
     async def _persist_once(self, commands: Sequence[Command]) -> Posted:
         now = self._runtime.now()

@@ -22,7 +22,6 @@ from rialto_ledger.application.ports import Ledger
 from rialto_ledger.application.posting import post
 from rialto_ledger.application.telling import SOURCE, Teller
 from rialto_ledger.domain import transfer as transfers
-from rialto_ledger.domain.account import AccountSpec
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.chain import Link
 from rialto_ledger.domain.commands import PostEntry
@@ -51,10 +50,6 @@ class Transfers(Protocol):
 
     async def end(self, ended: Sequence[Transfer]) -> None:
         """Write state, refusal and end of transfers that were sent."""
-        ...
-
-    async def targets(self, account_ids: Collection[UUID]) -> Mapping[UUID, AccountSpec]:
-        """Return what these accounts are, as far as they are open here."""
         ...
 
 
@@ -126,7 +121,7 @@ class TransferHandler(Generic[Tx]):
         for transfer, event in told:
             if transfer.id not in known:
                 new.setdefault(transfer.id, (transfer, event))
-        refusals = await self._refused_targets(records, [transfer for transfer, _ in new.values()])
+        refusals = await self._refused_targets(transaction, [transfer for transfer, _ in new.values()])
         posted = [(transfer, event) for transfer, event in new.values() if transfer.id not in refusals]
         commands = [(transfers.receive(transfer, event.time), event) for transfer, event in posted]
         for (transfer, _), error in zip(posted, await self._post(transaction, commands, now), strict=True):
@@ -143,18 +138,19 @@ class TransferHandler(Generic[Tx]):
                 answered = _answered(transfer, TransferIdReused(transfer.id), now)
             transaction.publish(_answer(answered, event, now))
 
-    async def _refused_targets(self, records: Transfers, new: Sequence[Transfer]) -> dict[UUID, LedgerError]:
+    async def _refused_targets(self, transaction: Tx, new: Sequence[Transfer]) -> dict[UUID, LedgerError]:
         """Return the refusals of what a merchant sends to an account that is not its to pay."""
         of_merchants = [transfer for transfer in new if transfer.merchant_id is not None]
         if not of_merchants:
             return {}
-        targets = await records.targets({transfer.to_account_id for transfer in of_merchants})
+        targets = await self._ledger_of(transaction).accounts({transfer.to_account_id for transfer in of_merchants})
+        specs = {account_id: account.spec for account_id, account in targets.items()}
         return {
             transfer.id: AccountNotFound(transfer.to_account_id)
             for transfer in of_merchants
             # What is in transit is opened by receiving it, so that it may not be there yet.
             if transfer.to_account_id == transfer.in_transit.id
-            or not transfers.may_be_paid(targets.get(transfer.to_account_id), transfer.merchant_id)
+            or not transfers.may_be_paid(specs.get(transfer.to_account_id), transfer.merchant_id)
         }
 
     async def _end_received(self, transaction: Tx, events: Sequence[Event]) -> None:

@@ -284,3 +284,10 @@ async def test_a_batch_decided_before_stands_while_its_accounts_and_entries_are_
     assert changed is not None
     assert changed.version == account.version + 2
     assert await stands(changed.version)
+
+
+async def test_accounts_are_read_as_far_as_they_are_open(world: World) -> None:
+    await world.do(open_wallet(), top_up(0, 100))
+    async with world.begin() as ledger:
+        found = await ledger.accounts({wallet(0).id, wallet(1).id})
+    assert found == {wallet(0).id: await world.reader.account(wallet(0).id)}

@@ -19,9 +19,7 @@ from rialto_ledger.adapters.memory_transfers import MemoryTransferReader, Memory
 from rialto_ledger.adapters.postgres import PostgresLedger
 from rialto_ledger.adapters.postgres_transfers import PostgresTransferReader, PostgresTransfers
 from rialto_ledger.application.ports import ConcurrentPosting, Ledger
-from rialto_ledger.application.posting import post
 from rialto_ledger.application.transfers import TransferReader, Transfers
-from rialto_ledger.domain.commands import OpenAccount
 from rialto_ledger.domain.transfer import Transfer, TransferSide, TransferState
 from rialto_ledger.testing import NOW, merchant_id
 from rialto_ledger.transfer_testing import EAST, WEST, transfer, wallet_in
@@ -60,7 +58,7 @@ def in_memory() -> World:
     async def begin() -> AsyncIterator[tuple[Transfers, Ledger]]:
         async with unit_of_work.begin() as transaction:
             ledger = ledgers.of(transaction)
-            yield MemoryTransfers(rows, ledger.books, transaction), ledger
+            yield MemoryTransfers(rows, transaction), ledger
 
     return World(MemoryTransferReader(rows), begin)
 
@@ -140,9 +138,3 @@ async def test_what_a_transaction_kept_is_seen_later_in_it_and_gone_when_it_fail
     with pytest.raises(RuntimeError):
         await fail()
     assert await world.reader.transfer(asked.id) is None
-
-
-async def test_targets_are_the_accounts_that_are_open(world: World) -> None:
-    async with world.begin() as (records, ledger):
-        await post(ledger, [OpenAccount(SOURCE)], NOW)
-        assert await records.targets({SOURCE.id, TARGET.id}) == {SOURCE.id: SOURCE}

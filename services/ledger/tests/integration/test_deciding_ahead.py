@@ -15,8 +15,9 @@ from rialto_common.database import Pool
 from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import SystemRuntime
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
-from rialto_ledger.application.ahead import Draft
+from rialto_ledger.application.ahead import Draft, Remembered
 from rialto_ledger.application.poster import Answer, CoalescingPoster
+from rialto_ledger.application.posting import Posted
 from rialto_ledger.domain.account import AccountStatus
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.chain import ChainHead, Link
@@ -268,3 +269,26 @@ async def test_a_draft_that_grew_old_before_its_transaction_is_decided_anew(
     assert await watched.all(transfer(1, 10)) == ["applied"]
     assert watched.stood == []
     assert await check_books() == 4
+
+
+async def test_a_bug_between_the_batches_leaves_nobody_without_an_answer(
+    watched: Watched, check_books: CheckBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waited is told; what was under way is finished before the next one begins."""
+    keep = Remembered.keep
+
+    def broken(remembered: Remembered, posted: Posted) -> None:
+        monkeypatch.setattr(Remembered, "keep", keep)
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Remembered, "keep", broken)
+    async with asyncio.timeout(20):
+        tasks = [asyncio.create_task(watched.poster.post(transfer(1, 10)))]
+        await asyncio.sleep(0)
+        tasks += [asyncio.create_task(watched.poster.post(transfer(number, 10))) for number in (2, 3)]
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        again = [said(await watched.poster.post(transfer(number, 10))) for number in (1, 2, 3)]
+    assert not isinstance(answers[0], BaseException)
+    assert {type(answer) for answer in answers[1:]} <= {KeyError, Answer}
+    assert again[0] == "duplicate"
+    assert await check_books() == 6

@@ -42,7 +42,7 @@ class Unit:
         self.ledger = MemoryLedger(site.books)
         self.outgoing: list[Event] = []
         self.effects: list[Callable[[], None]] = []
-        self.records = MemoryTransfers(site.rows, self.ledger.books, self)
+        self.records = MemoryTransfers(site.rows, self)
 
     def publish(self, *events: Event) -> None:
         self.outgoing.extend(events)
