@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,11 @@ TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 BALANCE_OF = "0x70a08231"
 """balanceOf(address)"""
 
+SETTLED_VIEW = "0xd945af1d"
+"""settled(bytes32): what was paid for a payment, as (address, uint256); a zero address means nothing"""
+
 BLOCKS_A_REQUEST = 5_000
+CALLS_A_REQUEST = 500
 TIMEOUT_SECONDS = 20.0
 
 
@@ -34,12 +39,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """A payment that the settlement contract has paid; amounts in the token's smallest unit."""
+    """A payment that the settlement contract has paid; amounts in the token's smallest unit.
+
+    `tx_hash` is None where the contract knows of the payment and no event tells of it; then it was paid in the block
+    `block_number` or before.
+    """
 
     payment_id: str
     payee: str
     amount: int
-    tx_hash: str
+    tx_hash: str | None
     block_number: int
 
 
@@ -94,6 +103,19 @@ class Node:
             for log in self._logs(contract, [SETTLED], last_block)
         ]
 
+    def remembered(self, contract: str, payment_ids: Sequence[str], block: int) -> dict[str, Payout]:
+        """Return those of some payments that a settlement contract says at a block to have paid, with no event."""
+        paid = {}
+        for first in range(0, len(payment_ids), CALLS_A_REQUEST):
+            part = payment_ids[first : first + CALLS_A_REQUEST]
+            calls = [{"to": contract, "data": SETTLED_VIEW + text_ids.to_bytes(each).hex() + 32 * "0"} for each in part]
+            answers = self._ask_many("eth_call", [(call, hex(block)) for call in calls])
+            for payment_id, answer in zip(part, answers, strict=True):
+                payee, amount = answer[26:66], int(answer[66:] or "0", 16)
+                if int(payee or "0", 16):
+                    paid[payment_id] = Payout(payment_id, "0x" + payee, amount, None, block)
+        return paid
+
     def transfers(self, token: str, holder: str, last_block: int) -> list[Transfer]:
         """Return every movement of a holder's tokens, up to a block."""
         whole = "0x" + _padded(holder)
@@ -119,16 +141,28 @@ class Node:
         return logs
 
     def _ask(self, method: str, *params: object) -> Any:
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        [result] = self._ask_many(method, [params])
+        return result
+
+    def _ask_many(self, method: str, each_params: Sequence[Sequence[object]]) -> list[Any]:
+        asked = [
+            {"jsonrpc": "2.0", "id": nth, "method": method, "params": params} for nth, params in enumerate(each_params)
+        ]
+        body = json.dumps(asked).encode()
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - an operator's URL
-                answer = json.load(response)
+                answers = json.load(response)
         except (urllib.error.URLError, OSError, ValueError) as error:
             raise ChainUnreadable(f"{self._url} does not answer: {error}") from error
-        if "error" in answer:
-            raise ChainUnreadable(f"{method}: {answer['error'].get('message', answer['error'])}")
-        return answer["result"]
+        results = {}
+        for answer in answers if isinstance(answers, list) else [answers]:
+            if "error" in answer:
+                raise ChainUnreadable(f"{method}: {answer['error'].get('message', answer['error'])}")
+            results[answer["id"]] = answer["result"]
+        if len(results) != len(asked):
+            raise ChainUnreadable(f"{method}: {len(asked)} questions, {len(results)} answers")
+        return [results[nth] for nth in range(len(asked))]
 
 
 def _padded(address: str) -> str:

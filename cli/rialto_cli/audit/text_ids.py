@@ -28,3 +28,11 @@ def of_bytes(prefix: str, raw: bytes) -> str:
     """Return the text form of 16 bytes, such as the first half of a payment's id on chain."""
     number = int.from_bytes(raw, "big")
     return f"{prefix}_" + "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
+
+
+def to_bytes(text: str) -> bytes:
+    """Return the 16 bytes of an id in its text form."""
+    number = 0
+    for digit in text.rpartition("_")[2]:
+        number = number << 5 | ALPHABET.index(digit)
+    return number.to_bytes(16, "big")

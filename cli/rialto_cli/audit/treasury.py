@@ -34,10 +34,19 @@ class Facts:
     unread: dict[str, list[dict[str, Any]]]
     mints: dict[str, str]
 
+    def asked_to_pay(self) -> set[str]:
+        """Return the payments that the chain was asked to pay, or that the ledger says it has paid."""
+        asked = {payment_id for payment_id, payout in self.payouts.items() if payout["has_intent"]}
+        return asked | {entry["payment_id"] for entry in self.entries if entry["kind"] == "chain_settlement"}
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What the chain tells: `paid` and `moved` are everything up to its head; `at` is the block of the comparison."""
+    """What the chain tells: `paid` and `moved` are everything up to its head; `at` is the block of the comparison.
+
+    `paid` also has what the contract remembers to have paid without an event that tells of it: a node that was killed
+    can come back with its last block's effects and without its log.
+    """
 
     at: Block
     paid: list[Payout]
@@ -63,13 +72,13 @@ class Treasury:
         for deployment in snapshot.facts("deployments"):
             if deployment["chain_id"] == served:
                 facts = _facts(snapshot, [e for e in entries if e["chain_id"] == str(served)])
-                self._compare(deployment, facts, self._read(deployment))
+                self._compare(deployment, facts, self._read(deployment, facts))
         strangers = [entry for entry in entries if entry["chain_id"] != str(served)]
         for entry in strangers:
             says = "the ledger has booked on the treasury of a chain that the node does not serve"
             self._i6.add("unknown_chain", says, {"entry_id": entry["entry_id"]}, f"chain {served}", entry["account"])
 
-    def _read(self, deployment: Mapping[str, Any]) -> Chain:
+    def _read(self, deployment: Mapping[str, Any], facts: Facts) -> Chain:
         """Read the chain, and make sure that its confirmed block is the same after as before.
 
         Raises: ChainUnreadable.
@@ -79,9 +88,13 @@ class Treasury:
         at, newest = self._node.block(number), self._node.newest_block()
         if at is None or newest.number < self._head.number:
             raise ChainUnreadable(f"the node has gone back behind block {self._head.number}")
+        told = self._node.payouts(treasury, newest.number)
+        untold = sorted(facts.asked_to_pay() - {payout.payment_id for payout in told})
+        remembered = self._node.remembered(treasury, untold, newest.number)
+        remembered |= self._node.remembered(treasury, list(remembered), number)
         chain = Chain(
             at,
-            self._node.payouts(treasury, newest.number),
+            [*told, *remembered.values()],
             self._node.transfers(token, treasury, newest.number),
             self._node.token_balance(token, treasury, number),
         )
@@ -261,7 +274,7 @@ class Treasury:
             if moved.amount < 0 and moved.block_number <= at:
                 left[moved.tx_hash] -= moved.amount
         for payout in chain.paid:
-            if payout.block_number <= at:
+            if payout.block_number <= at and payout.tx_hash is not None:
                 left[payout.tx_hash] -= payout.amount
         for tx_hash, difference in left.items():
             if difference != 0:

@@ -2,7 +2,8 @@
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 
 from rialto_cli.audit import books
 from rialto_cli.audit.book import Books
-from rialto_cli.audit.chain import ChainUnreadable, Node, Payout
+from rialto_cli.audit.chain import SETTLED, ChainUnreadable, Node, Payout
 from rialto_cli.audit.snapshot import Snapshot
 from rialto_cli.testing import AnvilNode
 
@@ -92,12 +93,47 @@ def test_a_payment_paid_twice_on_chain_is_named(scene: Scene) -> None:
             paid = super().payouts(contract, last_block)
             return [*paid, paid[0]]
 
-    node = Forgetful(scene.anvil.url)
-    head = node.newest_block()
-    with Snapshot(scene.database.dsn("auditor")) as snapshot:
-        book = books.compare(snapshot, node, head)["I4"]
+    book = audit_by(Forgetful(scene.anvil.url), scene)["I4"]
     assert book.by_check == {"paid_twice": 1}
     assert book.examples[0]["ids"]["payment_id"] in scene.payments.values()
+
+
+class Amnesiac(Node):
+    """A node that was killed, and came back with what one transaction had done and without its log."""
+
+    def _logs(self, address: str, topics: list[str | None], last_block: int) -> list[dict[str, Any]]:
+        logs = super()._logs(address, topics, last_block)
+        if topics == [SETTLED]:
+            self.lost = logs[0]["transactionHash"]
+        return [log for log in logs if log["transactionHash"] != self.lost]
+
+
+def audit_by(node: Node, scene: Scene) -> Books:
+    """Return the books of the scene as a node tells them."""
+    head = node.newest_block()
+    with Snapshot(scene.database.dsn("auditor")) as snapshot:
+        return books.compare(snapshot, node, head)
+
+
+def test_the_contract_is_asked_about_payments_of_which_no_event_tells(scene: Scene) -> None:
+    whole, with_loss = audit_by(Node(scene.anvil.url), scene), audit_by(Amnesiac(scene.anvil.url), scene)
+    assert (with_loss["I6"].by_check, with_loss["I4"].by_check) == ({}, {})
+    assert [with_loss[name].checked for name in ("I4", "I6")] == [whole[name].checked for name in ("I4", "I6")]
+
+
+def test_what_the_contract_remembers_otherwise_is_named(scene: Scene) -> None:
+    class Confused(Amnesiac):
+        """A node whose contract remembers another amount, too."""
+
+        def remembered(self, contract: str, payment_ids: Sequence[str], block: int) -> dict[str, Payout]:
+            """Return what was paid, and 1 more each."""
+            paid = super().remembered(contract, payment_ids, block)
+            return {each: replace(payout, amount=payout.amount + 1) for each, payout in paid.items()}
+
+    found = audit_by(Confused(scene.anvil.url), scene)
+    lost = found["I4"].by_check["paid_otherwise"]
+    assert lost > 0
+    assert found["I6"].by_check == {"booked_otherwise": lost}
 
 
 def test_a_chain_that_starts_anew_is_named_as_one_that_took_back(
