@@ -60,6 +60,8 @@ class PostgresUnitOfWork:
         self._schema = schema
         self._runtime = runtime
         self._tell = tell
+        self._unannounced: set[str] = set()
+        self._announcing = False
 
     @asynccontextmanager
     async def begin(self, *, admitting: bool = False) -> AsyncIterator[PostgresTransaction]:
@@ -84,7 +86,7 @@ class PostgresUnitOfWork:
             await commit(transaction)
             if unit.outgoing:
                 self._runtime.crash_point(f"{self._schema}.after_commit")
-                await self._announce(connection, unit.outgoing)
+                self._announce(unit.outgoing)
 
     async def _append(self, unit: PostgresTransaction, *, admitting: bool = False) -> None:
         events = unit.outgoing
@@ -113,19 +115,29 @@ class PostgresUnitOfWork:
                 f"{error}; what was accepted is kept, new work is taken again once it is back"
             ) from error
 
-    async def _announce(self, connection: Connection, events: Sequence[Event]) -> None:
+    def _announce(self, events: Sequence[Event]) -> None:
         """Wake the readers. After the commit and on its own, as NOTIFY inside would make all commits queue up.
 
-        Only a hint: a reader that misses it looks again within its poll's wait, so a failure here loses nothing.
+        Only a hint, for which the caller does not wait: a reader that misses it looks again within its poll's wait.
         """
         topics = frozenset(event.topic for event in events)
         if self._tell is not None and self._tell(topics):
             return
+        self._unannounced |= topics
+        if not self._announcing:
+            self._announcing = True
+            self._runtime.spawn(self._notify(), name="bus-notify")
+
+    async def _notify(self) -> None:
+        """Announce what was appended to, also what is while this is under way; a failure loses nothing."""
         try:
-            for topic in topics:
-                await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, topic)
+            async with self._pool.acquire() as connection:
+                while self._unannounced:
+                    await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, self._unannounced.pop())
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            return
+            self._unannounced.clear()
+        finally:
+            self._announcing = False
 
 
 async def _rollback(connection: Connection, transaction: Any) -> None:

@@ -49,13 +49,13 @@ class PostgresLedger:
         and the reads, or the two were waiting for each other's accounts.
         """
         try:
-            accounts, opened, ids_from = await self._lock_and_open(keys, now)
+            accounts, opened, ids_from, posted = await self._lock_and_open(keys, now)
         except asyncpg.DeadlockDetectedError as error:
             raise ConcurrentPosting("two transactions were opening accounts for each other") from error
         holds = await self._holds(keys.holds)
         settlements = await self._settlements(keys.settled_payments)
         standing = {settlement.entry_id for settlement in settlements.values()}
-        entries = await _entries(self._connection, keys.entries | keys.reversed_entries | standing)
+        entries = await _entries(self._connection, posted | keys.reversed_entries | standing)
         needed = {hold.account_id for hold in holds.values() if hold.remaining_minor > 0}
         bound = (standing | keys.reversed_entries) & entries.keys()
         needed.update(posting.account_id for entry_id in bound for posting in entries[entry_id].postings)
@@ -122,15 +122,24 @@ class PostgresLedger:
         due = await self._connection.fetch(_QUERIES["due_holds"], now, limit)
         return [ExpireHold(row["payment_id"], row["merchant_id"], row["mode"], row["shard"], row["id"]) for row in due]
 
-    async def _lock_and_open(self, keys: Keys, now: datetime) -> tuple[dict[UUID, Account], frozenset[UUID], UUID]:
+    async def _lock_and_open(
+        self, keys: Keys, now: datetime
+    ) -> tuple[dict[UUID, Account], frozenset[UUID], UUID, set[UUID]]:
+        """Return the accounts, those that are new, from which id on nothing is archived, and which entries are there.
+
+        The last as of when the locks were asked for: an entry that was posted while they were waited for is met when
+        the batch is written, and the batch begun again.
+        """
         locked = await self._lock(keys)
+        posted = set(locked[0]["posted"]) if locked else keys.entries
         accounts = {row["id"]: rows.account_of(row) for row in locked}
         opened: frozenset[UUID] = frozenset()
         if missing := [spec for spec in keys.opens.values() if spec.id not in accounts]:
             opened = await self._open(missing, now)
             locked = await self._lock_late([spec.id for spec in missing])
             accounts |= {row["id"]: rows.account_of(row) for row in locked}
-        return accounts, opened, next((row["ids_from"] for row in locked if row["ids_from"]), NOTHING_ARCHIVED)
+        ids_from = next((row["ids_from"] for row in locked if row["ids_from"]), NOTHING_ARCHIVED)
+        return accounts, opened, ids_from, posted
 
     async def _lock(self, keys: Keys) -> Sequence[rows.Row]:
         locked: Sequence[rows.Row] = await self._connection.fetch(
@@ -139,6 +148,9 @@ class PostgresLedger:
             list(keys.holds),
             list(keys.settled_payments),
             list(keys.reversed_entries),
+            list(keys.entries),
+            min(keys.entries, default=None),
+            max(keys.entries, default=None),
         )
         return locked
 

@@ -2,11 +2,12 @@
 -- The accounts asked for, those of the holds $2, those of the standing settlement entries of payments $3 and those of the
 -- entries $4, locked in id order. Under these locks nothing else that the batch reads can change. By arrays and not by
 -- joins, so that the plan is an index scan also before there are statistics. Beside each, from which id on the journal is
--- not archived.
+-- not archived, and which of the entries $5 (from the lowest, $6, to the highest, $7) are in it.
 SELECT
     id, code, type, currency, merchant_id, mode, shard, status, minimum_available_minor::TEXT,
     maximum_balance_minor::TEXT, owner, identifier, metadata, debits_minor::TEXT, credits_minor::TEXT, held_minor::TEXT,
-    version, (SELECT ids_before FROM ledger.archived_months ORDER BY month DESC LIMIT 1) AS ids_from
+    version, (SELECT ids_before FROM ledger.archived_months ORDER BY month DESC LIMIT 1) AS ids_from,
+    ARRAY(SELECT id FROM ledger.journal_entries WHERE id = ANY ($5::UUID[]) AND id BETWEEN $6 AND $7) AS posted
 FROM ledger.accounts
 WHERE id = ANY (ARRAY(
     SELECT unnest($1::UUID[])

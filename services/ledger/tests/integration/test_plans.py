@@ -55,7 +55,18 @@ async def fill(database: Database, *, analysed: bool) -> None:
 
 HUNDRED: dict[str, list[Any]] = {"zero": ["0"] * 100, "status": ["pending"] * 100, "none": [None] * 100}
 STATEMENTS: list[tuple[str, tuple[Any, ...]]] = [
-    ("lock_accounts", (some_ids("8"), some_ids("b"), some_ids("a"), some_ids("9"))),
+    (
+        "lock_accounts",
+        (
+            some_ids("8"),
+            some_ids("b"),
+            some_ids("a"),
+            some_ids("9"),
+            some_ids("9"),
+            some_ids("9")[0],
+            some_ids("9")[-1],
+        ),
+    ),
     ("holds", (some_ids("b"),)),
     ("accounts", (some_ids("8"),)),
     ("entries", (some_ids("9"), some_ids("9")[0], some_ids("9")[-1])),
