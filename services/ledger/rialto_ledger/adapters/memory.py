@@ -9,7 +9,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from rialto_common.errors import InvariantViolated
-from rialto_ledger.application.ports import Keys
+from rialto_ledger.application.ports import Keys, Known
 from rialto_ledger.domain.account import Account, Mode
 from rialto_ledger.domain.balance import available_balance, ledger_balance
 from rialto_ledger.domain.batch import Decision
@@ -111,16 +111,19 @@ class MemoryLedger:
         """Return accounts as they are."""
         return _pick(self.books.accounts, account_ids)
 
-    async def still_stands(
-        self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
+    async def save_as_known(
+        self, known: Known, decision: Decision, links: Sequence[Link], now: datetime
     ) -> dict[int, ChainHead] | None:
-        """Return the ends of chains, if accounts are as known and entries new."""
+        """Keep a decision that was made before, if accounts, entries and the ends of chains are as known."""
         accounts, entries = self.books.accounts, self.books.entries
-        if any(accounts[account_id].version != version for account_id, version in versions.items()):
+        if any(accounts[account_id].version != version for account_id, version in known.versions.items()):
             return None
-        if any(entry_id in entries for entry_id in entry_ids):
+        if any(entry_id in entries for entry_id in known.entry_ids):
             return None
-        return await self.lock_heads(shards)
+        ends = await self.lock_heads(known.ends.keys())
+        if ends == known.ends:
+            await self.save(decision, links, now)
+        return ends
 
     async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
         """Return the ends of these shards' chains."""

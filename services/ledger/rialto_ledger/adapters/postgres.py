@@ -1,7 +1,8 @@
 """The books in PostgreSQL: one batch is a few set-based statements, each account locked, read and written once."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -13,7 +14,7 @@ import orjson
 from rialto_common.database import Connection, Pool, column, load_queries
 from rialto_common.errors import InvariantViolated
 from rialto_ledger.adapters import rows
-from rialto_ledger.application.ports import ConcurrentPosting, Keys
+from rialto_ledger.application.ports import ConcurrentPosting, Keys, Known
 from rialto_ledger.domain.account import Account, AccountDelta, AccountSpec, Mode, StatusChange
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import NOTHING_ARCHIVED, LedgerState
@@ -68,22 +69,30 @@ class PostgresLedger:
         found = await self._connection.fetch(_QUERIES["accounts"], list(account_ids))
         return {row["id"]: rows.account_of(row) for row in found}
 
-    async def still_stands(
-        self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
+    async def save_as_known(
+        self, known: Known, decision: Decision, links: Sequence[Link], now: datetime
     ) -> dict[int, ChainHead] | None:
-        """Lock accounts that were decided on unseen, and the ends of chains; None if they are not as known."""
-        locked = await self._connection.fetch(
-            _QUERIES["lock_as_known"],
-            list(versions),
-            list(versions.values()),
-            list(entry_ids),
-            min(entry_ids, default=None),
-            max(entry_ids, default=None),
-            list(shards),
-        )
-        if not locked[0]["stands"]:
+        """Lock what a batch was decided on, and write it in the same statement if all is as known.
+
+        Raises: as `save`.
+        """
+        versions, entry_ids, ends = known.versions, known.entry_ids, sorted(known.ends.items())
+        with _refusals():
+            found = await self._connection.fetch(
+                _QUERIES["add_entries_as_known"],
+                list(versions),
+                list(versions.values()),
+                list(entry_ids),
+                min(entry_ids, default=None),
+                max(entry_ids, default=None),
+                [shard for shard, _ in ends],
+                [end.position for _, end in ends],
+                [end.hash if end.position else None for _, end in ends],
+                *_entries_columns(decision, links, now),
+            )
+        if not found[0]["stands"]:
             return None
-        heads = (row for row in locked if row["head_shard"] is not None)
+        heads = (row for row in found if row["head_shard"] is not None)
         return {row["head_shard"]: _head(row["head_shard"], row["head_position"], row["head_hash"]) for row in heads}
 
     async def lock_heads(self, shards: Collection[int]) -> dict[int, ChainHead]:
@@ -99,23 +108,15 @@ class PostgresLedger:
         Raises: ConcurrentPosting: the same identity was written, or its month archived, meanwhile. InvariantViolated: a
         check of the database refuses it, which deciding should have done.
         """
-        try:
+        with _refusals():
             if decision.entries:
-                await self._add_entries(decision, links, now)
+                await self._connection.execute(_QUERIES["add_entries"], *_entries_columns(decision, links, now))
             else:
                 await self._change_accounts(decision.deltas)
             await self._add_holds(decision.new_holds)
             await self._change_holds(decision.changed_holds)
             await self._keep_settlements(decision.settlements)
             await self._change_statuses(decision.status_changes, now)
-        except asyncpg.UniqueViolationError as error:
-            if _WRITTEN_MEANWHILE.fullmatch(error.constraint_name or ""):
-                raise ConcurrentPosting("the same identity was written by another transaction") from error
-            raise
-        except (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError) as error:
-            if error.constraint_name == _ARCHIVED_MEANWHILE:
-                raise ConcurrentPosting("the month of an entry was archived while it was being posted") from error
-            raise InvariantViolated(f"the database refuses a decision by {error.constraint_name}") from error
 
     async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
         """Return holds past their deadline on accounts nobody is posting on, and lock those accounts."""
@@ -192,40 +193,6 @@ class PostgresLedger:
             return {}
         found = await self._connection.fetch(_QUERIES["settlements"], list(payment_ids))
         return {row["payment_id"]: rows.settlement_of(row) for row in found}
-
-    async def _add_entries(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
-        entries, ends = decision.entries, {link.shard: link for link in links}
-        ids, numbers, postings = [], [], []
-        for entry in entries:
-            for number, posting in enumerate(entry.postings):
-                ids.append(entry.id)
-                numbers.append(number)
-                postings.append(posting)
-        await self._connection.execute(
-            _QUERIES["add_entries"],
-            [entry.id for entry in entries],
-            column([entry.kind for entry in entries]),
-            column([entry.mode for entry in entries]),
-            column([entry.shard for entry in entries]),
-            column([entry.merchant_id for entry in entries]),
-            column([entry.payment_id for entry in entries]),
-            column([entry.reverses for entry in entries]),
-            column([entry.effective_at for entry in entries]),
-            now,
-            column([_json(entry.metadata) for entry in entries]),
-            [link.position for link in links],
-            [link.hash for link in links],
-            ids,
-            numbers,
-            [posting.account_id for posting in postings],
-            [posting.side for posting in postings],
-            column([str(posting.amount_minor) for posting in postings]),
-            column([posting.currency for posting in postings]),
-            list(ends),
-            [end.position for end in ends.values()],
-            [end.hash for end in ends.values()],
-            *_totals(decision.deltas),
-        )
 
     async def _add_holds(self, holds: Sequence[Hold]) -> None:
         if not holds:
@@ -335,6 +302,56 @@ async def _entries(connection: "Connection | Pool", entry_ids: Collection[UUID])
         return {}
     found = await connection.fetch(_QUERIES["entries"], list(entry_ids), min(entry_ids), max(entry_ids))
     return rows.entries_of(found)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say what the database refuses in our words. Raises: as `PostgresLedger.save`."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        if _WRITTEN_MEANWHILE.fullmatch(error.constraint_name or ""):
+            raise ConcurrentPosting("the same identity was written by another transaction") from error
+        raise
+    except (asyncpg.CheckViolationError, asyncpg.ForeignKeyViolationError) as error:
+        if error.constraint_name == _ARCHIVED_MEANWHILE:
+            raise ConcurrentPosting("the month of an entry was archived while it was being posted") from error
+        raise InvariantViolated(f"the database refuses a decision by {error.constraint_name}") from error
+
+
+def _entries_columns(decision: Decision, links: Sequence[Link], now: datetime) -> list[Any]:
+    """Return the columns of a decision's entries, their postings, the chains' new ends and the accounts' changes."""
+    entries, ends = decision.entries, {link.shard: link for link in links}
+    ids, numbers, postings = [], [], []
+    for entry in entries:
+        for number, posting in enumerate(entry.postings):
+            ids.append(entry.id)
+            numbers.append(number)
+            postings.append(posting)
+    return [
+        [entry.id for entry in entries],
+        column([entry.kind for entry in entries]),
+        column([entry.mode for entry in entries]),
+        column([entry.shard for entry in entries]),
+        column([entry.merchant_id for entry in entries]),
+        column([entry.payment_id for entry in entries]),
+        column([entry.reverses for entry in entries]),
+        column([entry.effective_at for entry in entries]),
+        now,
+        column([_json(entry.metadata) for entry in entries]),
+        [link.position for link in links],
+        [link.hash for link in links],
+        ids,
+        numbers,
+        [posting.account_id for posting in postings],
+        [posting.side for posting in postings],
+        column([str(posting.amount_minor) for posting in postings]),
+        column([posting.currency for posting in postings]),
+        list(ends),
+        [end.position for end in ends.values()],
+        [end.hash for end in ends.values()],
+        *_totals(decision.deltas),
+    ]
 
 
 def _head(shard: int, position: int, hashed: bytes) -> ChainHead:

@@ -30,10 +30,13 @@ SELECT
     version
 FROM ledger.accounts WHERE id = ANY (ARRAY(SELECT unnest($1::UUID[])))
 
--- name: lock_as_known
--- Whether the accounts are, now that they are locked, what a batch was decided on, and its entries new; if so, the ends of
--- the chains.
-SELECT stands, head_shard, head_position, head_hash FROM ledger.lock_as_known($1, $2, $3, $4, $5, $6)
+-- name: add_entries_as_known
+-- Lock what a batch was decided on, add its entries if all is as known ($1 to $8), and return whether it stands, and the
+-- ends of the chains, one a row.
+SELECT stands, head_shard, head_position, head_hash FROM ledger.add_entries_as_known(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,
+    $26, $27, $28, $29, $30, $31, $32, $33
+)
 
 -- name: lock_late_accounts
 -- Accounts that were not there when the others were locked: opened here, or by another transaction meanwhile. Never
@@ -91,47 +94,10 @@ CROSS JOIN LATERAL (
 WHERE e.id = ANY ($1::UUID[]) AND e.id BETWEEN $2 AND $3
 
 -- name: add_entries
--- Append entries and their postings, move the chains' ends and change the accounts' totals, each once. The second look at
--- the accounts' ids keeps the plan an index scan: by the join alone a large batch would read all accounts there are.
-WITH entries AS (
-    INSERT INTO ledger.journal_entries (
-        id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, recorded_at, metadata, chain_position,
-        hash
-    )
-    SELECT
-        e.id, e.kind, e.mode, e.shard, e.merchant_id, e.payment_id, e.reverses, e.effective_at, $9, e.metadata::JSONB,
-        e.chain_position, e.hash
-    FROM unnest(
-        $1::UUID[], bus.spread($2::TEXT[], cardinality($1)), bus.spread($3::TEXT[], cardinality($1)),
-        bus.spread($4::SMALLINT[], cardinality($1)), bus.spread($5::UUID[], cardinality($1)),
-        bus.spread($6::UUID[], cardinality($1)), bus.spread($7::UUID[], cardinality($1)),
-        bus.spread($8::TIMESTAMPTZ[], cardinality($1)), bus.spread($10::TEXT[], cardinality($1)), $11::BIGINT[],
-        $12::BYTEA[]
-    ) AS e (
-        id, kind, mode, shard, merchant_id, payment_id, reverses, effective_at, metadata, chain_position, hash
-    )
-), heads AS (
-    UPDATE ledger.chain_heads AS h SET position = n.position, hash = n.hash
-    FROM unnest($19::SMALLINT[], $20::BIGINT[], $21::BYTEA[]) AS n (shard, position, hash)
-    WHERE h.shard = n.shard
-), totals AS (
-    UPDATE ledger.accounts AS a
-    SET debits_minor = a.debits_minor + d.debits::NUMERIC,
-        credits_minor = a.credits_minor + d.credits::NUMERIC,
-        held_minor = a.held_minor + d.held::NUMERIC,
-        version = a.version + 1
-    FROM unnest(
-        $22::UUID[], bus.spread($23::TEXT[], cardinality($22)), bus.spread($24::TEXT[], cardinality($22)),
-        bus.spread($25::TEXT[], cardinality($22))
-    ) AS d (id, debits, credits, held)
-    WHERE a.id = d.id AND a.id = ANY (ARRAY(SELECT unnest($22::UUID[])))
+-- Append entries and their postings, move the chains' ends and change the accounts' totals, each once.
+SELECT ledger.add_entries(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25
 )
-INSERT INTO ledger.postings (entry_id, line, account_id, side, amount_minor, currency, recorded_at)
-SELECT p.entry_id, p.line, p.account_id, p.side, p.amount::NUMERIC, p.currency, $9
-FROM unnest(
-    $13::UUID[], $14::SMALLINT[], $15::UUID[], $16::TEXT[], bus.spread($17::TEXT[], cardinality($13)),
-    bus.spread($18::TEXT[], cardinality($13))
-) AS p (entry_id, line, account_id, side, amount, currency)
 
 -- name: lock_heads
 -- The ends of these shards' chains, locked in the order of shards.

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from rialto_ledger.application.ports import Keys, Ledger
+from rialto_ledger.application.ports import Ends, Keys, Known, Ledger
 from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.book import LedgerState
-from rialto_ledger.domain.chain import ChainHead, Link
+from rialto_ledger.domain.chain import Link
 from rialto_ledger.domain.commands import ExpireHold
 
 
@@ -26,19 +26,26 @@ class LedgerLayer:
         """Return accounts as they are committed."""
         return await self._below.accounts(account_ids)
 
-    async def still_stands(
-        self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
-    ) -> Mapping[int, ChainHead] | None:
-        """Lock accounts that were decided on unseen, and the ends of chains; None if they are not as known."""
-        return await self._below.still_stands(versions, entry_ids, shards)
-
-    async def lock_heads(self, shards: Collection[int]) -> Mapping[int, ChainHead]:
+    async def lock_heads(self, shards: Collection[int]) -> Ends:
         """Lock the ends of these shards' chains."""
         return await self._below.lock_heads(shards)
 
     async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
-        """Write a decision. Raises: what the ledger below raises."""
+        """Write a decision. Raises: what the ledger below raises, and `saved`."""
         await self._below.save(decision, links, now)
+        await self.saved(decision, now)
+
+    async def save_as_known(
+        self, known: Known, decision: Decision, links: Sequence[Link], now: datetime
+    ) -> Ends | None:
+        """Write a batch that was decided before, if all is as known. Raises: as `save`."""
+        ends = await self._below.save_as_known(known, decision, links, now)
+        if ends == known.ends:
+            await self.saved(decision, now)
+        return ends
+
+    async def saved(self, decision: Decision, now: datetime) -> None:
+        """Do what belongs into the transaction of a decision that was written just now."""
 
     async def due_holds(self, now: datetime, limit: int) -> Sequence[ExpireHold]:
         """Return holds past their deadline, and lock their accounts."""

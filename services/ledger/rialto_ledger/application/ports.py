@@ -39,6 +39,22 @@ class Keys:
     settled_payments: set[UUID] = field(default_factory=set)
 
 
+Ends = Mapping[int, ChainHead]
+"""The ends of some shards' chains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a batch was decided on: the versions of its accounts, and the ends of the chains that it adds to.
+
+    `entry_ids` are those of all entries that it asks for, also where it refuses them.
+    """
+
+    versions: Mapping[UUID, int]
+    entry_ids: Collection[UUID]
+    ends: Ends
+
+
 class Ledger(Protocol):
     """The books inside one transaction that someone else opens and commits."""
 
@@ -50,17 +66,19 @@ class Ledger(Protocol):
         """Return those of these accounts that there are, as they are committed, without locking them."""
         ...
 
-    async def still_stands(
-        self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
-    ) -> Mapping[int, ChainHead] | None:
-        """Lock accounts, as `load` does, for a batch that was decided before, and then the ends of these chains.
+    async def save_as_known(
+        self, known: Known, decision: Decision, links: Sequence[Link], now: datetime
+    ) -> Ends | None:
+        """Write a batch that was decided before, if all is as known, once its accounts and then its chains are locked.
 
-        `entry_ids`: of all entries that it asks for. Returns: the ends, if each account has the version that it was
-        decided on, and each entry can be new: not in the journal, and not of a month that was archived. Else None.
+        Returns: the ends of the chains before it. Where they are not those that the links begin at, nothing is written:
+        the caller links the entries to these, and saves them. None, and nothing is written, if an account has another
+        version than it was decided on, or an entry cannot be new: it is in the journal, or its month is archived.
+        Raises: as `save`.
         """
         ...
 
-    async def lock_heads(self, shards: Collection[int]) -> Mapping[int, ChainHead]:
+    async def lock_heads(self, shards: Collection[int]) -> Ends:
         """Return the ends of these shards' chains, and keep others from adding to them until the transaction ends."""
         ...
 

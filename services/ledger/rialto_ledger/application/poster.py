@@ -1,8 +1,9 @@
 """Posting for HTTP: requests that arrive together share one transaction, and each gets its own answer.
 
 Nothing waits for company: while one batch is being committed the next one gathers, and is decided on what the books
-will be after it (`ahead.py`), so that the database and we work at the same time. Where that cannot be, it is decided in
-its own transaction, on accounts that are locked and read.
+will be after it (`ahead.py`), so that the database and we work at the same time. A large one is even sent before the
+one under way is committed: it waits in the database for the locks. Where a batch cannot be decided ahead, that is done
+in its own transaction, on accounts that are locked and read.
 """
 
 import asyncio
@@ -39,6 +40,10 @@ arrives costs more than it saves: at 64 connections 3,500 single transfers a sec
 """
 PIECE_COMMANDS = 16
 """Decided ahead at a time: a third of a millisecond, for which the batch under way may have to wait at each step."""
+EARLY_COMMANDS = 100
+"""From how many commands on a draft is sent while the batch before it is under way: of small ones it is better to have
+few.
+"""
 MOST_AGE = timedelta(seconds=5)
 """Of a draft when its transaction begins: entries bear its time, and must not appear long after it (`SETTLING`)."""
 MOST_CAUTION = 64
@@ -112,7 +117,7 @@ class CoalescingPoster(Generic[Tx]):
         self._woken = asyncio.Event()
         self._remembered = Remembered()
         self._drafted: _Drafted | None = None
-        self._may_draft = True
+        self._reading = asyncio.Lock()
         self._caution = self._cautious_for = 0
 
     async def post(self, command: Command) -> Answer:
@@ -148,19 +153,24 @@ class CoalescingPoster(Generic[Tx]):
             return answers
 
     async def _flush(self) -> None:
-        """Post batches one at a time until nothing waits; while one is under way, decide on the next."""
-        under_way: asyncio.Task[None] | None = None
+        """Post batches in their order until nothing waits; while one is under way, decide on the next, and send it."""
+        under_way: list[asyncio.Task[None]] = []
+        before: _Drafted | None = None
         try:
             while True:
-                if under_way is None or under_way.done():
-                    if under_way is not None:
-                        under_way.result()
+                for ended in [task for task in under_way if task.done()]:
+                    under_way.remove(ended)
+                    ended.result()
+                if not under_way or (len(under_way) == 1 and self._is_early()):
                     following = self._next()
                     if following is None:
                         return
                     work, drafted = following
-                    under_way = self._runtime.spawn(work, name="ledger-poster-batch")
-                    under_way.add_done_callback(lambda _: self._woken.set())
+                    if under_way and before is not None and drafted is not None:
+                        drafted.draft.build_on(before.draft.posted())
+                    before = drafted
+                    under_way.append(self._runtime.spawn(work, name="ledger-poster-batch"))
+                    under_way[-1].add_done_callback(lambda _: self._woken.set())
                     await self._runtime.sleep(0)
                     if drafted is not None and not drafted.fell:
                         # Only now, as the database is at work by now.
@@ -176,13 +186,18 @@ class CoalescingPoster(Generic[Tx]):
             # A bug in here, and not a batch that failed: nobody shall wait for an answer that will not come, and no
             # batch begins beside the one under way.
             log.exception("poster.broken")
-            if under_way is not None:
-                await asyncio.wait({under_way})
+            if under_way:
+                await asyncio.wait(under_way)
             self._drop_draft()
             while self._queue:
                 self._queue.popleft().fail(error)
         finally:
             self._flushing = False
+
+    def _is_early(self) -> bool:
+        """Whether a draft is to be sent while the batch that it builds on, a draft as well, is under way."""
+        drafted = self._drafted
+        return self._may_draft and drafted is not None and not drafted.pending and drafted.size >= EARLY_COMMANDS
 
     def _next(self) -> tuple[Coroutine[Any, Any, None], _Drafted | None] | None:
         """Return how to post the next batch: as a draft if it can be, or else on accounts that are read."""
@@ -302,12 +317,13 @@ class CoalescingPoster(Generic[Tx]):
 
     async def _answer_read(self, batch: Sequence[_Waiting], unknown: CommitUnknown | None = None) -> None:
         """Post a batch without deciding ahead meanwhile, as it may change anything that is remembered."""
-        self._may_draft = False
-        self._cautious_for = max(0, self._cautious_for - 1)
-        try:
+        async with self._reading:
+            self._cautious_for = max(0, self._cautious_for - 1)
             await self._answer(batch, unknown)
-        finally:
-            self._may_draft = True
+
+    @property
+    def _may_draft(self) -> bool:
+        return not self._reading.locked()
 
     async def _answer(self, batch: Sequence[_Waiting], unknown: CommitUnknown | None = None) -> None:
         """Post a batch and give each its answers; where one caller of several breaks it, each is posted alone."""

@@ -1,11 +1,11 @@
 """The one way by which anything is written: load, decide, save, in the transaction of the caller."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
-from rialto_ledger.application.ports import Keys, Ledger
+from rialto_ledger.application.ports import Ends, Keys, Ledger
 from rialto_ledger.domain import chain, chart
 from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.batch import Decision, decide
@@ -27,10 +27,11 @@ from rialto_ledger.domain.journal import reversal_id
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A batch that is decided, and the accounts it was decided on, as they were before it."""
+    """A batch that is decided, the accounts that it was decided on, as they were before, and the chains' ends after."""
 
     decision: Decision
     accounts: Mapping[UUID, Account]
+    ends: Ends = field(default_factory=dict)
 
     def account_after(self, account_id: UUID) -> Account:
         """Return an account as the batch leaves it."""
@@ -46,9 +47,9 @@ async def post(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Po
     posted = await rehearse(ledger, commands, now)
     entries = posted.decision.entries
     heads = await ledger.lock_heads({entry.shard for entry in entries})
-    links, _ = chain.extend(heads, entries)
+    links, ends = chain.extend(heads, entries)
     await ledger.save(posted.decision, links, now)
-    return posted
+    return replace(posted, ends=ends)
 
 
 async def rehearse(ledger: Ledger, commands: Sequence[Command], now: datetime) -> Posted:

@@ -12,7 +12,6 @@ from rialto_ledger.application.layer import LedgerLayer
 from rialto_ledger.application.ports import Ledger
 from rialto_ledger.domain.account import Mode
 from rialto_ledger.domain.batch import Decision
-from rialto_ledger.domain.chain import Link
 from rialto_ledger.domain.fx import CONVERSION, QUOTE_ID, EuroRate, Quote
 from rialto_ledger.domain.fx_errors import QuoteNotFound
 from rialto_ledger.domain.fx_positions import Trade
@@ -71,9 +70,8 @@ class ClaimingLedger(LedgerLayer):
         super().__init__(ledger)
         self._uses = uses
 
-    async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
-        """Write a decision. Raises: QuoteUsed, QuoteNotFound, and what the ledger raises."""
-        await self._below.save(decision, links, now)
+    async def saved(self, decision: Decision, now: datetime) -> None:
+        """Use a decision's quotes. Raises: QuoteUsed, QuoteNotFound."""
         uses = [_use_of(entry) for entry in decision.entries if entry.kind == CONVERSION]
         if uses:
             await self._uses.add(uses)

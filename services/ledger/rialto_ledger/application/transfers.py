@@ -23,7 +23,6 @@ from rialto_ledger.application.posting import post
 from rialto_ledger.application.telling import SOURCE, Teller
 from rialto_ledger.domain import transfer as transfers
 from rialto_ledger.domain.batch import Decision
-from rialto_ledger.domain.chain import Link
 from rialto_ledger.domain.commands import PostEntry
 from rialto_ledger.domain.errors import AccountNotFound, LedgerError, TransferIdReused, TransferNotFound
 from rialto_ledger.domain.shards import Shards
@@ -70,9 +69,8 @@ class SendingLedger(LedgerLayer):
         self._publish = publish
         self._shards = shards
 
-    async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
-        """Write a decision. Raises: what the ledger raises."""
-        await self._below.save(decision, links, now)
+    async def saved(self, decision: Decision, now: datetime) -> None:
+        """Remember and tell a decision's transfers. Raises: ConcurrentPosting."""
         new = [
             transfers.transfer_of(entry, self._shards.reached_by(entry.shard))
             for entry in decision.entries

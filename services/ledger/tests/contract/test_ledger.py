@@ -1,6 +1,6 @@
 """One suite for the books in memory and in PostgreSQL: what a batch leaves behind, read back."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,13 +17,18 @@ from rialto_common.runtime import SystemRuntime
 from rialto_common.simulation import SimulatedRuntime
 from rialto_ledger.adapters.memory import MemoryLedgers, MemoryReader
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
-from rialto_ledger.application.ports import Ledger, Reader
-from rialto_ledger.application.posting import post
+from rialto_ledger.application.ports import Known, Ledger, Reader
+from rialto_ledger.application.posting import post, rehearse
+from rialto_ledger.domain import chain
 from rialto_ledger.domain.account import AccountStatus
 from rialto_ledger.domain.balance import available_balance, ledger_balance, signed_balance
+from rialto_ledger.domain.batch import Decision
+from rialto_ledger.domain.chain import ChainHead
 from rialto_ledger.domain.commands import ChangeAccountStatus, Command, OpenAccount
 from rialto_ledger.domain.outcomes import EntryPosted, HoldCaptured, HoldReleased, Outcome, SettlementPosted
 from rialto_ledger.testing import NOW, Payment, merchant_id, number_id, open_wallet, top_up, wallet
+
+NOTHING = Decision([], [], [], [], [], {})
 
 
 class World:
@@ -268,10 +273,10 @@ async def test_a_batch_decided_before_stands_while_its_accounts_and_entries_are_
 
     async def stands(version: int, *entry_ids: UUID) -> bool:
         async with world.begin() as ledger:
-            shards = [1, 5] if entry_ids else []
-            heads = await ledger.still_stands({account_id: version}, entry_ids, shards)
-            assert heads is None or heads == await ledger.lock_heads(shards)
-            return heads is not None
+            unknown = {shard: ChainHead(shard, -1, b"") for shard in ([1, 5] if entry_ids else [])}
+            ends = await ledger.save_as_known(Known({account_id: version}, entry_ids, unknown), NOTHING, [], NOW)
+            assert ends is None or ends == await ledger.lock_heads(unknown.keys())
+            return ends is not None
 
     assert await stands(account.version, number_id("entry", 1), number_id("entry", 2))
     assert await stands(account.version)
@@ -284,6 +289,35 @@ async def test_a_batch_decided_before_stands_while_its_accounts_and_entries_are_
     assert changed is not None
     assert changed.version == account.version + 2
     assert await stands(changed.version)
+
+
+async def test_a_batch_decided_before_is_written_only_on_the_ends_of_the_chains_that_it_was_linked_to(
+    world: World,
+) -> None:
+    await world.do(open_wallet(), open_wallet(1), top_up(0, 100), top_up(0, 1, entry=1))
+    account = await world.reader.account(wallet(0).id)
+    assert account is not None
+
+    async def write(ends: Mapping[int, ChainHead] | None = None) -> bool:
+        async with world.begin() as ledger:
+            posted = await rehearse(ledger, [top_up(0, 7, entry=2)], NOW)
+            shards = {entry.shard for entry in posted.decision.entries}
+            ends = await ledger.lock_heads(shards) if ends is None else ends
+            links, _ = chain.extend(ends, posted.decision.entries)
+            versions = {account_id: posted.accounts[account_id].version for account_id in posted.decision.deltas}
+            asked = [entry.id for entry in posted.decision.entries]
+            found = await ledger.save_as_known(Known(versions, asked, ends), posted.decision, links, NOW)
+            assert found == await ledger.lock_heads(shards) or found == ends
+            return found == ends
+
+    shard = account.spec.shard
+    assert not await write({shard: ChainHead.genesis(shard)})
+    assert await world.reader.account(account.id) == account
+    assert await write()
+    changed = await world.reader.account(account.id)
+    assert changed is not None
+    assert (changed.credits_minor, changed.version) == (account.credits_minor + 7, account.version + 1)
+    assert await world.reader.entry(top_up(0, 7, entry=2).entry_id) is not None
 
 
 async def test_accounts_are_read_as_far_as_they_are_open(world: World) -> None:

@@ -1,12 +1,11 @@
 """Batches decided while the one before them is committed: never on anything but what the books turned out to be."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -16,8 +15,9 @@ from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import SystemRuntime
 from rialto_ledger.adapters.postgres import PostgresLedger, PostgresReader
 from rialto_ledger.application.ahead import Draft, Remembered
+from rialto_ledger.application.ports import Known, Ledger
 from rialto_ledger.application.poster import Answer, CoalescingPoster
-from rialto_ledger.application.posting import Posted
+from rialto_ledger.application.posting import Posted, post
 from rialto_ledger.domain.account import AccountStatus
 from rialto_ledger.domain.batch import Decision
 from rialto_ledger.domain.chain import ChainHead, Link
@@ -35,7 +35,11 @@ class Watched:
     """A poster, and what became of each of its drafts: whether it still stood."""
 
     def __init__(self, unit_of_work: PostgresUnitOfWork) -> None:
+        self.sent = 0
         self.stood: list[bool] = []
+        self.linked: list[bool] = []
+        self.kept: list[bool] = []
+        self.hold_next: asyncio.Event | None = None
         self.break_next: Exception | None = None
         self.lose_next_answer = False
         self.unit_of_work = unit_of_work
@@ -52,21 +56,31 @@ class Watched:
     def ledger_of(self, transaction: PostgresTransaction) -> PostgresLedger:
         watched = self
 
-        class Ledger(PostgresLedger):
-            async def still_stands(
-                self, versions: Mapping[UUID, int], entry_ids: Collection[UUID], shards: Collection[int]
+        class Watching(PostgresLedger):
+            async def save_as_known(
+                self, known: Known, decision: Decision, links: Sequence[Link], now: datetime
             ) -> dict[int, ChainHead] | None:
-                heads = await super().still_stands(versions, entry_ids, shards)
-                watched.stood.append(heads is not None)
-                return heads
+                watched.sent += 1
+                ends = await super().save_as_known(known, decision, links, now)
+                watched.stood.append(ends is not None)
+                watched.linked.append(ends == known.ends)
+                await watched.written()
+                return ends
 
-            async def save(self, decision: Decision, links: Sequence[Link], now: Any) -> None:
+            async def save(self, decision: Decision, links: Sequence[Link], now: datetime) -> None:
                 await super().save(decision, links, now)
-                if watched.break_next is not None:
-                    error, watched.break_next = watched.break_next, None
-                    raise error
+                await watched.written()
 
-        return Ledger(transaction.connection)
+        return Watching(transaction.connection)
+
+    async def written(self) -> None:
+        """Keep a transaction that has written its batch from its end, or break it, where a test asks for it."""
+        if self.hold_next is not None:
+            held, self.hold_next = self.hold_next, None
+            await held.wait()
+        if self.break_next is not None:
+            error, self.break_next = self.break_next, None
+            raise error
 
     async def all(self, *commands: Command) -> list[str]:
         """Post commands, each as a request of its own, at once; return what each came to."""
@@ -74,9 +88,20 @@ class Watched:
 
 
 @pytest.fixture
-async def watched(unit_of_work: PostgresUnitOfWork) -> Watched:
+async def watched(unit_of_work: PostgresUnitOfWork, monkeypatch: pytest.MonkeyPatch) -> Watched:
     """A poster that remembers three wallets with 100 cents each."""
     watched = Watched(unit_of_work)
+    write = Draft.write
+
+    async def written(draft: Draft, ledger: Ledger) -> Posted | None:
+        posted = None
+        try:
+            posted = await write(draft, ledger)
+        finally:
+            watched.kept.append(posted is not None)
+        return posted
+
+    monkeypatch.setattr(Draft, "write", written)
     await watched.all(*[open_wallet(n) for n in range(3)], *[top_up(n, 100, entry=n) for n in range(3)])
     return watched
 
@@ -191,6 +216,104 @@ async def test_what_was_decided_on_a_draft_that_fell_is_decided_anew(
     second = asyncio.create_task(watched.poster.post(transfer(2, 200, 1, 2)))
     assert [said(await first), said(await second)] == ["applied", "applied"]
     assert await balances(pool) == [0, 0, 300]
+    await check_chains(pool, await check_books())
+
+
+@pytest.fixture
+def sends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drafts of any size are sent while the batch before them is under way."""
+    monkeypatch.setattr("rialto_ledger.application.poster.EARLY_COMMANDS", 1)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return once something holds."""
+    async with asyncio.timeout(20):
+        while not holds():  # noqa: ASYNC110 - of what the poster does by itself there is no event
+            await asyncio.sleep(0.001)
+
+
+async def send_two(watched: Watched, first: PostEntry, second: PostEntry) -> tuple[asyncio.Task[Answer], ...]:
+    """Post an entry and hold its transaction open until the draft of the next one has been sent."""
+    held = watched.hold_next = asyncio.Event()
+    tasks = [asyncio.create_task(watched.poster.post(first))]
+    await until(lambda: watched.hold_next is None)
+    tasks.append(asyncio.create_task(watched.poster.post(second)))
+    await until(lambda: watched.sent == 2)
+    held.set()
+    return tuple(tasks)
+
+
+async def test_a_draft_is_sent_while_the_one_that_it_builds_on_is_under_way(
+    watched: Watched, sends_early: None, pool: Pool, check_books: CheckBooks
+) -> None:
+    """The second spends what the first brings, and is in the database's hands before the first is committed."""
+    tasks = await send_two(watched, transfer(1, 100, 0, 1), transfer(2, 200, 1, 2))
+    assert [said(await task) for task in tasks] == ["applied", "applied"]
+    assert (watched.stood, watched.linked) == ([True, True], [True, True])
+    assert await balances(pool) == [0, 0, 300]
+    await check_chains(pool, await check_books())
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("gone"), ValueError("broken")])
+async def test_a_draft_that_was_sent_on_one_that_fell_falls_too(
+    watched: Watched, sends_early: None, pool: Pool, check_books: CheckBooks, error: Exception
+) -> None:
+    watched.break_next = error
+    tasks = await send_two(watched, transfer(1, 100, 0, 1), transfer(2, 200, 1, 2))
+    assert [said(await task) for task in tasks] == ["applied", "applied"]
+    assert watched.kept == [False, False]
+    assert await balances(pool) == [0, 0, 300]
+    await check_chains(pool, await check_books())
+
+
+async def test_a_draft_does_not_take_what_another_poster_did_for_what_it_builds_on(
+    watched: Watched, sends_early: None, unit_of_work: PostgresUnitOfWork, pool: Pool, check_books: CheckBooks
+) -> None:
+    """The other gives both accounts the versions that the first draft would have given them."""
+    async with unit_of_work.begin() as transaction:
+        await post(PostgresLedger(transaction.connection), [transfer(9, 50, 1, 0)], NOW)
+        tasks = [asyncio.create_task(watched.poster.post(transfer(1, 100, 0, 1)))]
+        await until(lambda: watched.sent == 1)
+        tasks.append(asyncio.create_task(watched.poster.post(transfer(2, 40, 1, 2))))
+        await until(lambda: watched.sent == 2)
+    assert [said(await task) for task in tasks] == ["applied", "applied"]
+    assert watched.kept == [False, False]
+    assert await balances(pool) == [50, 110, 140]
+    await check_chains(pool, await check_books())
+
+
+async def test_one_identity_in_two_drafts_under_way_moves_money_once(
+    watched: Watched, sends_early: None, pool: Pool, check_books: CheckBooks
+) -> None:
+    held = watched.hold_next = asyncio.Event()
+    tasks = [asyncio.create_task(watched.poster.post(transfer(1, 10)))]
+    await until(lambda: watched.hold_next is None)
+    tasks.append(asyncio.create_task(watched.poster.post(transfer(2, 10))))
+    await until(lambda: watched.sent == 2)
+    for command in (transfer(1, 10), transfer(1, 10, 2, 0), transfer(2, 11)):
+        tasks.append(asyncio.create_task(watched.poster.post(command)))
+    held.set()
+    answers = [said(await task) for task in tasks]
+    reused = "entry_id_reused_with_other_content"
+    assert answers == ["applied", "applied", "duplicate", reused, reused]
+    assert await balances(pool) == [80, 120, 100]
+    await check_chains(pool, await check_books())
+
+
+async def test_where_only_the_chains_have_grown_a_draft_is_linked_to_their_new_ends(
+    watched: Watched, unit_of_work: PostgresUnitOfWork, pool: Pool, check_books: CheckBooks
+) -> None:
+    """Others have posted on accounts of the same shard that the draft does not touch."""
+    await post_until_committed(unit_of_work, [open_wallet(7), open_wallet(8), top_up(7, 100, entry=7)])
+    assert await watched.all(transfer(1, 10)._replace(shard=5)) == ["applied"]
+    await post_until_committed(unit_of_work, [transfer(2, 10, 7, 8)._replace(shard=5)])
+    assert await watched.all(transfer(3, 10)._replace(shard=5)) == ["applied"]
+    assert watched.linked[-1] is False
+    assert watched.stood[-1] is True
+    assert await watched.all(transfer(4, 10)._replace(shard=5)) == ["applied"]
+    assert await watched.all(transfer(5, 10)._replace(shard=5)) == ["applied"]
+    assert watched.linked[-1] is True
+    assert await balances(pool) == [60, 140, 100]
     await check_chains(pool, await check_books())
 
 

@@ -118,7 +118,7 @@ async def test_what_the_database_checks_by_itself_scans_no_table(
     new = sorted(command.entry_id for command in commands)
     async with pool.acquire() as connection, connection.transaction():
         known = (some_ids("8"), [0] * 100, new, new[0], new[-1], [0])
-        [head] = await connection.fetch(QUERIES["lock_as_known"], *known)
+        [head] = await connection.fetch("SELECT stands FROM ledger.lock_as_known($1, $2, $3, $4, $5, $6)", *known)
         assert head["stands"]
         posted = await post(PostgresLedger(connection), commands, AT)
         assert len(posted.decision.entries) == 100
