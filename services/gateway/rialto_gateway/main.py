@@ -8,7 +8,10 @@ from rialto_common.events.payments import PaymentTotalsReported
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
 from rialto_gateway.documentation import document
+from rialto_gateway.funds.api import funds_router
+from rialto_gateway.funds.ledger import LedgerFunds
 from rialto_gateway.idempotency import IdempotentRequests, Vault
+from rialto_gateway.ledger_calls import LedgerCalls
 from rialto_gateway.merchants.api import merchant_router
 from rialto_gateway.merchants.keys import ApiKeys
 from rialto_gateway.payments import handlers
@@ -46,7 +49,8 @@ async def build(service: Service[GatewaySettings]) -> None:
         base_url=settings.ledger_url, timeout=LEDGER_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
     )
     service.on_close(ledger_http.aclose)
-    ledger = LedgerClient(ledger_http, service.tokens, runtime)
+    ledger_calls = LedgerCalls(ledger_http, service.tokens, runtime)
+    ledger = LedgerClient(ledger_calls)
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
     payments = PaymentService(
         units=units,
@@ -62,6 +66,7 @@ async def build(service: Service[GatewaySettings]) -> None:
         # First, and not included: FastAPI tries an included router's routes twice, a fifth of the accept path.
         service.app.router.routes[:0] = payment_router(payments, keys).routes
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
+    service.add_router(funds_router(funds=LedgerFunds(ledger_calls), wallets=directory, once=once, keys=keys))
     service.add_router(merchant_router(pool=pool, once=once, keys=keys, runtime=runtime))
     service.add_router(
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)

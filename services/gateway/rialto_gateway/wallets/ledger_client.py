@@ -1,15 +1,12 @@
-"""The ledger's HTTP API as the gateway calls it: short-lived service tokens, and its problems passed on."""
+"""Wallets' accounts in the ledger: opened, topped up, read."""
 
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import httpx
-
 from rialto_common import ids
-from rialto_common.errors import IdempotencyKeyReused, InvalidRequest, ServiceUnavailable
-from rialto_common.runtime import Runtime
-from rialto_common.service_tokens import Caller, ServiceTokens
+from rialto_common.errors import IdempotencyKeyReused, InvalidRequest, PaymentError
+from rialto_gateway.ledger_calls import LedgerCalls, LedgerProblem
 from rialto_gateway.payments.errors import WalletNotFound
 from rialto_gateway.wallets.directory import Wallet
 
@@ -31,11 +28,8 @@ class Balances:
 class LedgerClient:
     """Opens wallets' accounts, books top-ups, reads balances. Every call is idempotent by the id it carries."""
 
-    def __init__(self, http: httpx.AsyncClient, tokens: ServiceTokens, runtime: Runtime) -> None:
-        """`http` has the ledger's base URL."""
-        self._http = http
-        self._tokens = tokens
-        self._runtime = runtime
+    def __init__(self, ledger: LedgerCalls) -> None:
+        self._ledger = ledger
 
     async def open_account(self, wallet: Wallet) -> Balances:
         """Open a wallet's account."""
@@ -45,7 +39,7 @@ class LedgerClient:
             "merchant_id": None if wallet.merchant_id is None else ids.to_text("mer", wallet.merchant_id),
             "mode": wallet.mode,
         }
-        return _balances(await self._call("POST", "/v1/accounts", wallet, body))
+        return _balances(await self._post("/v1/accounts", wallet, body))
 
     async def top_up(self, wallet: Wallet, entry_id: UUID, amount_minor: int) -> None:
         """Put test money into a wallet."""
@@ -56,40 +50,29 @@ class LedgerClient:
             "amount_minor": str(amount_minor),
             "currency": wallet.currency,
         }
-        await self._call("POST", "/v1/journal_entries", wallet, body)
+        await self._post("/v1/journal_entries", wallet, body)
 
     async def balances(self, wallet: Wallet) -> Balances:
         """Return what is in a wallet."""
-        return _balances(await self._call("GET", f"/v1/accounts/{ids.to_text('wal', wallet.wallet_id)}", wallet))
-
-    async def _call(self, method: str, path: str, wallet: Wallet, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        caller = Caller("gateway", wallet.merchant_id, wallet.mode)
-        headers = {"Authorization": f"Bearer {self._tokens.issue(caller, audience='ledger')}"}
-        if method != "GET":
-            self._runtime.crash_point("gateway.ledger_call.before_send")
+        path = f"/v1/accounts/{ids.to_text('wal', wallet.wallet_id)}"
         try:
-            response = await self._http.request(method, path, json=body, headers=headers)
-        except httpx.HTTPError as error:
-            # Perhaps it was done, perhaps not: the same request, by the same id, finds out or does it.
-            raise ServiceUnavailable("the ledger does not answer just now; send the same request again") from error
-        if method != "GET":
-            self._runtime.crash_point("gateway.ledger_call.after_send")
-        if response.is_success:
-            answer: dict[str, Any] = response.json()
-            return answer
-        raise _refusal(response)
+            return _balances(await self._ledger.get(path, wallet.merchant_id, wallet.mode))
+        except LedgerProblem as problem:
+            raise _refusal(problem) from problem
+
+    async def _post(self, path: str, wallet: Wallet, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._ledger.post(path, wallet.merchant_id, wallet.mode, body)
+        except LedgerProblem as problem:
+            raise _refusal(problem) from problem
 
 
-def _refusal(response: httpx.Response) -> Exception:
-    if response.status_code >= 500 or response.status_code == 401:
-        return ServiceUnavailable("the ledger cannot answer just now; send the same request again")
-    problem = response.json()
-    detail = str(problem.get("detail", "the ledger refused"))
-    if response.status_code == 422:
-        return IdempotencyKeyReused(detail)
-    if response.status_code == 404:
-        return WalletNotFound(detail)
-    return TopUpRefused(detail)
+def _refusal(problem: LedgerProblem) -> PaymentError:
+    if problem.status == 422:
+        return IdempotencyKeyReused(problem.detail)
+    if problem.status == 404:
+        return WalletNotFound(problem.detail)
+    return TopUpRefused(problem.detail)
 
 
 def _balances(answer: dict[str, Any]) -> Balances:
