@@ -7,6 +7,8 @@ from rialto_common.events.common import PAYMENTS
 from rialto_common.events.payments import PaymentTotalsReported
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
+from rialto_gateway.customers.api import customer_router
+from rialto_gateway.customers.store import Customers
 from rialto_gateway.documentation import document
 from rialto_gateway.funds.api import funds_router
 from rialto_gateway.funds.ledger import LedgerFunds
@@ -67,6 +69,8 @@ async def build(service: Service[GatewaySettings]) -> None:
         service.app.router.routes[:0] = payment_router(payments, keys).routes
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
     service.add_router(funds_router(funds=LedgerFunds(ledger_calls), wallets=directory, once=once, keys=keys))
+    customers = Customers(pool, keyring)
+    service.add_router(customer_router(customers=customers, once=once, keys=keys, runtime=runtime))
     service.add_router(merchant_router(pool=pool, once=once, keys=keys, runtime=runtime))
     service.add_router(
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from rialto_common import problems
 from rialto_common.service import Service
+from rialto_gateway.customers.api import ChangeCustomer, CreateCustomer
 from rialto_gateway.documentation import MEANINGS, WHAT_TO_DO, known_codes
 from rialto_gateway.funds.api import Convert, CreateFxQuote, CreateTransfer
 from rialto_gateway.main import build
@@ -30,6 +31,8 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/wallets/{wallet_id}/top_ups": TopUp,
     "/v1/merchants": CreateMerchant,
     "/v1/webhook_endpoints": CreateWebhookEndpoint,
+    "/v1/customers": CreateCustomer,
+    "/v1/customers/{customer_id}": ChangeCustomer,
     "/v1/transfers": CreateTransfer,
     "/v1/fx_quotes": CreateFxQuote,
     "/v1/fx_quotes/{quote_id}/convert": Convert,

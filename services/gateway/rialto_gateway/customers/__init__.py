@@ -1,0 +1,1 @@
+"""Customers: who a merchant's payers are to it, sealed, and erased when the merchant says so."""
