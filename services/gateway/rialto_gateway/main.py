@@ -16,6 +16,9 @@ from rialto_gateway.idempotency import IdempotentRequests, Vault
 from rialto_gateway.ledger_calls import LedgerCalls
 from rialto_gateway.merchants.api import merchant_router
 from rialto_gateway.merchants.keys import ApiKeys
+from rialto_gateway.payment_links.api import payment_link_router
+from rialto_gateway.payment_links.checkout import checkout_router
+from rialto_gateway.payment_links.store import PaymentLinks
 from rialto_gateway.payments import handlers
 from rialto_gateway.payments.accept import Acceptor
 from rialto_gateway.payments.api import payment_router
@@ -69,6 +72,18 @@ async def build(service: Service[GatewaySettings]) -> None:
         service.app.router.routes[:0] = payment_router(payments, keys).routes
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
     service.add_router(funds_router(funds=LedgerFunds(ledger_calls), wallets=directory, once=once, keys=keys))
+    links = PaymentLinks(pool)
+    service.add_router(
+        payment_link_router(
+            links=links,
+            once=once,
+            keys=keys,
+            runtime=runtime,
+            public_url=settings.address_for_payers(),
+            currencies=settings.settled_currencies(),
+        )
+    )
+    service.add_router(checkout_router(links=links, payments=payments, keys=keys, runtime=runtime, cards=False))
     customers = Customers(pool, keyring)
     service.add_router(customer_router(customers=customers, once=once, keys=keys, runtime=runtime))
     service.add_router(merchant_router(pool=pool, once=once, keys=keys, runtime=runtime))

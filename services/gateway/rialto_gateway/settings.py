@@ -19,6 +19,11 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
     api_key_pepper: SecretStr
     ledger_url: str
     currencies: str = Field(default="USD", description="currencies that can be settled, separated by commas")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+$",
+        description="where payers reach this gateway; left out, the address that it listens on",
+    )
     webhook_allow_private: bool = False
     assessment_deadline_seconds: float = Field(default=30.0, gt=0)
     ledger_deadline_seconds: float = Field(default=60.0, gt=0)
@@ -29,6 +34,10 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
         table["created"] = Deadline(timedelta(seconds=self.assessment_deadline_seconds), table["created"].leads_to)
         table["approved"] = Deadline(timedelta(seconds=self.ledger_deadline_seconds), table["approved"].leads_to)
         return Deadlines(table)
+
+    def address_for_payers(self) -> str:
+        """Return where the hosted checkout is, without a slash at the end."""
+        return self.public_url or f"http://{self.http_host}:{self.http_port}"
 
     def settled_currencies(self) -> frozenset[str]:
         """Return the currencies a payment may be in."""

@@ -15,6 +15,7 @@ from rialto_gateway.documentation import MEANINGS, WHAT_TO_DO, known_codes
 from rialto_gateway.funds.api import Convert, CreateFxQuote, CreateTransfer
 from rialto_gateway.main import build
 from rialto_gateway.merchants.api import CreateMerchant
+from rialto_gateway.payment_links.api import CreatePaymentLink
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import CreateWallet, TopUp
@@ -31,13 +32,14 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/wallets/{wallet_id}/top_ups": TopUp,
     "/v1/merchants": CreateMerchant,
     "/v1/webhook_endpoints": CreateWebhookEndpoint,
+    "/v1/payment_links": CreatePaymentLink,
     "/v1/customers": CreateCustomer,
     "/v1/customers/{customer_id}": ChangeCustomer,
     "/v1/transfers": CreateTransfer,
     "/v1/fx_quotes": CreateFxQuote,
     "/v1/fx_quotes/{quote_id}/convert": Convert,
 }
-WITHOUT_BODY = {"/v1/merchants/{merchant_id}/keys"}
+WITHOUT_BODY = {"/v1/merchants/{merchant_id}/keys", "/v1/payment_links/{link_id}/deactivate"}
 
 
 @pytest.fixture
