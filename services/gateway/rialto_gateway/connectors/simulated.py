@@ -1,0 +1,178 @@
+"""The simulated acquirer (`rialto acquirer-sim`) behind the port: JSON over HTTP, test mode only."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from rialto_gateway.connectors.port import (
+    ActionRequired,
+    Answer,
+    Authorise,
+    Capture,
+    Declined,
+    NotFound,
+    NotSent,
+    Pending,
+    Question,
+    Refund,
+    Succeeded,
+    Unknown,
+    Void,
+)
+
+NAME = "sim"
+
+CODES: Mapping[str, str] = {
+    "insufficient_funds": "insufficient_funds",
+    "card_expired": "card_expired",
+    "do_not_honour": "do_not_honour",
+    "lost_or_stolen": "card_lost_or_stolen",
+    "fraud_suspected": "fraud_suspected",
+    "limit_exceeded": "card_limit_exceeded",
+    "invalid_card": "card_invalid",
+    "issuer_unavailable": "issuer_unavailable",
+    "authentication_failed": "authentication_failed",
+    "capture_refused": "capture_refused",
+    "refund_refused": "refund_refused",
+    "amount_too_large": "amount_too_large",
+}
+"""The acquirer's codes and ours; any other is `declined_by_acquirer`."""
+
+ELSEWHERE = frozenset({"issuer_unavailable"})
+"""Declines of the way and not of the card: another acquirer may be asked."""
+
+_LABEL = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class WebhookInvalid(Exception):
+    """A message that is not this acquirer's, or not readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a webhook says of a question."""
+
+    reference: str
+    answer: Answer
+
+
+class SimulatedAcquirer:
+    """Asks the simulated acquirer."""
+
+    name = NAME
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        """`http` has the acquirer's address, its key and time limits."""
+        self._http = http
+
+    async def authorise(self, question: Authorise) -> Answer:
+        """Ask for an authorisation."""
+        body = {
+            "reference": question.reference,
+            "amount_minor": str(question.amount_minor),
+            "currency": question.currency,
+            "token": question.token,
+            "descriptor": question.descriptor,
+            "return_url": question.return_url,
+        }
+        return await self._ask("/v1/authorisations", body)
+
+    async def capture(self, question: Capture) -> Answer:
+        """Ask for a capture."""
+        body = _of_authorisation(question) | {"final": question.final}
+        return await self._ask("/v1/captures", body)
+
+    async def void(self, question: Void) -> Answer:
+        """Ask for a void."""
+        return await self._ask("/v1/voids", {"reference": question.reference, "authorisation": question.authorisation})
+
+    async def refund(self, question: Refund) -> Answer:
+        """Ask for a refund."""
+        return await self._ask("/v1/refunds", _of_authorisation(question))
+
+    async def lookup(self, question: Question) -> Answer:
+        """Ask what came of a question. What the acquirer does not know, it will refuse should it arrive later."""
+        answer = await self._ask("/v1/lookups", {"reference": question.reference}, is_lookup=True)
+        return Unknown(answer.code) if isinstance(answer, NotSent) else answer
+
+    async def _ask(self, path: str, body: dict[str, Any], *, is_lookup: bool = False) -> Answer:
+        try:
+            response = await self._http.post(path, json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            return NotSent("not_connected")
+        except httpx.TimeoutException:
+            return Unknown("timed_out")
+        except httpx.HTTPError:
+            return Unknown("connection_lost")
+        view = _object(response)
+        if response.status_code == 200:
+            return Unknown("answer_unreadable") if view is None else answer_of(view)
+        if response.status_code == 429:
+            return NotSent("acquirer_busy")
+        if response.status_code >= 500 or view is None:
+            return Unknown(f"http_{response.status_code}")
+        if is_lookup:
+            return NotFound() if view.get("code") == "reference_not_found" else Unknown(f"http_{response.status_code}")
+        if response.status_code in (401, 403):
+            return NotSent("acquirer_refuses_our_key")
+        if view.get("code") == "reference_forgotten":
+            return NotSent("reference_forgotten")
+        return Declined("declined_by_acquirer", _label(view.get("code")))
+
+
+def read_webhook(secret: str, body: bytes, headers: Mapping[str, str]) -> Heard:
+    """Return what a message says. Raises: WebhookInvalid: not signed with the secret just now, or not readable."""
+    try:
+        view = Webhook(secret).verify(body, dict(headers))
+    except (WebhookVerificationError, ValueError) as error:
+        raise WebhookInvalid("the message is not signed by the acquirer, or is older than five minutes") from error
+    if not isinstance(view, dict) or not isinstance(view.get("reference"), str):
+        raise WebhookInvalid("the message names no reference")
+    return Heard(view["reference"], answer_of(view))
+
+
+def answer_of(view: Mapping[str, Any]) -> Answer:
+    """Return what the acquirer says of an operation, in the port's words."""
+    try:
+        operation, amount_minor = str(view["id"]), int(view["amount_minor"])
+        match view["status"]:
+            case "authorised" | "succeeded":
+                return Succeeded(operation, amount_minor)
+            case "pending":
+                return Pending(operation)
+            case "requires_action":
+                return ActionRequired(operation, str(view["url"]))
+            case "declined":
+                code = _label(view["code"])
+                return Declined(CODES.get(code, "declined_by_acquirer"), code, retry_elsewhere=code in ELSEWHERE)
+            case "voided":
+                return Declined("cancelled", "voided")
+    except (KeyError, TypeError, ValueError):
+        pass
+    return Unknown("answer_unreadable")
+
+
+def _of_authorisation(question: Capture | Refund) -> dict[str, Any]:
+    return {
+        "reference": question.reference,
+        "authorisation": question.authorisation,
+        "amount_minor": str(question.amount_minor),
+        "currency": question.currency,
+    }
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    try:
+        view = response.json()
+    except ValueError:
+        return None
+    return view if isinstance(view, dict) else None
+
+
+def _label(code: object) -> str:
+    """Return a code that can go into logs and labels: what others send is not trusted to be one."""
+    return code if isinstance(code, str) and _LABEL.fullmatch(code) else "unreadable"

@@ -1,0 +1,344 @@
+"""What the gateway may rely on of an acquirer, held to a real one: the simulated acquirer, as a process."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic, sleep
+
+import httpx
+import pytest
+from aiohttp import web
+
+from rialto_cli.acquirer_sim.commands import KEY_VARIABLE, WEBHOOK_SECRET_VARIABLE
+from rialto_cli.acquirer_sim.tokens import DECLINES, FAULTS
+from rialto_cli.embedded.processes import free_ports
+from rialto_gateway.connectors.port import (
+    ActionRequired,
+    Answer,
+    Authorise,
+    Capture,
+    Connector,
+    Declined,
+    NotFound,
+    NotSent,
+    Pending,
+    Question,
+    Refund,
+    Succeeded,
+    Unknown,
+    Void,
+)
+from rialto_gateway.connectors.simulated import CODES, Heard, SimulatedAcquirer, WebhookInvalid, read_webhook
+
+KEY = "a-key-of-the-acquirers"
+WEBHOOK_SECRET = "whsec_" + b64encode(b"a secret of both, 32 bytes long.").decode()
+TIMEOUT_SECONDS = 0.5
+
+
+class Process:
+    """The acquirer, which can be killed and started again on its books."""
+
+    def __init__(self, directory: Path, webhook_url: str = "") -> None:
+        self._directory = directory
+        self._webhook_url = webhook_url
+        [self.port] = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        command = ["acquirer-sim", "--port", str(self.port), "--data-dir", str(self._directory)]
+        command += ["--webhook-url", self._webhook_url]
+        environment = {**os.environ, KEY_VARIABLE: KEY, WEBHOOK_SECRET_VARIABLE: WEBHOOK_SECRET}
+        self._process = subprocess.Popen([sys.executable, "-m", "rialto_cli", *command], env=environment)
+        deadline = monotonic() + 30
+        while True:
+            try:
+                if httpx.get(f"{self.url}/readyz").is_success:
+                    return
+            except httpx.HTTPError:
+                assert monotonic() < deadline
+                assert self._process.poll() is None
+                sleep(0.05)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """End it; return its status."""
+        self._process.send_signal(number)
+        return self._process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One acquirer for all."""
+    running = Process(tmp_path_factory.mktemp("acquirer"))
+    yield running
+    assert running.end() == 0
+
+
+@pytest.fixture
+async def http(process: Process) -> AsyncIterator[httpx.AsyncClient]:
+    """The way to it."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(base_url=process.url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
+        yield client
+
+
+@pytest.fixture
+def connector(http: httpx.AsyncClient) -> Connector:
+    """The connector under test."""
+    return SimulatedAcquirer(http)
+
+
+class References:
+    """References that nobody has used."""
+
+    count = 0
+
+    @classmethod
+    def new(cls) -> str:
+        cls.count += 1
+        return f"att_{os.getpid()}_{cls.count}"
+
+
+def asked(token: str, amount_minor: int = 1250) -> Authorise:
+    """Return a new question."""
+    return Authorise(References.new(), amount_minor, "USD", token)
+
+
+async def put(connector: Connector, question: Question) -> Answer:
+    """Put a question to an acquirer."""
+    match question:
+        case Authorise():
+            return await connector.authorise(question)
+        case Capture():
+            return await connector.capture(question)
+        case Void():
+            return await connector.void(question)
+        case Refund():
+            return await connector.refund(question)
+
+
+async def held(connector: Connector, token: str = "tok_approve", amount_minor: int = 1250) -> str:
+    """Return the acquirer's reference of a new authorisation."""
+    answer = await connector.authorise(asked(token, amount_minor))
+    assert isinstance(answer, Succeeded)
+    return answer.connector_reference
+
+
+def following(step: str, authorisation: str, amount_minor: int = 1250) -> Question:
+    """Return a question about an authorisation."""
+    reference = References.new()
+    match step:
+        case "capture":
+            return Capture(reference, authorisation, amount_minor, "USD", final=True)
+        case "void":
+            return Void(reference, authorisation)
+        case _:
+            return Refund(reference, authorisation, amount_minor, "USD")
+
+
+async def test_the_same_reference_moves_money_once(connector: Connector) -> None:
+    question = asked("tok_approve")
+    first, again = await connector.authorise(question), await connector.authorise(question)
+    assert isinstance(first, Succeeded)
+    assert first == again
+    capture = following("capture", first.connector_reference, 1000)
+    assert await put(connector, capture) == await put(connector, capture)
+    beyond = following("capture", first.connector_reference, 300)
+    assert isinstance(await put(connector, beyond), Declined)
+    other = await connector.authorise(replace(question, amount_minor=1300))
+    assert other == Declined("declined_by_acquirer", "reference_reused")
+
+
+@pytest.mark.parametrize("code", DECLINES)
+async def test_each_decline_is_told_in_our_words(connector: Connector, code: str) -> None:
+    question = asked(f"tok_decline_{code}")
+    answer = await connector.authorise(question)
+    assert answer == Declined(CODES[code], code, retry_elsewhere=code == "issuer_unavailable")
+    assert await connector.lookup(question) == answer
+
+
+async def test_a_token_that_nobody_knows_is_no_card(connector: Connector) -> None:
+    assert await connector.authorise(asked("tok_nonsense")) == Declined("card_invalid", "invalid_card")
+
+
+@pytest.mark.parametrize("step", ["authorise", "capture", "void", "refund"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_is_done_without_an_answer_is_unknown_and_found(connector: Connector, step: str, fault: str) -> None:
+    question = await _question(connector, step, fault, "after")
+    assert isinstance(await put(connector, question), Unknown)
+    found = await connector.lookup(question)
+    assert isinstance(found, Succeeded)
+    assert await put(connector, question) == found
+
+
+@pytest.mark.parametrize("step", ["authorise", "capture", "void", "refund"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_is_not_done_is_unknown_and_then_never_done(connector: Connector, step: str, fault: str) -> None:
+    """The request may be under way still when it is looked up: arriving after that, it is refused."""
+    question = await _question(connector, step, fault, "before")
+    assert isinstance(await put(connector, question), Unknown)
+    assert await connector.lookup(question) == NotFound()
+    late = question
+    if isinstance(question, Authorise):
+        late = replace(question, token="tok_approve")
+        assert await put(connector, late) == NotSent("reference_forgotten")
+    assert await connector.lookup(late) == NotFound()
+
+
+async def _question(connector: Connector, step: str, fault: str, when: str) -> Question:
+    if step == "authorise":
+        return asked(f"tok_{fault}_{when}")
+    authorisation = await held(connector, f"tok_{step}_{fault}_{when}")
+    if step == "refund":
+        assert isinstance(await put(connector, following("capture", authorisation)), Succeeded)
+    return following(step, authorisation)
+
+
+async def test_capture_void_and_refund_keep_within_what_there_is(connector: Connector) -> None:
+    authorisation = await held(connector)
+    assert isinstance(await put(connector, following("refund", authorisation, 1)), Declined)
+    part = Capture(References.new(), authorisation, 500, "USD", final=False)
+    assert isinstance(await connector.capture(part), Succeeded)
+    assert isinstance(await put(connector, following("refund", authorisation, 501)), Declined)
+    assert isinstance(await put(connector, following("refund", authorisation, 500)), Succeeded)
+    assert isinstance(await put(connector, following("void", authorisation)), Succeeded)
+    assert isinstance(await put(connector, following("capture", authorisation, 1)), Declined)
+    assert isinstance(await put(connector, following("capture", "auth_nonsense")), Declined)
+
+
+async def test_a_payer_confirms_or_refuses(connector: Connector, http: httpx.AsyncClient) -> None:
+    for answer, expected in (("approve", Succeeded), ("reject", Declined)):
+        question = asked("tok_3ds")
+        challenged = await connector.authorise(question)
+        assert isinstance(challenged, ActionRequired)
+        assert await connector.lookup(question) == challenged
+        assert (await http.get(challenged.url)).is_success
+        assert (await http.post(challenged.url, data={"answer": answer})).is_success
+        assert isinstance(await connector.lookup(question), expected)
+
+
+async def test_a_challenge_that_was_voided_is_not_confirmed_any_more(
+    connector: Connector, http: httpx.AsyncClient
+) -> None:
+    question = asked("tok_3ds")
+    challenged = await connector.authorise(question)
+    assert isinstance(challenged, ActionRequired)
+    assert isinstance(await put(connector, following("void", challenged.connector_reference)), Succeeded)
+    await http.post(challenged.url, data={"answer": "approve"})
+    assert isinstance(await connector.lookup(question), Declined)
+
+
+@pytest.mark.parametrize(("token", "expected"), [("tok_late_approve", Succeeded), ("tok_late_decline", Declined)])
+async def test_a_late_decision_is_pending_until_it_is_made(
+    connector: Connector, token: str, expected: type[Answer]
+) -> None:
+    question = asked(token)
+    assert isinstance(await connector.authorise(question), Pending)
+    deadline = monotonic() + 10
+    while isinstance(answer := await connector.lookup(question), Pending):
+        assert monotonic() < deadline
+    assert isinstance(answer, expected)
+
+
+async def test_a_key_that_is_refused_has_done_nothing(process: Process) -> None:
+    async with httpx.AsyncClient(base_url=process.url, timeout=TIMEOUT_SECONDS) as without_key:
+        assert await SimulatedAcquirer(without_key).authorise(asked("tok_approve")) == NotSent(
+            "acquirer_refuses_our_key"
+        )
+
+
+async def test_an_acquirer_that_is_killed_has_what_it_answered_and_does_it_once(tmp_path: Path) -> None:
+    running = Process(tmp_path)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=TIMEOUT_SECONDS) as http:
+        connector, question, unknown = SimulatedAcquirer(http), asked("tok_approve"), asked("tok_timeout_after")
+        answer = await connector.authorise(question)
+        assert isinstance(await connector.authorise(unknown), Unknown)
+        running.end(signal.SIGKILL)
+        assert await connector.authorise(asked("tok_approve")) == NotSent("not_connected")
+        assert isinstance(await connector.lookup(question), Unknown)
+        running.start()
+        assert await connector.authorise(question) == answer
+        assert isinstance(await connector.lookup(unknown), Succeeded)
+    assert running.end() == 0
+
+
+async def test_the_settlement_file_has_what_moved_money_and_its_costs(
+    connector: Connector, http: httpx.AsyncClient
+) -> None:
+    authorisation = await held(connector, amount_minor=10_000)
+    capture, refund = following("capture", authorisation, 10_000), following("refund", authorisation, 2_500)
+    for question in (capture, refund):
+        assert isinstance(await put(connector, question), Succeeded)
+    back = {"reference": References.new(), "authorisation": authorisation, "amount_minor": "100", "currency": "USD"}
+    assert (await http.post("/test/chargebacks", json=back)).is_success
+    lines = (await http.get(f"/settlement_files/{datetime.now(UTC).date()}")).text.splitlines()
+    ours = [line.split(",")[1:] for line in lines if authorisation in line]
+    assert ours == [
+        [capture.reference, authorisation, "captured", "USD", "10000", "120", "9880"],
+        [refund.reference, authorisation, "refunded", "USD", "-2500", "0", "-2500"],
+        [back["reference"], authorisation, "chargeback", "USD", "-100", "0", "-100"],
+    ]
+
+
+class Receiver:
+    """Takes webhooks after refusing the first of each, and keeps what they say, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Heard]] = []
+        self.raw: list[tuple[bytes, dict[str, str]]] = []
+        self._refused: set[str] = set()
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Take one."""
+        body, headers = await request.read(), {name.lower(): value for name, value in request.headers.items()}
+        self.raw.append((body, headers))
+        if headers["webhook-id"] not in self._refused:
+            self._refused.add(headers["webhook-id"])
+            return web.Response(status=500)
+        self.heard.append((headers["webhook-id"], read_webhook(WEBHOOK_SECRET, body, headers)))
+        return web.Response(status=204)
+
+    def of(self, reference: str) -> list[Answer]:
+        """Return what was heard of a reference."""
+        return [heard.answer for _, heard in self.heard if heard.reference == reference]
+
+
+async def test_webhooks_are_signed_come_again_and_twice_and_out_of_order_where_asked(tmp_path: Path) -> None:
+    receiver, app = Receiver(), web.Application()
+    app.router.add_post("/", receiver.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    [port] = free_ports(1)
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    running = await asyncio.to_thread(Process, tmp_path, f"http://127.0.0.1:{port}/")
+    try:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=5) as http:
+            connector = SimulatedAcquirer(http)
+            late, twice, reordered = asked("tok_late_approve"), asked("tok_duplicate"), asked("tok_out_of_order")
+            for question in (late, twice, reordered):
+                await connector.authorise(question)
+            async with asyncio.timeout(30):
+                while [len(receiver.of(each.reference)) for each in (late, twice, reordered)] != [2, 2, 2]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert [type(answer) for answer in receiver.of(late.reference)] == [Pending, Succeeded]
+            assert [type(answer) for answer in receiver.of(twice.reference)] == [Succeeded, Succeeded]
+            assert len({message_id for message_id, heard in receiver.heard if heard.reference == twice.reference}) == 1
+            assert [type(answer) for answer in receiver.of(reordered.reference)] == [Succeeded, Pending]
+            assert await connector.lookup(late) == receiver.of(late.reference)[-1]
+        body, signed = receiver.raw[-1]
+        for forged in ((body + b" ", signed), (body, signed | {"webhook-id": "msg_other"}), (body, {})):
+            with pytest.raises(WebhookInvalid):
+                read_webhook(WEBHOOK_SECRET, *forged)
+    finally:
+        assert running.end() == 0
+        await runner.cleanup()
