@@ -61,12 +61,25 @@ def test_each_error_has_a_snake_case_code(error: type[PaymentError]) -> None:
     assert len(error.code) <= 64
 
 
+PASSED_ON = "rialto_gateway.funds.errors"
+"""The ledger's refusals as the gateway passes them on: the same reasons under the same codes."""
+
+
 def test_no_two_errors_share_a_code() -> None:
     # One that names none is a case of its parent, and means the same to a caller.
     codes: dict[str, list[str]] = {}
-    for error in (error for error in ERRORS if "code" in vars(error)):
+    for error in (error for error in ERRORS if "code" in vars(error) and error.__module__ != PASSED_ON):
         codes.setdefault(error.code, []).append(f"{error.__module__}.{error.__name__}")
     assert {code: names for code, names in codes.items() if len(names) > 1} == {}
+
+
+def test_what_is_passed_on_has_the_status_that_it_has_where_it_comes_from() -> None:
+    elsewhere = {error.code: error for error in ERRORS if error.__module__ != PASSED_ON}
+    passed_on = [error for error in ERRORS if error.__module__ == PASSED_ON and error.code in elsewhere]
+    assert passed_on
+    for error in passed_on:
+        source = elsewhere[error.code]
+        assert status_of(error("")) == status_of(source.__new__(source)), error
 
 
 @EACH
