@@ -12,7 +12,7 @@ import structlog
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.events import Event
 from rialto_common.events.common import COMPLIANCE, PAYMENTS
-from rialto_common.events.payments import PaymentCreated
+from rialto_common.events.payments import PaymentCreated, PaymentCreatedV2
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
 from rialto_compliance.adapters.list_files import read_lists
@@ -62,7 +62,7 @@ async def _consume(service: Service[ComplianceSettings]) -> None:
     async def handle(transaction: PostgresTransaction, events: Sequence[Event]) -> None:
         await screen_payments(PostgresUnit(transaction, keyring), events)
 
-    await service.consume(NAME, [PAYMENTS], frozenset({PaymentCreated.type}), handle)
+    await service.consume(NAME, [PAYMENTS], frozenset({PaymentCreated.type, PaymentCreatedV2.type}), handle)
 
 
 def load_index(paths: Sequence[Path], *, salt: bytes, remembered_names: int) -> Index:

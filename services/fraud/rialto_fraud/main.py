@@ -11,7 +11,7 @@ from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.errors import ServiceUnavailable
 from rialto_common.events import Event
 from rialto_common.events.common import FRAUD, PAYMENTS
-from rialto_common.events.payments import PaymentCreated
+from rialto_common.events.payments import PaymentCreated, PaymentCreatedV2
 from rialto_common.service import Service, run
 from rialto_fraud.adapters.onnx_scorer import OnnxScorer, load
 from rialto_fraud.adapters.postgres import PostgresAssessments, PostgresUnit
@@ -67,7 +67,7 @@ async def _consume(service: Service[FraudSettings]) -> None:
     async def handle(transaction: PostgresTransaction, events: Sequence[Event]) -> None:
         await assess_payments(PostgresUnit(transaction), events)
 
-    await service.consume(NAME, [PAYMENTS], frozenset({PaymentCreated.type}), handle)
+    await service.consume(NAME, [PAYMENTS], frozenset({PaymentCreated.type, PaymentCreatedV2.type}), handle)
 
 
 def main() -> None:

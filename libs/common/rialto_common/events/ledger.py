@@ -1,5 +1,5 @@
 """The ledger's facts, on `rialto.ledger.v1`, keyed by payment id (or by account id where no payment is behind it, by
-transfer id between ledgers, by merchant id: totals).
+capture or refund id where no hold is, by transfer id between ledgers, by merchant id: totals).
 """
 
 from typing import ClassVar, Literal
@@ -15,6 +15,7 @@ from rialto_common.events.common import (
     MerchantId,
     Mode,
     PaymentId,
+    RefundId,
     TransferId,
 )
 from rialto_common.events.envelope import EventData, MinorUnits, MinorUnitsOrZero
@@ -111,8 +112,55 @@ class PostingRefused(EventData):
     detail: str
 
 
+class CaptureBooked(EventData):
+    """What an acquirer captured was booked: the acquirer owes it to us, and we owe it to the merchant."""
+
+    type: ClassVar[str] = "rialto.capture.booked.v1"
+    topic: ClassVar[str] = LEDGER
+
+    payment_id: PaymentId
+    merchant_id: MerchantId
+    mode: Mode
+    capture_id: CaptureId
+    entry_id: EntryId
+    amount_minor: MinorUnits
+    currency: str
+    final: bool
+    acquirer: str
+
+
+class RefundAnswer(EventData):
+    """What every answer to a refund's request names."""
+
+    topic: ClassVar[str] = LEDGER
+
+    payment_id: PaymentId
+    merchant_id: MerchantId
+    mode: Mode
+    refund_id: RefundId
+    amount_minor: MinorUnits
+    currency: str
+
+
+class RefundBooked(RefundAnswer):
+    """The amount was taken from the merchant: the wallet has it, or it waits in suspense for the acquirer's answer."""
+
+    type: ClassVar[str] = "rialto.refund.booked.v1"
+
+    entry_id: EntryId
+
+
+class RefundRefused(RefundAnswer):
+    """Nothing was taken; `code` is stable and says why."""
+
+    type: ClassVar[str] = "rialto.refund.refused.v1"
+
+    code: str
+    detail: str
+
+
 class LedgerTotalsReported(ControlTotals):
-    """What the journal has of a merchant's closed day: captures and standing settlements, by their `effective_at`."""
+    """What the journal has of a merchant's closed day, by `effective_at`: captures, refunds, standing settlements."""
 
     type: ClassVar[str] = "rialto.ledger_totals.reported.v1"
     topic: ClassVar[str] = LEDGER
@@ -165,6 +213,9 @@ MODELS: tuple[type[EventData], ...] = (
     HoldExpired,
     JournalEntryPosted,
     PostingRefused,
+    CaptureBooked,
+    RefundBooked,
+    RefundRefused,
     LedgerTotalsReported,
     TransferSent,
     TransferReceived,

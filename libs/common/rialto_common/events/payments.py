@@ -1,16 +1,18 @@
 """The gateway's facts and requests, on `rialto.payments.v1`, keyed by payment id (totals by merchant id)."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from rialto_common.events.common import (
     PAYMENTS,
+    AttemptId,
     CaptureId,
     HoldId,
     MerchantId,
     Mode,
     PaymentId,
+    RefundId,
     Sealed,
     SettlementId,
     WalletId,
@@ -38,8 +40,17 @@ class WalletMethod(BaseModel):
     wallet_id: WalletId
 
 
+class CardMethod(BaseModel):
+    """Pay by card. `fingerprint` is a keyed hash, the same for the same card; the token itself is never told."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    type: Literal["card"]
+    fingerprint: str
+
+
 class PaymentCreated(PaymentData):
-    """A payment was accepted: it is durable and will reach an end."""
+    """A payment from a wallet was accepted: it is durable and will reach an end."""
 
     type: ClassVar[str] = "rialto.payment.created.v1"
 
@@ -53,8 +64,23 @@ class PaymentCreated(PaymentData):
     occurred_at: AwareDatetime
 
 
+class PaymentCreatedV2(PaymentData):
+    """A payment by any other method was accepted. Who reads this model can read v1's payloads, of wallets, as well."""
+
+    type: ClassVar[str] = "rialto.payment.created.v2"
+
+    amount_minor: MinorUnits
+    currency: str
+    payment_method: Annotated[WalletMethod | CardMethod, Field(discriminator="type")]
+    capture_method: Literal["automatic", "manual"]
+    terminal_id: str | None = None
+    payer: Sealed
+    payee: Sealed | None = None
+    occurred_at: AwareDatetime
+
+
 class PaymentApproved(PaymentData):
-    """Fraud and compliance let it pass: the ledger is asked to place the hold."""
+    """Fraud and compliance let a wallet's payment pass: the ledger is asked to place the hold."""
 
     type: ClassVar[str] = "rialto.payment.approved.v1"
 
@@ -89,18 +115,30 @@ class PaymentReviewClosed(PaymentData):
     decided_by: str
 
 
+class PaymentRequiresAction(PaymentData):
+    """The payer must do something (3-D Secure) before the acquirer decides; where, the payment's `next_action` says."""
+
+    type: ClassVar[str] = "rialto.payment.requires_action.v1"
+
+    action: Literal["redirect"]
+
+
 class PaymentAuthorised(PaymentData):
-    """The amount is held."""
+    """The amount is held: by the ledger under `hold_id`, or where an `acquirer` is named by that one."""
 
     type: ClassVar[str] = "rialto.payment.authorised.v1"
 
     amount_minor: MinorUnits
     currency: str
     hold_id: HoldId
+    acquirer: str | None = None
 
 
 class CaptureRequested(PaymentData):
-    """The ledger is asked to book all or part of the hold; `final` releases the rest."""
+    """The ledger is asked to book all or part of the hold; `final` releases the rest.
+
+    Where an `acquirer` is named, it has captured the amount already. `requested_at` is of the day that it belongs to.
+    """
 
     type: ClassVar[str] = "rialto.capture.requested.v1"
 
@@ -109,6 +147,8 @@ class CaptureRequested(PaymentData):
     amount_minor: MinorUnits
     currency: str
     final: bool
+    acquirer: str | None = None
+    requested_at: AwareDatetime | None = None
 
 
 class PaymentCaptured(PaymentData):
@@ -175,25 +215,67 @@ class PaymentFailed(PaymentData):
     reason: str
 
 
-class AttemptUnknown(PaymentData):
+class RefundData(PaymentData):
+    """What every event of a refund names; `acquirer` is who gives it back, None where it goes to a wallet."""
+
+    refund_id: RefundId
+    amount_minor: MinorUnits
+    currency: str
+    acquirer: str | None = None
+
+
+class RefundRequested(RefundData):
+    """The ledger is asked to take the amount from the merchant: for the wallet, or aside until the acquirer answers."""
+
+    type: ClassVar[str] = "rialto.refund.requested.v1"
+
+    wallet_id: WalletId | None = None
+
+
+class RefundSucceeded(RefundData):
+    """The payer has the money, or the acquirer gives it back. `requested_at` is of the day that it belongs to."""
+
+    type: ClassVar[str] = "rialto.refund.succeeded.v1"
+
+    requested_at: AwareDatetime
+
+
+class RefundFailed(RefundData):
+    """No money moved; `failure_code` says why. What the ledger had set aside goes back to the merchant."""
+
+    type: ClassVar[str] = "rialto.refund.failed.v1"
+
+    failure_code: str
+
+
+class AttemptData(PaymentData):
+    """What is told of an attempt; a capture at an `acquirer` comes with what the ledger needs to park its money."""
+
+    step: str
+    attempt_id: AttemptId | None = None
+    acquirer: str | None = None
+    capture_id: CaptureId | None = None
+    refund_id: RefundId | None = None
+    amount_minor: MinorUnits | None = None
+    currency: str | None = None
+
+
+class AttemptUnknown(AttemptData):
     """A step was sent and its outcome is not known yet; it is being asked for by our identity."""
 
     type: ClassVar[str] = "rialto.attempt.unknown.v1"
 
-    step: str
 
-
-class AttemptResolved(PaymentData):
+class AttemptResolved(AttemptData):
     """The outcome of an unknown step became known."""
 
     type: ClassVar[str] = "rialto.attempt.resolved.v1"
 
-    step: str
     outcome: str
 
 
 class PaymentTotalsReported(ControlTotals):
-    """What the gateway has of a merchant's closed day: the captures that succeeded, by when they were asked for."""
+    """What the gateway has of a merchant's closed day: captures and refunds that succeeded, by when they were asked."""
 
     type: ClassVar[str] = "rialto.payment_totals.reported.v1"
     topic: ClassVar[str] = PAYMENTS
@@ -201,10 +283,12 @@ class PaymentTotalsReported(ControlTotals):
 
 MODELS: tuple[type[EventData], ...] = (
     PaymentCreated,
+    PaymentCreatedV2,
     PaymentApproved,
     PaymentDeclined,
     PaymentReviewOpened,
     PaymentReviewClosed,
+    PaymentRequiresAction,
     PaymentAuthorised,
     CaptureRequested,
     PaymentCaptured,
@@ -214,6 +298,9 @@ MODELS: tuple[type[EventData], ...] = (
     SettlementRequested,
     PaymentSettled,
     PaymentFailed,
+    RefundRequested,
+    RefundSucceeded,
+    RefundFailed,
     AttemptUnknown,
     AttemptResolved,
     PaymentTotalsReported,

@@ -12,7 +12,7 @@ from rialto_common.events.common import Sealed
 from rialto_common.events.compliance import ComplianceScreened
 from rialto_common.events.compliance import Hit as PublishedHit
 from rialto_common.events.compliance import RuleOutcome as PublishedRule
-from rialto_common.events.payments import PaymentCreated
+from rialto_common.events.payments import PaymentCreatedV2
 from rialto_common.money import Money
 from rialto_common.runtime import Runtime
 from rialto_compliance.application.ports import People, Screening, Unit
@@ -52,7 +52,7 @@ class ScreenPayments:
                 self._count(screening.verdict)
 
     async def _screened_parties(
-        self, people: People, payments: Sequence[PaymentCreated]
+        self, people: People, payments: Sequence[PaymentCreatedV2]
     ) -> dict[UUID, list[ScreenedParty]]:
         """Return every payment's parties with their hits; all names of the batch are opened by one query."""
         sealed = [(payment.payment_id, party, sealed) for payment in payments for party, sealed in _parties(payment)]
@@ -63,7 +63,7 @@ class ScreenPayments:
             parties[payment_id].append(ScreenedParty(party, None if name is None else next(hits)))
         return parties
 
-    def _screening(self, event: Event, payment: PaymentCreated, verdict: Verdict, now: datetime) -> Screening:
+    def _screening(self, event: Event, payment: PaymentCreatedV2, verdict: Verdict, now: datetime) -> Screening:
         return Screening(
             payment_id=payment.payment_id,
             merchant_id=payment.merchant_id,
@@ -79,11 +79,11 @@ class ScreenPayments:
         self.metrics.decided(verdict.outcome, [hit.list_id for _, hit in verdict.hits], unreadable)
 
 
-def _read(events: Sequence[Event]) -> list[tuple[Event, PaymentCreated]]:
-    return [(event, event.read(PaymentCreated)) for event in events]
+def _read(events: Sequence[Event]) -> list[tuple[Event, PaymentCreatedV2]]:
+    return [(event, event.read(PaymentCreatedV2)) for event in events]
 
 
-def _parties(payment: PaymentCreated) -> list[tuple[Party, Sealed]]:
+def _parties(payment: PaymentCreatedV2) -> list[tuple[Party, Sealed]]:
     parties: list[tuple[Party, Sealed]] = [("payer", payment.payer)]
     if payment.payee is not None:
         parties.append(("payee", payment.payee))

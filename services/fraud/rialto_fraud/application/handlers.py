@@ -13,7 +13,7 @@ from rialto_common.errors import MalformedEvent, UnknownCurrency
 from rialto_common.events import Event, compose
 from rialto_common.events.fraud import FraudAssessed
 from rialto_common.events.fraud import Reason as PublishedReason
-from rialto_common.events.payments import PaymentCreated
+from rialto_common.events.payments import PaymentCreatedV2, WalletMethod
 from rialto_common.runtime import Runtime
 from rialto_fraud.application.ports import Scorer, Unit
 from rialto_fraud.domain.assessment import Assessment, Versions
@@ -26,7 +26,7 @@ from rialto_fraud.metrics import FraudMetrics
 SOURCE = "rialto.fraud"
 LONGEST_TERMINAL = 64
 
-Created = tuple[Event, PaymentCreated]
+Created = tuple[Event, PaymentCreatedV2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class AssessPayments:
 
     async def __call__(self, unit: Unit, events: Sequence[Event]) -> None:
         """Assess the payments of a batch, in order, inside the transaction that the unit stands for."""
-        payments = [(event, event.read(PaymentCreated)) for event in events]
+        payments = [(event, event.read(PaymentCreatedV2)) for event in events]
         known = await unit.assessments.known({payment.payment_id for _, payment in payments})
         new = _first_of_each(payments, known)
         if not new:
@@ -90,7 +90,9 @@ class AssessPayments:
             for index, (score, outcome) in enumerate(zip(scores, outcomes, strict=True))
         ]
 
-    def _assessment(self, event: Event, payment: PaymentCreated, row: Row, judged: Judged, now: datetime) -> Assessment:
+    def _assessment(
+        self, event: Event, payment: PaymentCreatedV2, row: Row, judged: Judged, now: datetime
+    ) -> Assessment:
         return Assessment(
             payment_id=payment.payment_id,
             merchant_id=payment.merchant_id,
@@ -106,7 +108,7 @@ class AssessPayments:
         )
 
 
-def observe(event: Event, payment: PaymentCreated) -> Observation:
+def observe(event: Event, payment: PaymentCreatedV2) -> Observation:
     """Return what the model needs to know of a payment.
 
     A payment cannot have happened after it was accepted: a clock that is ahead would push everything that follows out
@@ -118,14 +120,21 @@ def observe(event: Event, payment: PaymentCreated) -> Observation:
     except UnknownCurrency as error:
         raise MalformedEvent(f"payment {event.key} is in a currency we do not know") from error
     return Observation(
-        wallet=f"{payment.mode}/{ids.to_text('wal', payment.payment_method.wallet_id)}",
+        wallet=_payer_subject(payment),
         terminal=_terminal_subject(payment),
         at=max(0, int(min(payment.occurred_at, event.time).timestamp())),
         amount_cents=cents,
     )
 
 
-def _terminal_subject(payment: PaymentCreated) -> str | None:
+def _payer_subject(payment: PaymentCreatedV2) -> str:
+    """Return whose spending the payment belongs to: a wallet's, or a card's by its fingerprint."""
+    method = payment.payment_method
+    name = ids.to_text("wal", method.wallet_id) if isinstance(method, WalletMethod) else f"card_{method.fingerprint}"
+    return f"{payment.mode}/{name}"
+
+
+def _terminal_subject(payment: PaymentCreatedV2) -> str | None:
     name = payment.terminal_id
     if not name:
         return None

@@ -1,19 +1,24 @@
 -- name: totals_by_day
--- What the journal has of a day for each merchant, by effective_at: captures of payments, and settlements that stand.
+-- What the journal has of a day for each merchant, by effective_at: captures and refunds of payments, and settlements
+-- that stand. A refund is what its wallet or acquirer was credited, as one at an acquirer was taken from the merchant
+-- before it was known to succeed.
 -- By entry and not by one join, so that a day costs what its entries do, however many there are in all.
 SELECT e.merchant_id, e.mode, x.currency, x.kind, sum(x.amount_minor) AS amount_minor, count(*) AS count
 FROM ledger.journal_entries AS e
 CROSS JOIN LATERAL (
     SELECT
-        p.currency, CASE e.kind WHEN 'capture' THEN 'captured' ELSE 'settled' END AS kind,
+        p.currency, CASE e.kind WHEN 'capture' THEN 'captured' WHEN 'refund' THEN 'refunded' ELSE 'settled' END AS kind,
         sum(p.amount_minor) AS amount_minor
     FROM ledger.postings AS p JOIN ledger.accounts AS a ON a.id = p.account_id
-    WHERE p.entry_id = e.id AND a.merchant_id = e.merchant_id AND a.code LIKE 'merchant:%:payable'
-        AND p.side = CASE e.kind WHEN 'capture' THEN 'credit' ELSE 'debit' END
+    WHERE p.entry_id = e.id AND CASE e.kind
+        WHEN 'refund' THEN p.side = 'credit'
+        ELSE a.merchant_id = e.merchant_id AND a.code LIKE 'merchant:%:payable'
+            AND p.side = CASE e.kind WHEN 'capture' THEN 'credit' ELSE 'debit' END
+    END
     GROUP BY p.currency
 ) AS x
 WHERE e.effective_at >= $1 AND e.effective_at < $2 AND e.payment_id IS NOT NULL AND (
-    e.kind = 'capture'
+    e.kind IN ('capture', 'refund')
     -- Not EXISTS, which may be planned as a hash of all settlements.
     OR (e.kind = 'chain_settlement' AND e.id = (
         SELECT s.entry_id FROM ledger.settlements AS s WHERE s.payment_id = e.payment_id AND s.status = 'posted'

@@ -6,16 +6,18 @@ from datetime import datetime
 from uuid import UUID
 
 from rialto_ledger.application.ports import Ends, Keys, Ledger
-from rialto_ledger.domain import chain, chart
+from rialto_ledger.domain import chain, chart, movements
 from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.batch import Decision, decide
 from rialto_ledger.domain.commands import (
+    BookRefund,
     CaptureHold,
     ChangeAccountStatus,
     Command,
     ConfirmSettlement,
     HoldCommand,
     Linked,
+    MovementCommand,
     OpenAccount,
     PlaceHold,
     PostEntry,
@@ -95,6 +97,11 @@ def _add(keys: Keys, command: Command) -> None:
             keys.settled_payments.add(command.payment_id)
         case ReverseSettlement():
             keys.settled_payments.add(command.payment_id)
+        case MovementCommand():
+            keys.opens.update((spec.id, spec) for spec in movements.accounts_of(command))
+            keys.entries.update(movements.entry_ids(command))
+            if isinstance(command, BookRefund) and command.wallet_id is not None:
+                keys.accounts.add(command.wallet_id)
         case OpenAccount():
             keys.opens.setdefault(command.spec.id, command.spec)
         case ChangeAccountStatus():

@@ -1,7 +1,8 @@
 """Outcomes as events. Ids are derived from what they are about, so telling the same answer again is the same event.
 
 `sequence` grows within a payment: two numbers a version of its hold (the entry, then the hold's own event), and beyond
-them the settlement's. Within an account it is a run of numbers for each version that the account had before a batch. A
+them the settlement's. Captures and refunds that come to no hold are told under their own keys, in the order of their
+entries. Within an account it is a run of numbers for each version that the account had before a batch. A
 refusal changes nothing and carries the number of what stands.
 """
 
@@ -20,11 +21,15 @@ from rialto_common.events import Event, EventData, compose, compose_written
 from rialto_common.events import ledger as events
 from rialto_ledger.domain.account import Account, Mode
 from rialto_ledger.domain.commands import (
+    BookCapture,
+    BookRefund,
     CaptureHold,
     Command,
     ConfirmSettlement,
     ExpireHold,
+    FinishRefund,
     HoldCommand,
+    MovementCommand,
     PlaceHold,
     ReverseSettlement,
     SettlementCommand,
@@ -38,6 +43,7 @@ from rialto_ledger.domain.outcomes import (
     HoldPlaced,
     HoldReleased,
     LinkedPosted,
+    MovementPosted,
     Outcome,
     SettlementPosted,
 )
@@ -68,6 +74,8 @@ class Teller:
                 return [self._entry_about(about, entry, cause)]
             case LinkedPosted(outcomes):
                 return [event for each in outcomes for event in self.events_of(each, cause)]
+        if isinstance(command, MovementCommand):
+            return self._of_movement(command, outcome, cause)
         if isinstance(command, SettlementCommand) or (isinstance(command, HoldCommand) and command.payment_id):
             return self._of_payment(_Payment.of(command), outcome, cause)
         if isinstance(result, HoldCaptured):
@@ -97,6 +105,47 @@ class Teller:
                 return [self._entry_of(payment, entry, number, cause)]
             case _:
                 return []
+
+    def _of_movement(self, command: MovementCommand, outcome: Outcome, cause: Event | None) -> list[Event]:
+        """Tell what became of a capture or refund that comes to no hold, under its own key."""
+        is_refund = isinstance(command, BookRefund | FinishRefund)
+        key = ids.to_text("re" if is_refund else "cap", command.subject_id)
+        common = {
+            "payment_id": command.payment_id,
+            "merchant_id": command.merchant_id,
+            "mode": command.mode,
+            "refund_id" if is_refund else "capture_id": command.subject_id,
+            "amount_minor": command.amount_minor,
+            "currency": command.currency,
+        }
+        if outcome.error is not None:
+            refused = events.RefundRefused(**common, code=outcome.error.stable_code, detail=outcome.error.detail)
+            return [self._keyed(refused, command, key, 1, cause)]
+        result = outcome.result
+        if not isinstance(result, MovementPosted):
+            return []
+        entry = result.entry
+        told = [self._entry_keyed(entry, key, command.shard, 2 * result.nth - 1, cause)]
+        if isinstance(command, BookCapture):
+            booked = events.CaptureBooked(**common, entry_id=entry.id, final=command.final, acquirer=command.acquirer)
+            told.append(self._keyed(booked, command, key, 2 * result.nth, cause))
+        if isinstance(command, BookRefund):
+            told.append(
+                self._keyed(events.RefundBooked(**common, entry_id=entry.id), command, key, 2 * result.nth, cause)
+            )
+        return told
+
+    def _keyed(self, data: EventData, command: MovementCommand, key: str, sequence: int, cause: Event | None) -> Event:
+        return compose(
+            data,
+            source=SOURCE,
+            root=command.subject_id,
+            key=key,
+            shard=command.shard,
+            time=self._now,
+            sequence=sequence,
+            cause=cause,
+        )
 
     def _captured(self, result: HoldCaptured, payment: "_Payment", sequence: int, cause: Event | None) -> list[Event]:
         captured = events.HoldCaptured(
@@ -144,13 +193,16 @@ class Teller:
         )
 
     def _entry_of(self, payment: "_Payment", entry: JournalEntry, sequence: int, cause: Event | None) -> Event:
+        return self._entry_keyed(entry, ids.to_text("pay", payment.id), payment.shard, sequence, cause)
+
+    def _entry_keyed(self, entry: JournalEntry, key: str, shard: int, sequence: int, cause: Event | None) -> Event:
         return compose_written(
             events.JournalEntryPosted,
             self._entry(entry),
             source=SOURCE,
             root=entry.id,
-            key=ids.to_text("pay", payment.id),
-            shard=payment.shard,
+            key=key,
+            shard=shard,
             time=self._now,
             sequence=sequence,
             cause=cause,

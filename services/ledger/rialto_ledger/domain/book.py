@@ -175,6 +175,11 @@ class Book:
         """Return the account's status as it is now, within the batch."""
         return self._standing(account.id).status
 
+    def available(self, account_id: UUID) -> int:
+        """Return the ledger balance less what is held, as it is now, within the batch. Raises: AccountNotFound."""
+        standing = self._standing(account_id)
+        return standing.balance - standing.held
+
     def change_status(self, account: Account, status: AccountStatus, reason: str) -> None:
         """Freeze, open or close an account. Raises: AccountClosed: for good. AccountNotEmpty: only empty ones close."""
         standing = self._standing(account.id)

@@ -153,5 +153,54 @@ class ReverseSettlement(SettlementCommand):
     effective_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class MovementCommand:
+    """What every command about a capture or refund that comes to no hold names; `subject_id` is the capture or refund.
+
+    `acquirer` is None where the ledger's own wallets are on the other side.
+    """
+
+    payment_id: UUID
+    merchant_id: UUID
+    mode: Mode
+    shard: int
+    subject_id: UUID
+    amount_minor: int
+    currency: str
+    acquirer: str | None
+    effective_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BookCapture(MovementCommand):
+    """An acquirer has captured: book it, from suspense where its outcome had been unknown."""
+
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendCapture(MovementCommand):
+    """Nobody knows whether the acquirer has captured: what it may owe us waits in suspense."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnCapture(MovementCommand):
+    """The acquirer has not captured: take back what was put in suspense, if anything was."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookRefund(MovementCommand):
+    """Take a refund from what we owe the merchant: for a wallet, or aside until the acquirer has answered."""
+
+    wallet_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRefund(MovementCommand):
+    """The acquirer has given the money back, or has not: the merchant then has it again."""
+
+    succeeded: bool
+
+
 EntryCommand = PostEntry | ReverseEntry
-Command = OpenAccount | ChangeAccountStatus | EntryCommand | Linked | HoldCommand | SettlementCommand
+Command = OpenAccount | ChangeAccountStatus | EntryCommand | Linked | HoldCommand | SettlementCommand | MovementCommand

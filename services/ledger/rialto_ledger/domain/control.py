@@ -1,7 +1,7 @@
 """The ledger's control totals beside those of the services that move the same money: where they differ, and why.
 
-The gateway's captures must be the ledger's (I7), and so must the chain-bridge's settlements. A difference is never
-deleted: it is open until the two agree again (resolved) or a person has said why they do not (explained).
+The gateway's captures and refunds must be the ledger's (I7), and so must the chain-bridge's settlements. A difference
+is never deleted: it is open until the two agree again (resolved) or a person has said why they do not (explained).
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from uuid import UUID
 from rialto_common import ids
 from rialto_common.control.totals import NOTHING, Report, Total, TotalKey, Totals, start_of, total_of
 
-COUNTERPARTS: Mapping[str, str] = {"captured": "gateway", "settled": "chain_bridge"}
+COUNTERPARTS: Mapping[str, str] = {"captured": "gateway", "refunded": "gateway", "settled": "chain_bridge"}
 """By kind: the service whose totals must be the ledger's."""
 
 SETTLES_WITHIN = timedelta(minutes=30)

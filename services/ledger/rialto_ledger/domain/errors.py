@@ -13,6 +13,7 @@
         │   ├── AccountElsewhere    account_elsewhere                     another ledger of the installation keeps it
         │   ├── AccountNotEmpty     account_not_empty                     only an empty account can be closed
         │   ├── InsufficientFunds   insufficient_funds                    available balance would fall below its minimum
+        │   ├── InsufficientMerchantBalance insufficient_merchant_balance  a refund is more than we owe the merchant
         │   ├── BalanceAboveMaximum balance_above_maximum                 ledger balance would pass its maximum
         │   └── BalanceOverflow     balance_overflow                      a total would pass 38 digits
         ├── ModeError
@@ -151,6 +152,21 @@ class InsufficientFunds(AccountError, Conflict):
 
     def __init__(self, account_id: UUID, available_minor: int, requested_minor: int) -> None:
         super().__init__(f"account {account_id} has {available_minor} available, {requested_minor} was asked for")
+        self.account_id = account_id
+        self.available_minor = available_minor
+        self.requested_minor = requested_minor
+
+
+class InsufficientMerchantBalance(AccountError, Conflict):
+    """We owe the merchant less than the refund; ask again once more was captured."""
+
+    code = "insufficient_merchant_balance"
+
+    def __init__(self, account_id: UUID, available_minor: int, requested_minor: int) -> None:
+        super().__init__(
+            f"the merchant has {available_minor} at its disposal and the refund is of {requested_minor}; ask again "
+            "once more was captured"
+        )
         self.account_id = account_id
         self.available_minor = available_minor
         self.requested_minor = requested_minor

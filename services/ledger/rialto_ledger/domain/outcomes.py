@@ -58,6 +58,14 @@ class SettlementPosted:
 
 
 @dataclass(frozen=True, slots=True)
+class MovementPosted:
+    """An entry of a capture or refund that comes to no hold is in the journal; `nth` orders those of one of them."""
+
+    entry: JournalEntry
+    nth: int
+
+
+@dataclass(frozen=True, slots=True)
 class HoldPlaced:
     """The amount is reserved."""
 
@@ -102,6 +110,7 @@ Result = (
     | EntryPosted
     | LinkedPosted
     | SettlementPosted
+    | MovementPosted
     | HoldPlaced
     | HoldExtended
     | HoldCaptured

@@ -1,13 +1,25 @@
 """Events in: each becomes a command; a batch is posted, and its outcomes told, in the frame's one transaction."""
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 from rialto_common import ids
 from rialto_common.bus.port import Transaction
 from rialto_common.errors import MalformedEvent
 from rialto_common.events import Event
-from rialto_common.events.payments import CaptureRequested, PaymentApproved, VoidRequested
+from rialto_common.events.payments import (
+    AttemptData,
+    AttemptResolved,
+    AttemptUnknown,
+    CaptureRequested,
+    PaymentApproved,
+    RefundData,
+    RefundFailed,
+    RefundRequested,
+    RefundSucceeded,
+    VoidRequested,
+)
 from rialto_common.events.settlements import DepositConfirmed, SettlementConfirmed, SettlementReorged
 from rialto_common.runtime import Runtime
 from rialto_ledger.application.ports import Ledger
@@ -15,12 +27,18 @@ from rialto_ledger.application.posting import post
 from rialto_ledger.application.telling import Teller
 from rialto_ledger.domain import chart, posting_rules
 from rialto_ledger.domain.commands import (
+    BookCapture,
+    BookRefund,
     CaptureHold,
     Command,
     ConfirmSettlement,
+    FinishRefund,
+    MovementCommand,
     PlaceHold,
     PostEntry,
+    ReturnCapture,
     ReverseSettlement,
+    SuspendCapture,
     VoidHold,
 )
 
@@ -35,22 +53,30 @@ class LedgerConsumer(Generic[Tx]):
         self._runtime = runtime
 
     async def handle(self, transaction: Tx, events: Sequence[Event]) -> None:
-        """Post a batch. A refusal is an outcome; only a deposit has nobody to refuse to, and is parked for a person.
+        """Post a batch. A refusal is an outcome; only what the chain or an acquirer has done already (a deposit, a
+        capture) has nobody to refuse to, and is parked for a person.
 
-        Raises: MalformedEvent, LedgerError (deposits), InvariantViolated: the frame finds and parks the one at fault.
+        Raises: MalformedEvent, LedgerError (what has happened already), InvariantViolated: the frame parks the one at
+        fault.
         """
         now = self._runtime.now()
-        commands = [command_of(event) for event in events]
-        posted = await post(self._ledger_of(transaction), commands, now)
+        asked = [(event, command) for event in events if (command := command_of(event)) is not None]
+        if not asked:
+            return
+        posted = await post(self._ledger_of(transaction), [command for _, command in asked], now)
         teller = Teller(posted.accounts, now)
-        for event, outcome in zip(events, posted.decision.outcomes, strict=True):
-            if outcome.error is not None and isinstance(outcome.command, PostEntry):
+        for (event, command), outcome in zip(asked, posted.decision.outcomes, strict=True):
+            if outcome.error is not None and _has_happened(command):
                 raise outcome.error
             transaction.publish(*teller.events_of(outcome, event))
 
 
-def command_of(event: Event) -> Command:
-    """Return what an event asks of the ledger.
+def _has_happened(command: Command) -> bool:
+    return isinstance(command, PostEntry | MovementCommand) and not isinstance(command, BookRefund)
+
+
+def command_of(event: Event) -> Command | None:
+    """Return what an event asks of the ledger; None where it moves no money here.
 
     Raises: MalformedEvent: unreadable, or of a type the ledger does not handle.
     """
@@ -75,8 +101,21 @@ def _place_hold(event: Event) -> Command:
     )
 
 
-def _capture_hold(event: Event) -> Command:
+def _capture(event: Event) -> Command:
     data = event.read(CaptureRequested)
+    if data.acquirer is not None:
+        return BookCapture(
+            payment_id=data.payment_id,
+            merchant_id=data.merchant_id,
+            mode=data.mode,
+            shard=event.shard,
+            subject_id=data.capture_id,
+            amount_minor=data.amount_minor,
+            currency=data.currency,
+            acquirer=data.acquirer,
+            effective_at=data.requested_at or event.time,
+            final=data.final,
+        )
     return CaptureHold(
         payment_id=data.payment_id,
         merchant_id=data.merchant_id,
@@ -97,6 +136,79 @@ def _void_hold(event: Event) -> Command:
     data = event.read(VoidRequested)
     hold_id = ids.derive(data.payment_id, "hold")
     return VoidHold(data.payment_id, data.merchant_id, data.mode, event.shard, hold_id)
+
+
+def _suspend(event: Event) -> Command | None:
+    data = event.read(AttemptUnknown)
+    named = _named_capture(event, data)
+    return None if named is None else SuspendCapture(**named)
+
+
+def _unsuspend(event: Event) -> Command | None:
+    """Of one that succeeded the capture itself follows, and takes the money out of suspense."""
+    data = event.read(AttemptResolved)
+    named = _named_capture(event, data)
+    return None if named is None or data.outcome == "succeeded" else ReturnCapture(**named)
+
+
+def _named_capture(event: Event, data: AttemptData) -> dict[str, Any] | None:
+    """Return what an attempt says of a capture at an acquirer; None where it is about something else."""
+    if data.capture_id is None or data.acquirer is None or data.amount_minor is None or data.currency is None:
+        return None
+    return {
+        "payment_id": data.payment_id,
+        "merchant_id": data.merchant_id,
+        "mode": data.mode,
+        "shard": event.shard,
+        "subject_id": data.capture_id,
+        "amount_minor": data.amount_minor,
+        "currency": data.currency,
+        "acquirer": data.acquirer,
+        "effective_at": event.time,
+    }
+
+
+def _book_refund(event: Event) -> Command:
+    data = event.read(RefundRequested)
+    return BookRefund(
+        payment_id=data.payment_id,
+        merchant_id=data.merchant_id,
+        mode=data.mode,
+        shard=event.shard,
+        subject_id=data.refund_id,
+        amount_minor=data.amount_minor,
+        currency=data.currency,
+        acquirer=data.acquirer,
+        effective_at=event.time,
+        wallet_id=data.wallet_id,
+    )
+
+
+def _refund_succeeded(event: Event) -> Command | None:
+    data = event.read(RefundSucceeded)
+    return _finish(event, data, data.requested_at, succeeded=True)
+
+
+def _refund_failed(event: Event) -> Command | None:
+    return _finish(event, event.read(RefundFailed), event.time, succeeded=False)
+
+
+def _finish(event: Event, data: RefundData, effective_at: datetime, *, succeeded: bool) -> Command | None:
+    """A refund to a wallet is finished once it is booked; one at an acquirer waits in suspense for this."""
+    if data.acquirer is None:
+        return None
+    return FinishRefund(
+        payment_id=data.payment_id,
+        merchant_id=data.merchant_id,
+        mode=data.mode,
+        shard=event.shard,
+        subject_id=data.refund_id,
+        amount_minor=data.amount_minor,
+        currency=data.currency,
+        acquirer=data.acquirer,
+        effective_at=effective_at,
+        succeeded=succeeded,
+    )
 
 
 def _confirm_settlement(event: Event) -> Command:
@@ -168,10 +280,15 @@ def _post_deposit(event: Event) -> Command:
     )
 
 
-_READERS: dict[str, Callable[[Event], Command]] = {
+_READERS: dict[str, Callable[[Event], Command | None]] = {
     PaymentApproved.type: _place_hold,
-    CaptureRequested.type: _capture_hold,
+    CaptureRequested.type: _capture,
     VoidRequested.type: _void_hold,
+    AttemptUnknown.type: _suspend,
+    AttemptResolved.type: _unsuspend,
+    RefundRequested.type: _book_refund,
+    RefundSucceeded.type: _refund_succeeded,
+    RefundFailed.type: _refund_failed,
     SettlementConfirmed.type: _confirm_settlement,
     SettlementReorged.type: _reverse_settlement,
     DepositConfirmed.type: _post_deposit,
