@@ -148,6 +148,7 @@ class RefundBooked(RefundAnswer):
     type: ClassVar[str] = "rialto.refund.booked.v1"
 
     entry_id: EntryId
+    requested_at: AwareDatetime
 
 
 class RefundRefused(RefundAnswer):

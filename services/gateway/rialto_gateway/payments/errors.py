@@ -3,15 +3,19 @@
 Conflict
 ├── PaymentNotCapturable      its state, or a void under way, leaves nothing to capture
 ├── PaymentNotVoidable        its state, or a capture under way, leaves nothing to void
+├── PaymentNotRefundable      nothing is captured that is not refunded already
 └── PaymentNotInReview        only a payment in review can be decided
 InvalidRequest
 ├── CaptureAboveAuthorised    more than is left of the authorisation
+├── RefundAboveCaptured       more than is left of what was captured
+├── MethodNotAvailable        this platform takes no payments by this method, in this mode
 ├── IdempotencyKeyMissing     a request that moves money needs an Idempotency-Key
 ├── CurrencyNotSupported      a currency we know, but do not settle
 ├── WalletCurrencyMismatch    the wallet is in another currency
 └── OccurredAtInLiveMode      only test mode may date a payment
 NotFound
 ├── PaymentNotFound
+├── RefundNotFound
 └── WalletNotFound
 """
 
@@ -30,6 +34,12 @@ class PaymentNotVoidable(Conflict):
     code = "payment_not_voidable"
 
 
+class PaymentNotRefundable(Conflict):
+    """Nothing is captured that is not refunded already, or being refunded."""
+
+    code = "payment_not_refundable"
+
+
 class PaymentNotInReview(Conflict):
     """Only a payment in review can be decided."""
 
@@ -40,6 +50,18 @@ class CaptureAboveAuthorised(InvalidRequest):
     """More than is left of the authorisation."""
 
     code = "capture_above_authorised"
+
+
+class RefundAboveCaptured(InvalidRequest):
+    """More than is left of what was captured."""
+
+    code = "refund_above_captured"
+
+
+class MethodNotAvailable(InvalidRequest):
+    """This platform takes no payments by this method, in this mode."""
+
+    code = "payment_method_not_available"
 
 
 class IdempotencyKeyMissing(InvalidRequest):
@@ -70,6 +92,12 @@ class PaymentNotFound(NotFound):
     """No such payment for this key."""
 
     code = "payment_not_found"
+
+
+class RefundNotFound(NotFound):
+    """No such refund for this key."""
+
+    code = "refund_not_found"
 
 
 class WalletNotFound(NotFound):

@@ -1,8 +1,26 @@
-"""What can happen to a payment: facts from other services, commands from people, and time."""
+"""What can happen to a payment: facts from other services and acquirers, commands from people, and time."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+from rialto_gateway.connectors.port import Step
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRef:
+    """The attempt that a fact of an acquirer comes from.
+
+    `subject_id` is its capture or refund; `was_unknown` says that its outcome had been unknown before.
+    """
+
+    attempt_id: UUID
+    step: Step
+    connector: str
+    amount_minor: int
+    subject_id: UUID | None = None
+    was_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +56,128 @@ class HoldPlaced:
 class AuthorisationRefused:
     """The ledger will not hold the amount."""
 
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerAuthorised:
+    """An acquirer holds the amount, under its own reference `authorisation`."""
+
+    attempt: AttemptRef
+    authorisation: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerRefusedAuthorisation:
+    """An acquirer certainly holds nothing. `elsewhere`: another may be asked, and there is one."""
+
+    attempt: AttemptRef
+    code: str
+    is_decline: bool
+    elsewhere: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ActionNeeded:
+    """The payer must act at `url` before the acquirer decides."""
+
+    attempt: AttemptRef
+    authorisation: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """A question may have arrived at the acquirer, and no answer did; `code` says what was seen."""
+
+    attempt: AttemptRef
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerCaptured:
+    """The acquirer made a capture that was asked for at `requested_at`."""
+
+    attempt: AttemptRef
+    ordinal: int
+    final: bool
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerRefusedCapture:
+    """The acquirer certainly did not capture."""
+
+    attempt: AttemptRef
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureBooked:
+    """The ledger booked what an acquirer captured."""
+
+    capture_id: UUID
+    amount_minor: int
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerVoided:
+    """The acquirer let go of an authorisation."""
+
+    attempt: AttemptRef
+    authorisation: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerRefusedVoid:
+    """The acquirer certainly did not let go of an authorisation."""
+
+    attempt: AttemptRef
+    authorisation: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundAsked:
+    """The merchant gives back `amount_minor`, or all that is left (None); `metadata` is JSON."""
+
+    amount_minor: int | None
+    reason: str | None = None
+    metadata: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundBooked:
+    """The ledger took a refund, asked for at `requested_at`, from what we owe the merchant."""
+
+    refund_id: UUID
+    amount_minor: int
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRefused:
+    """The ledger took nothing."""
+
+    refund_id: UUID
+    amount_minor: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerRefunded:
+    """The acquirer gives a refund back that was asked for at `requested_at`."""
+
+    attempt: AttemptRef
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerRefusedRefund:
+    """The acquirer certainly gave nothing back."""
+
+    attempt: AttemptRef
     code: str
 
 
@@ -131,6 +271,20 @@ Fact = (
     | ReviewDecided
     | HoldPlaced
     | AuthorisationRefused
+    | AcquirerAuthorised
+    | AcquirerRefusedAuthorisation
+    | ActionNeeded
+    | OutcomeUnknown
+    | AcquirerCaptured
+    | AcquirerRefusedCapture
+    | CaptureBooked
+    | AcquirerVoided
+    | AcquirerRefusedVoid
+    | RefundAsked
+    | RefundBooked
+    | RefundRefused
+    | AcquirerRefunded
+    | AcquirerRefusedRefund
     | CaptureAsked
     | HoldCaptured
     | CaptureRefused

@@ -4,13 +4,14 @@
 |---|---|---|---|
 | `created` | fraud's and compliance's verdicts | 30 s | `review` |
 | `review` | a person, or the missing verdicts | 7 days | `declined` |
-| `approved` | the ledger to place the hold | 60 s | `unknown`, and the hold is cancelled |
+| `approved` | the ledger's hold, or the acquirer's answer | 60 s | `unknown`; the ledger's hold is cancelled |
 | `requires_action` | the payer | 15 min | `expired` |
-| `unknown` | the ledger to say what became of the hold | 30 s | `failed` once it answers; asked again until then |
+| `unknown` | the ledger or acquirer to say what came of it | 30 s | `failed` by the ledger; asked again until then |
 | `authorised` | captures or a void | 7 days | `expired`, once the hold is released |
 | `captured` | the chain-bridge to pay the merchant | 10 min | `settled`; asked again until then |
 | `settled`, `declined`, `voided`, `expired`, `failed` | nothing: final | none | |
 
+A card's payment that is unknown becomes what the acquirer says it is, however late; no deadline gives it up.
 "Asked again" is after 30 s, then after twice as long each time, at least once an hour.
 
 `TRANSITIONS` lists every state that each fact can lead to; a test holds the machine and this table to each other.
@@ -39,6 +40,9 @@ State = Literal[
 FINAL: frozenset[State] = frozenset({"settled", "declined", "voided", "expired", "failed"})
 UNDECIDED: frozenset[State] = frozenset({"created", "approved", "unknown"})
 """What a caller with `Prefer: wait` waits to see the end of."""
+
+REFUNDABLE: frozenset[State] = frozenset({"authorised", "captured", "settled"})
+"""Where something may have been captured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,10 @@ class Settlement:
 class Payment:
     """What the machine knows of a payment. Amounts in minor units of `currency`.
 
-    `captures` counts those ever requested (their ordinals), `capture_pending_minor` is what the ledger has been asked
-    to book and has not answered. `sequence` numbers the events sent about this payment, `asked` the repeated questions.
+    `captures`, `refunds`, `authorisations` and `voids` count those ever requested (their ordinals; the last two at
+    acquirers alone), `capture_pending_minor` and `refund_pending_minor` are what was asked for and not answered.
+    `connector` is the acquirer, and `authorisation` its reference, that the payment stands on. `sequence` numbers the
+    events sent about this payment, `asked` the repeated questions.
     """
 
     id: UUID
@@ -97,7 +103,7 @@ class Payment:
     shard: int
     amount_minor: int
     currency: str
-    wallet_id: UUID
+    wallet_id: UUID | None
     capture_method: Literal["automatic", "manual"]
     payee_address: str
     state: State
@@ -114,6 +120,22 @@ class Payment:
     authorised_at: datetime | None
     deadline_at: datetime | None
     sequence: int
+    method: Literal["wallet", "card"] = "wallet"
+    authorisations: int = 0
+    voids: int = 0
+    connector: str | None = None
+    authorisation: str | None = None
+    next_action_url: str | None = None
+    amount_refunded_minor: int = 0
+    refund_pending_minor: int = 0
+    refunds: int = 0
+
+    @property
+    def refundable_minor(self) -> int:
+        """What may still be refunded."""
+        if self.state not in REFUNDABLE:
+            return 0
+        return self.amount_captured_minor - self.amount_refunded_minor - self.refund_pending_minor
 
     @property
     def capturable_minor(self) -> int:
@@ -122,6 +144,17 @@ class Payment:
             return 0
         return self.amount_minor - self.amount_captured_minor - self.capture_pending_minor
 
+
+_PAST_AUTHORISATION: tuple[State, ...] = (
+    "authorised",
+    "captured",
+    "settled",
+    "declined",
+    "voided",
+    "expired",
+    "failed",
+)
+"""Where an authorisation that an acquirer gives is one too many, and is let go of."""
 
 TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
     "FraudVerdict": {
@@ -135,6 +168,47 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
     "ReviewDecided": {"review": frozenset({"approved", "declined"})},
     "HoldPlaced": {"approved": frozenset({"authorised"})},
     "AuthorisationRefused": {"approved": frozenset({"declined"}), "unknown": frozenset({"declined"})},
+    "AcquirerAuthorised": {
+        "approved": frozenset({"authorised"}),
+        "unknown": frozenset({"authorised"}),
+        "requires_action": frozenset({"authorised"}),
+        **{state: frozenset({state}) for state in _PAST_AUTHORISATION},
+    },
+    "AcquirerRefusedAuthorisation": {
+        "approved": frozenset({"approved", "declined", "failed"}),
+        "unknown": frozenset({"approved", "declined", "failed"}),
+        "requires_action": frozenset({"approved", "declined", "failed"}),
+    },
+    "ActionNeeded": {
+        "approved": frozenset({"requires_action"}),
+        "unknown": frozenset({"requires_action"}),
+        "declined": frozenset({"declined"}),
+        "voided": frozenset({"voided"}),
+        "expired": frozenset({"expired"}),
+        "failed": frozenset({"failed"}),
+    },
+    "OutcomeUnknown": {
+        "approved": frozenset({"approved", "unknown"}),
+        "unknown": frozenset({"unknown"}),
+        "requires_action": frozenset({"requires_action"}),
+        **{state: frozenset({state}) for state in _PAST_AUTHORISATION},
+    },
+    "AcquirerCaptured": {"authorised": frozenset({"authorised"})},
+    "AcquirerRefusedCapture": {"authorised": frozenset({"authorised"})},
+    "CaptureBooked": {"authorised": frozenset({"authorised", "captured"})},
+    "AcquirerVoided": {
+        **{state: frozenset({state}) for state in _PAST_AUTHORISATION},
+        "authorised": frozenset({"authorised", "voided", "expired", "captured"}),
+    },
+    "AcquirerRefusedVoid": {
+        **{state: frozenset({state}) for state in _PAST_AUTHORISATION},
+        "authorised": frozenset({"authorised", "expired", "captured"}),
+    },
+    "RefundAsked": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
+    "RefundBooked": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
+    "RefundRefused": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
+    "AcquirerRefunded": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
+    "AcquirerRefusedRefund": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
     "CaptureAsked": {"authorised": frozenset({"authorised"})},
     "HoldCaptured": {"authorised": frozenset({"authorised", "captured"})},
     "CaptureRefused": {

@@ -6,9 +6,21 @@ from typing import Any
 from uuid import UUID
 
 from rialto_common import ids
+from rialto_gateway.connectors.port import Step
 from rialto_gateway.payments.facts import (
+    AcquirerAuthorised,
+    AcquirerCaptured,
+    AcquirerRefunded,
+    AcquirerRefusedAuthorisation,
+    AcquirerRefusedCapture,
+    AcquirerRefusedRefund,
+    AcquirerRefusedVoid,
+    AcquirerVoided,
+    ActionNeeded,
+    AttemptRef,
     AuthorisationRefused,
     CaptureAsked,
+    CaptureBooked,
     CaptureRefused,
     ComplianceVerdict,
     DeadlinePassed,
@@ -18,6 +30,10 @@ from rialto_gateway.payments.facts import (
     HoldExpired,
     HoldPlaced,
     HoldVoided,
+    OutcomeUnknown,
+    RefundAsked,
+    RefundBooked,
+    RefundRefused,
     ReviewDecided,
     SettlementConfirmed,
     SettlementFailed,
@@ -40,6 +56,33 @@ BATCH_ID = ids.uuid7(int(NOW.timestamp() * 1000), 4)
 def capture_id(ordinal: int = 1) -> UUID:
     """Return the id of a payment's nth capture."""
     return ids.derive(PAYMENT_ID, "capture", ordinal)
+
+
+def refund_id(ordinal: int = 1) -> UUID:
+    """Return the id of a payment's nth refund."""
+    return ids.derive(PAYMENT_ID, "refund", ordinal)
+
+
+AUTHORISATION, OTHER_AUTHORISATION = "auth_1", "auth_2"
+
+
+def attempt(step: Step, amount_minor: int = AMOUNT, *, ordinal: int = 1, was_unknown: bool = False) -> AttemptRef:
+    """Return an attempt at an acquirer."""
+    subjects = {"capture": capture_id(ordinal), "refund": refund_id(ordinal)}
+    attempt_id = ids.derive(PAYMENT_ID, f"attempt.{step}", ordinal)
+    return AttemptRef(attempt_id, step, "harbour", amount_minor, subjects.get(step), was_unknown)
+
+
+def card(state: State = "created", **changes: Any) -> Payment:
+    """Return a card's payment as the machine leaves one in a state, with what is given changed."""
+    known: dict[str, Any] = {}
+    if state in ("requires_action", "authorised", "captured", "settled", "voided", "expired"):
+        known = {"connector": "harbour", "authorisation": AUTHORISATION}
+    if state not in ("created", "review"):
+        known["authorisations"] = 1
+    if state == "requires_action":
+        known["next_action_url"] = "https://acquirer.example/3ds"
+    return payment(state, wallet_id=None, method="card", **(known | changes))
 
 
 def payment(state: State = "created", **changes: Any) -> Payment:
@@ -93,6 +136,29 @@ EVERY_FACT: list[Fact] = [
     ReviewDecided("decline", "operator"),
     HoldPlaced(ids.derive(PAYMENT_ID, "hold")),
     AuthorisationRefused("insufficient_funds"),
+    AcquirerAuthorised(attempt("authorise"), AUTHORISATION),
+    AcquirerAuthorised(attempt("authorise", ordinal=2, was_unknown=True), OTHER_AUTHORISATION),
+    AcquirerRefusedAuthorisation(attempt("authorise"), "insufficient_funds", is_decline=True, elsewhere=False),
+    AcquirerRefusedAuthorisation(attempt("authorise"), "no_acquirer", is_decline=False, elsewhere=False),
+    AcquirerRefusedAuthorisation(attempt("authorise"), "not_sent", is_decline=False, elsewhere=True),
+    ActionNeeded(attempt("authorise"), AUTHORISATION, "https://acquirer.example/3ds"),
+    OutcomeUnknown(attempt("authorise"), "timed_out"),
+    OutcomeUnknown(attempt("capture", AMOUNT // 4), "timed_out"),
+    OutcomeUnknown(attempt("void"), "timed_out"),
+    OutcomeUnknown(attempt("refund", AMOUNT // 4), "timed_out"),
+    AcquirerCaptured(attempt("capture", AMOUNT // 4), 1, False, NOW),
+    AcquirerRefusedCapture(attempt("capture", AMOUNT // 4), "authorisation_expired"),
+    CaptureBooked(capture_id(), AMOUNT // 4, False),
+    CaptureBooked(capture_id(), AMOUNT // 4, True),
+    AcquirerVoided(attempt("void"), AUTHORISATION),
+    AcquirerVoided(attempt("void"), OTHER_AUTHORISATION),
+    AcquirerRefusedVoid(attempt("void"), AUTHORISATION, "authorisation_expired"),
+    RefundAsked(None),
+    RefundAsked(AMOUNT // 8),
+    RefundBooked(refund_id(), AMOUNT // 8, NOW),
+    RefundRefused(refund_id(), AMOUNT // 8, "insufficient_merchant_balance"),
+    AcquirerRefunded(attempt("refund", AMOUNT // 8), NOW),
+    AcquirerRefusedRefund(attempt("refund", AMOUNT // 8), "refund_refused"),
     CaptureAsked(None, False),
     CaptureAsked(AMOUNT // 4, False),
     CaptureAsked(AMOUNT // 4, True),
@@ -125,9 +191,41 @@ _VARIANTS: list[tuple[tuple[State, ...], dict[str, Any]]] = [
     (("authorised",), {"void_reason": "requested"}),
     (("authorised",), {"void_reason": "expired"}),
     (("authorised",), {"amount_captured_minor": _PART, "void_reason": "expired"}),
+    (("authorised", "captured", "settled"), {"amount_captured_minor": _PART, "refund_pending_minor": _PART // 2}),
+    (("captured", "settled"), {"amount_captured_minor": _PART, "amount_refunded_minor": _PART}),
+]
+_CARDS: list[tuple[tuple[State, ...], dict[str, Any]]] = [
+    (("authorised", "captured", "settled", "declined", "voided", "expired", "failed"), {"voids": 1}),
+    (("authorised",), {"voids": 1, "void_reason": "requested"}),
+    (("expired",), {"connector": None, "authorisation": None, "authorised_at": None}),
+    (("requires_action",), {"authorisation": None}),
 ]
 
 
 def variants(state: State) -> list[Payment]:
-    """Return the payments in which one state can be met."""
-    return [payment(state), *(payment(state, **changes) for states, changes in _VARIANTS if state in states)]
+    """Return the payments in which one state can be met, from wallets and by cards."""
+    found = [payment(state), card(state)]
+    for states, changes in _VARIANTS:
+        if state in states:
+            found += [payment(state, **changes), card(state, **changes)]
+    return found + [card(state, **changes) for states, changes in _CARDS if state in states]
+
+
+def fits(before: Payment, fact: Fact) -> bool:
+    """Whether a payment can meet a fact at all: the ledger's holds are wallets', the acquirers' answers are cards'."""
+    if isinstance(fact, HoldPlaced | HoldCaptured | HoldVoided | HoldExpired | CaptureRefused | AuthorisationRefused):
+        return before.method == "wallet"
+    of_cards = (
+        AcquirerAuthorised,
+        AcquirerRefusedAuthorisation,
+        ActionNeeded,
+        OutcomeUnknown,
+        AcquirerCaptured,
+        AcquirerRefusedCapture,
+        CaptureBooked,
+        AcquirerVoided,
+        AcquirerRefusedVoid,
+        AcquirerRefunded,
+        AcquirerRefusedRefund,
+    )
+    return before.method == "card" or not isinstance(fact, of_cards)

@@ -130,9 +130,8 @@ class Teller:
             booked = events.CaptureBooked(**common, entry_id=entry.id, final=command.final, acquirer=command.acquirer)
             told.append(self._keyed(booked, command, key, 2 * result.nth, cause))
         if isinstance(command, BookRefund):
-            told.append(
-                self._keyed(events.RefundBooked(**common, entry_id=entry.id), command, key, 2 * result.nth, cause)
-            )
+            taken = events.RefundBooked(**common, entry_id=entry.id, requested_at=entry.effective_at)
+            told.append(self._keyed(taken, command, key, 2 * result.nth, cause))
         return told
 
     def _keyed(self, data: EventData, command: MovementCommand, key: str, sequence: int, cause: Event | None) -> Event:

@@ -1,0 +1,267 @@
+"""Capture, void and expiry: by the ledger where it holds the amount, by the acquirer where that one does.
+
+An acquirer captures first; what it has captured, the ledger books. Nothing is voided while a capture is under way.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from rialto_common import ids
+from rialto_common.events import payments as events
+from rialto_gateway.payments.chapters import settlement
+from rialto_gateway.payments.chapters.change import (
+    AttemptChange,
+    CaptureChange,
+    Change,
+    Deadlines,
+    about,
+    ask,
+    end,
+    enter,
+    event,
+    resolved,
+    void_at_acquirer,
+)
+from rialto_gateway.payments.errors import CaptureAboveAuthorised, PaymentNotCapturable, PaymentNotVoidable
+from rialto_gateway.payments.facts import (
+    AcquirerCaptured,
+    AcquirerRefusedCapture,
+    AcquirerRefusedVoid,
+    AcquirerVoided,
+    CaptureAsked,
+    CaptureBooked,
+    CaptureRefused,
+    HoldCaptured,
+    HoldExpired,
+    HoldVoided,
+    VoidAsked,
+)
+from rialto_gateway.payments.states import ASK_AGAIN_AFTER, Payment
+
+
+def asked(payment: Payment, fact: CaptureAsked, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The merchant captures. Raises: PaymentNotCapturable, CaptureAboveAuthorised."""
+    left = payment.capturable_minor
+    if left == 0:
+        raise PaymentNotCapturable(f"the payment is {payment.state} with nothing left to capture")
+    amount = left if fact.amount_minor is None else fact.amount_minor
+    if amount > left:
+        raise CaptureAboveAuthorised(f"{amount} is more than the {left} that is left to capture", param="amount_minor")
+    return ask_capture(payment, amount, final=fact.final or amount == left, name="capture.requested", now=now)
+
+
+def ask_capture(payment: Payment, amount_minor: int, *, final: bool, name: str, now: datetime) -> Change:
+    """Ask the ledger to book a capture, or the acquirer to make it."""
+    ordinal = payment.captures + 1
+    capture_id = ids.derive(payment.id, "capture", ordinal)
+    waiting = replace(payment, captures=ordinal, capture_pending_minor=payment.capture_pending_minor + amount_minor)
+    if final and payment.capturable_minor > amount_minor:
+        waiting = replace(waiting, void_reason="captured_in_part")  # nothing more may be captured
+    record = CaptureChange(capture_id, ordinal, amount_minor, final, "pending")
+    detail = {"capture_requested_minor": str(amount_minor)}
+    if payment.method == "card":
+        question = AttemptChange(
+            attempt_id=ids.derive(capture_id, "attempt"),
+            step="capture",
+            ordinal=ordinal,
+            amount_minor=amount_minor,
+            asked_at=now,
+            subject_id=capture_id,
+            connector=payment.connector,
+            authorisation=payment.authorisation,
+            final=final,
+        )
+        return Change(waiting, name, captures=(record,), detail=detail, attempts=(question,))
+    request = event(
+        payment,
+        events.CaptureRequested,
+        capture_id=capture_id,
+        ordinal=ordinal,
+        amount_minor=amount_minor,
+        currency=payment.currency,
+        final=final,
+    )
+    return Change(waiting, name, (request,), (record,), detail)
+
+
+def at_acquirer(payment: Payment, fact: AcquirerCaptured, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The acquirer has captured: the ledger is asked to book it, and the payment waits for that."""
+    attempt = fact.attempt
+    if payment.state != "authorised" or attempt.subject_id is None:
+        return None
+    request = event(
+        payment,
+        events.CaptureRequested,
+        capture_id=attempt.subject_id,
+        ordinal=fact.ordinal,
+        amount_minor=attempt.amount_minor,
+        currency=payment.currency,
+        final=fact.final,
+        acquirer=attempt.connector,
+        requested_at=fact.requested_at,
+    )
+    known = replace(payment, reason=None)
+    return Change(
+        known, "attempt.succeeded", (*resolved(payment, attempt, "succeeded"), request), detail=about(attempt)
+    )
+
+
+def hold_captured(payment: Payment, fact: HoldCaptured, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The ledger booked a capture of its hold."""
+    return _booked(payment, fact, "hold.captured", now, deadlines)
+
+
+def booked(payment: Payment, fact: CaptureBooked, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The ledger booked what the acquirer captured."""
+    return _booked(payment, fact, "capture.booked", now, deadlines)
+
+
+def _booked(
+    payment: Payment, fact: HoldCaptured | CaptureBooked, name: str, now: datetime, deadlines: Deadlines
+) -> Change | None:
+    if payment.state != "authorised":
+        return None
+    answered = _answered(payment, fact.amount_minor, None)
+    captured = replace(answered, amount_captured_minor=answered.amount_captured_minor + fact.amount_minor)
+    record = CaptureChange(fact.capture_id, None, fact.amount_minor, fact.final, "succeeded")
+    detail = {"captured_minor": str(fact.amount_minor)}
+    if fact.final or captured.amount_captured_minor == captured.amount_minor:
+        return replace(_captured(captured, name, now, deadlines), captures=(record,), detail=detail)
+    return Change(captured, name, (), (record,), detail)
+
+
+def _captured(payment: Payment, name: str, now: datetime, deadlines: Deadlines) -> Change:
+    """No more captures: the merchant is to be paid their total."""
+    total = payment.amount_captured_minor
+    announced = event(payment, events.PaymentCaptured, amount_minor=total, currency=payment.currency)
+    return Change(
+        enter(replace(payment, void_reason=None), "captured", None, now, deadlines),
+        name,
+        (announced, settlement.request(payment)),
+    )
+
+
+def refused(payment: Payment, fact: CaptureRefused, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The ledger refused a capture."""
+    if payment.capture_pending_minor < fact.amount_minor:
+        return None
+    # Also after the payment left `authorised`: a hold may expire in the ledger while a capture is on its way to it.
+    reason = fact.code if payment.state == "authorised" else payment.reason
+    without = _answered(payment, fact.amount_minor, reason)
+    record = CaptureChange(fact.capture_id, None, fact.amount_minor, False, "failed", fact.code)
+    return Change(without, "posting.refused", (), (record,), {"code": fact.code})
+
+
+def refused_by_acquirer(
+    payment: Payment, fact: AcquirerRefusedCapture, now: datetime, deadlines: Deadlines
+) -> Change | None:
+    """The acquirer did not capture: certainly, and for good."""
+    attempt = fact.attempt
+    if payment.state != "authorised" or attempt.subject_id is None:
+        return None
+    if payment.capture_pending_minor < attempt.amount_minor:
+        return None
+    without = _answered(payment, attempt.amount_minor, fact.code)
+    record = CaptureChange(attempt.subject_id, None, attempt.amount_minor, False, "failed", fact.code)
+    outgoing = resolved(payment, attempt, "failed")
+    return Change(without, "attempt.failed", outgoing, (record,), about(attempt, code=fact.code))
+
+
+def _answered(payment: Payment, amount_minor: int, reason: str | None) -> Payment:
+    """Take the answer to a capture off what is pending; once nothing is, the rest may be captured again."""
+    pending = payment.capture_pending_minor - amount_minor
+    void_reason = payment.void_reason if pending > 0 else None
+    return replace(payment, capture_pending_minor=pending, void_reason=void_reason, reason=reason, asked=0)
+
+
+def void_asked(payment: Payment, fact: VoidAsked, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The merchant gives back what is not captured. Raises: PaymentNotVoidable."""
+    if payment.state == "authorised" and payment.void_reason == "requested":
+        return None  # asked before; the answer is on its way
+    if payment.capturable_minor == 0 or payment.capture_pending_minor > 0:
+        raise PaymentNotVoidable(f"the payment is {payment.state} with nothing to void, or a capture is under way")
+    return ask_void(payment, "requested", now, name="void.requested")
+
+
+def ask_void(payment: Payment, reason: str, now: datetime, *, name: str) -> Change:
+    """Ask the ledger to release its hold, or the acquirer to let go; an attempt under way needs no second one."""
+    waiting = replace(ask(payment, now), void_reason=reason)
+    detail = {"reason": reason}
+    if payment.method == "wallet":
+        return Change(waiting, name, (event(payment, events.VoidRequested, reason=reason),), detail=detail)
+    if payment.void_reason is not None or payment.authorisation is None:
+        return Change(waiting, name, detail=detail)
+    question = void_at_acquirer(payment, payment.connector, payment.authorisation, now)
+    return Change(replace(waiting, voids=question.ordinal), name, detail=detail, attempts=(question,))
+
+
+def hold_voided(payment: Payment, fact: HoldVoided, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The ledger released what was still held."""
+    return _released(payment, fact.amount_released_minor, "hold.voided", now, deadlines)
+
+
+def hold_expired(payment: Payment, fact: HoldExpired, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The hold's time ran out in the ledger."""
+    if payment.state == "authorised":
+        payment = replace(payment, void_reason="expired")
+    return _released(payment, fact.amount_released_minor, "hold.expired", now, deadlines)
+
+
+def voided_by_acquirer(payment: Payment, fact: AcquirerVoided, now: datetime, deadlines: Deadlines) -> Change | None:
+    """The acquirer let go: of this payment's authorisation, or of one that came too late to be used."""
+    return _let_go(payment, fact, "attempt.succeeded", "succeeded", now, deadlines, detail=about(fact.attempt))
+
+
+def void_refused_by_acquirer(
+    payment: Payment, fact: AcquirerRefusedVoid, now: datetime, deadlines: Deadlines
+) -> Change | None:
+    """The acquirer will not let go. What has expired counts as released; what the merchant wanted voided stays."""
+    detail = about(fact.attempt, code=fact.code)
+    if not _is_own(payment, fact.authorisation) or payment.void_reason == "expired":
+        return _let_go(payment, fact, "attempt.failed", "failed", now, deadlines, detail=detail)
+    back = deadlines.by_state["authorised"].after + (payment.authorised_at or now)
+    kept = replace(payment, void_reason=None, reason=fact.code, asked=0, deadline_at=max(back, now + ASK_AGAIN_AFTER))
+    return Change(kept, "attempt.failed", resolved(payment, fact.attempt, "failed"), detail=detail)
+
+
+def _let_go(
+    payment: Payment,
+    fact: AcquirerVoided | AcquirerRefusedVoid,
+    name: str,
+    outcome: str,
+    now: datetime,
+    deadlines: Deadlines,
+    *,
+    detail: dict[str, Any],
+) -> Change | None:
+    known = resolved(payment, fact.attempt, outcome)
+    if not _is_own(payment, fact.authorisation):
+        return Change(payment, name, known, detail=detail) if payment.voids > 0 else None
+    left = payment.amount_minor - payment.amount_captured_minor
+    change = _released(payment, left, name, now, deadlines)
+    return None if change is None else replace(change, outgoing=(*known, *change.outgoing), detail=detail)
+
+
+def _is_own(payment: Payment, authorisation: str) -> bool:
+    """Whether the payment stands on this authorisation and has asked to be let go of it."""
+    return payment.state == "authorised" and payment.authorisation == authorisation and payment.void_reason is not None
+
+
+def _released(payment: Payment, released_minor: int, name: str, now: datetime, deadlines: Deadlines) -> Change | None:
+    detail = {"released_minor": str(released_minor)}
+    if payment.state == "unknown" and payment.method == "wallet":
+        failed = end(payment, "failed", "ledger_did_not_answer")
+        outgoing = (
+            event(payment, events.AttemptResolved, step="authorise", outcome="failed"),
+            event(payment, events.PaymentFailed, reason="ledger_did_not_answer"),
+        )
+        return Change(failed, name, outgoing, detail=detail)
+    if payment.state != "authorised":
+        return None
+    if payment.amount_captured_minor > 0:
+        return replace(_captured(payment, name, now, deadlines), detail=detail)
+    if payment.void_reason == "expired":
+        return Change(end(payment, "expired", None), name, (event(payment, events.PaymentExpired),), detail=detail)
+    voided = event(payment, events.PaymentVoided, amount_released_minor=released_minor, currency=payment.currency)
+    return Change(end(payment, "voided", None), name, (voided,), detail=detail)
