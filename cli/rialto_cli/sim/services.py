@@ -32,6 +32,10 @@ from rialto_compliance.domain.policy import POLICY
 from rialto_fraud.adapters.memory import MemoryUnit as FraudUnit
 from rialto_fraud.application.handlers import AssessPayments
 from rialto_fraud.domain.policy import CURRENT
+from rialto_gateway.attempts.cards import Cards
+from rialto_gateway.attempts.in_order import InOrder
+from rialto_gateway.attempts.memory import MemoryAttemptReader
+from rialto_gateway.idempotency import Vault
 from rialto_gateway.payments import handlers as gateway_handlers
 from rialto_gateway.payments.accept import Acceptor
 from rialto_gateway.payments.deadlines import DeadlineSweep
@@ -92,7 +96,9 @@ class Starter:
         instance.door = PaymentService(
             units=units,
             reader=reader,
-            acceptor=Acceptor(units, process, deadlines),
+            acceptor=Acceptor(units, Cards(Vault(MASTER_KEY, process), MASTER_KEY), process, deadlines),
+            attempts=MemoryAttemptReader(world.stores.gateway.attempts, world.stores.gateway.card_of),
+            connectors=InOrder(),
             wallets=WalletDirectory(MemoryWallets(world.stores.wallets)),
             runtime=process,
             deadlines=deadlines,

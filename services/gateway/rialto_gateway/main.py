@@ -7,6 +7,13 @@ from rialto_common.events.common import PAYMENTS
 from rialto_common.events.payments import PaymentTotalsReported
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
+from rialto_gateway.attempts.cards import Cards
+from rialto_gateway.attempts.in_order import InOrder
+from rialto_gateway.attempts.metrics import AttemptMetrics
+from rialto_gateway.attempts.ports import Connectors
+from rialto_gateway.attempts.resolver import AttemptResolver
+from rialto_gateway.attempts.runner import AttemptRunner
+from rialto_gateway.attempts.store import PostgresAttemptReader
 from rialto_gateway.customers.api import customer_router
 from rialto_gateway.customers.store import Customers
 from rialto_gateway.documentation import document
@@ -23,8 +30,12 @@ from rialto_gateway.payments import handlers
 from rialto_gateway.payments.accept import Acceptor
 from rialto_gateway.payments.api import payment_router
 from rialto_gateway.payments.deadlines import DeadlineSweep
+from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.payments.store import QUERIES, PostgresPaymentReader, PostgresUnit, PostgresUnits
+from rialto_gateway.refunds.api import refund_router
+from rialto_gateway.refunds.service import RefundService
+from rialto_gateway.refunds.store import PostgresRefundReader
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import wallet_router
 from rialto_gateway.wallets.directory import PostgresWallets, WalletDirectory
@@ -36,8 +47,8 @@ from rialto_gateway.webhooks.outgoing import OutgoingCalls
 LEDGER_TIMEOUT_SECONDS = 10.0
 
 
-async def build(service: Service[GatewaySettings]) -> None:
-    """Put the gateway together."""
+async def build(service: Service[GatewaySettings], connectors: Connectors | None = None) -> None:
+    """Put the gateway together; without `connectors`, it takes no cards."""
     settings, runtime, pool = service.settings, service.runtime, service.pool
     deadlines = settings.deadlines()
     keyring = Keyring(settings.master_key(), runtime)
@@ -56,11 +67,15 @@ async def build(service: Service[GatewaySettings]) -> None:
     service.on_close(ledger_http.aclose)
     ledger_calls = LedgerCalls(ledger_http, service.tokens, runtime)
     ledger = LedgerClient(ledger_calls)
+    connectors = connectors or InOrder()
+    cards, attempts = Cards(vault, settings.master_key()), PostgresAttemptReader(pool)
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
     payments = PaymentService(
         units=units,
         reader=reader,
-        acceptor=Acceptor(units, runtime, deadlines),
+        acceptor=Acceptor(units, cards, runtime, deadlines),
+        attempts=attempts,
+        connectors=connectors,
         wallets=directory,
         runtime=runtime,
         deadlines=deadlines,
@@ -83,9 +98,13 @@ async def build(service: Service[GatewaySettings]) -> None:
             currencies=settings.settled_currencies(),
         )
     )
-    service.add_router(checkout_router(links=links, payments=payments, keys=keys, runtime=runtime, cards=False))
+    service.add_router(checkout_router(links=links, payments=payments, keys=keys, runtime=runtime, cards=connectors.takes_cards("test")))
     customers = Customers(pool, keyring)
     service.add_router(customer_router(customers=customers, once=once, keys=keys, runtime=runtime))
+    refunds = RefundService(
+        units=units, payments=reader, reader=PostgresRefundReader(pool), runtime=runtime, deadlines=deadlines
+    )
+    service.add_router(refund_router(refunds, keys))
     service.add_router(merchant_router(pool=pool, once=once, keys=keys, runtime=runtime))
     service.add_router(
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)
@@ -98,6 +117,7 @@ async def build(service: Service[GatewaySettings]) -> None:
     facts = handlers.FactHandler(unit_of, runtime, deadlines)
     await service.consume("gateway", handlers.TOPICS, handlers.TYPES, facts.handle)
     service.add_loop("deadlines", DeadlineSweep(units, reader, runtime, deadlines).step)
+    add_attempts(service, units, attempts, connectors, cards, deadlines)
     calls = OutgoingCalls(runtime, allow_private=allow_private)
     service.on_close(calls.close)
     service.add_loop("webhooks", WebhookDelivery(pool, runtime, vault, calls, service.registry).step)
@@ -105,11 +125,28 @@ async def build(service: Service[GatewaySettings]) -> None:
         service.unit_of_work,
         schema=service.name,
         model=PaymentTotalsReported,
-        derive=QUERIES["captured_by_day"],
+        derive=QUERIES["totals_by_day"],
         runtime=runtime,
         metrics=ControlMetrics(service.registry),
     )
     service.add_loop("control-totals", totals.step)
+
+
+def add_attempts(
+    service: Service[GatewaySettings],
+    units: PostgresUnits,
+    reader: PostgresAttemptReader,
+    connectors: Connectors,
+    cards: Cards,
+    deadlines: Deadlines,
+) -> AttemptResolver:
+    """Give the frame the loop that asks acquirers; return what their webhooks tell."""
+    runtime, metrics = service.runtime, AttemptMetrics(service.registry)
+    resolver = AttemptResolver(units, reader, connectors, runtime, deadlines, metrics)
+    runner = AttemptRunner(units, reader, resolver, connectors, cards, runtime, metrics)
+    service.add_loop("attempts", runner.step)
+    service.on_close(runner.settle)
+    return resolver
 
 
 def main() -> None:

@@ -19,9 +19,10 @@ from rialto_common.database import is_unavailable
 from rialto_common.errors import CommitUnknown, IdempotencyKeyReused, ServiceUnavailable
 from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event, compose
-from rialto_common.events.payments import PaymentCreated, WalletMethod
+from rialto_common.events.payments import CardMethod, PaymentCreated, PaymentCreatedV2, WalletMethod
 from rialto_common.keyring import PersonErased
 from rialto_common.runtime import Runtime
+from rialto_gateway.attempts.cards import Cards, GivenCard, fingerprint_of
 from rialto_gateway.payments.handlers import SOURCE
 from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, Payments, People, Units
@@ -45,7 +46,7 @@ class AcceptRequest:
     request_hash: bytes
     amount_minor: int
     currency: str
-    wallet_id: UUID
+    wallet_id: UUID | None
     capture_method: str
     terminal_id: str | None
     description: str | None
@@ -55,6 +56,7 @@ class AcceptRequest:
     payee_address: str
     occurred_at: datetime | None
     traceparent: str | None
+    card: GivenCard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,9 @@ Waiting = tuple[AcceptRequest, asyncio.Future[Accepted]]
 class Acceptor:
     """Gathers waiting requests into few transactions."""
 
-    def __init__(self, units: Units, runtime: Runtime, deadlines: Deadlines) -> None:
+    def __init__(self, units: Units, cards: Cards, runtime: Runtime, deadlines: Deadlines) -> None:
         self._units = units
+        self._cards = cards
         self._runtime = runtime
         self._deadlines = deadlines
         self._waiting: list[Waiting] = []
@@ -169,8 +172,11 @@ class Acceptor:
 
     def _new(self, request: AcceptRequest, people: tuple[Sealed, Sealed | None], now: datetime) -> NewPayment:
         payer, payee = people
+        payment_id, card = self._runtime.ids.mint(), None
+        if request.card is not None:
+            card = self._cards.seal(request.card, payment_id=payment_id, mode=request.mode, payer_id=payer.party_id)
         return NewPayment(
-            payment_id=self._runtime.ids.mint(),
+            payment_id=payment_id,
             merchant_id=request.merchant_id,
             mode=request.mode,
             shard=ids.shard_of(request.merchant_id),
@@ -188,6 +194,7 @@ class Acceptor:
             payee_address=request.payee_address,
             occurred_at=request.occurred_at or now,
             traceparent=request.traceparent,
+            card=card,
         )
 
 
@@ -242,19 +249,24 @@ def _refuse(waiting: Waiting, error: Exception) -> None:
 
 
 def _created(payment: NewPayment, people: tuple[Sealed, Sealed | None], now: datetime) -> Event:
-    data = PaymentCreated(
-        payment_id=payment.payment_id,
-        merchant_id=payment.merchant_id,
-        mode=payment.mode,
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-        payment_method=WalletMethod(type="wallet", wallet_id=payment.wallet_id),
-        capture_method=payment.capture_method,
-        terminal_id=payment.terminal_id,
-        payer=people[0],
-        payee=people[1],
-        occurred_at=payment.occurred_at,
-    )
+    common = {
+        "payment_id": payment.payment_id,
+        "merchant_id": payment.merchant_id,
+        "mode": payment.mode,
+        "amount_minor": payment.amount_minor,
+        "currency": payment.currency,
+        "capture_method": payment.capture_method,
+        "terminal_id": payment.terminal_id,
+        "payer": people[0],
+        "payee": people[1],
+        "occurred_at": payment.occurred_at,
+    }
+    data: PaymentCreated | PaymentCreatedV2
+    if payment.card is None:
+        data = PaymentCreated(payment_method=WalletMethod(type="wallet", wallet_id=payment.wallet_id), **common)
+    else:
+        method = CardMethod(type="card", fingerprint=fingerprint_of(payment.card))
+        data = PaymentCreatedV2(payment_method=method, **common)
     return compose(
         data,
         source=SOURCE,

@@ -40,6 +40,30 @@ class WalletPayment(Body):
     wallet_id: WalletId
 
 
+class CardPayment(Body):
+    """Pay by card. The token is the acquirer's, made in the payer's browser: no card number ever reaches us."""
+
+    type: Literal["card"]
+    token: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=255, pattern=r"^tok_[A-Za-z0-9_-]+$"),
+        Field(description="the acquirer's token for the card, `tok_…`", repr=False),
+    ]
+    return_url: Annotated[
+        str | None,
+        StringConstraints(max_length=2048, pattern=r"^https://[^\s\x00-\x1f\x7f]+$"),
+        Field(description="where the payer comes back to after 3-D Secure; https"),
+    ] = None
+    descriptor: Annotated[
+        str | None,
+        StringConstraints(min_length=1, max_length=22, pattern=r"^[ -~]+$"),
+        Field(description="what the payer's statement shows; at most 22 printable ASCII characters"),
+    ] = None
+
+
+PaymentMethod = Annotated[WalletPayment | CardPayment, Field(discriminator="type")]
+
+
 def known_currency(value: str) -> str:
     """Return the currency.
 
@@ -67,7 +91,7 @@ class CreatePayment(Body):
 
     amount_minor: Annotated[MinorUnits, Field(description="whole minor units: '1250' is 12.50 USD")]
     currency: Annotated[str, Field(max_length=12, description="ISO 4217 code")]
-    payment_method: WalletPayment
+    payment_method: PaymentMethod
     payer: Person
     payee: Person | None = None
     capture_method: Literal["automatic", "manual"] = "automatic"

@@ -17,6 +17,7 @@ from rialto_common.runtime import Runtime
 from rialto_gateway.payments import machine
 from rialto_gateway.payments.facts import (
     AuthorisationRefused,
+    CaptureBooked,
     CaptureRefused,
     ComplianceVerdict,
     Fact,
@@ -25,12 +26,14 @@ from rialto_gateway.payments.facts import (
     HoldExpired,
     HoldPlaced,
     HoldVoided,
+    RefundBooked,
+    RefundRefused,
     SettlementConfirmed,
     SettlementFailed,
     SettlementReorged,
     SettlementSubmitted,
 )
-from rialto_gateway.payments.machine import CaptureChange, Deadlines
+from rialto_gateway.payments.machine import AttemptChange, CaptureChange, Deadlines, RefundChange
 from rialto_gateway.payments.ports import TimelineLine, Unit
 from rialto_gateway.payments.states import Payment
 from rialto_gateway.webhooks.messages import MESSAGES, Message
@@ -43,12 +46,16 @@ TOPICS = (FRAUD, COMPLIANCE, LEDGER, SETTLEMENTS)
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A fact about a payment, and what brought it: an event, or an actor such as a merchant or the clock."""
+    """A fact about a payment, and what brought it: an event, or an actor such as a merchant, an acquirer or the clock.
+
+    `reference` is what stands as the cause on the timeline where no event does: an attempt's id.
+    """
 
     payment_id: UUID
     fact: Fact
     cause: Event | None = None
     actor: str = "merchant"
+    reference: str | None = None
 
 
 Tx_contra = TypeVar("Tx_contra", contravariant=True)
@@ -92,6 +99,8 @@ async def apply_all(
     changed: dict[UUID, Payment] = {}
     lines: list[TimelineLine] = []
     captures: list[tuple[UUID, CaptureChange]] = []
+    refunds: list[tuple[UUID, RefundChange]] = []
+    attempts: list[tuple[UUID, AttemptChange]] = []
     outgoing: list[Event] = []
     told: list[Message] = []
     for occurrence in occurrences:
@@ -110,11 +119,17 @@ async def apply_all(
         held[after.id] = changed[after.id] = after
         lines.append(line)
         captures.extend((after.id, capture) for capture in change.captures)
+        refunds.extend((after.id, refund) for refund in change.refunds)
+        attempts.extend((after.id, attempt) for attempt in change.attempts)
     if changed:
         await unit.payments.save(list(changed.values()), now)
         await unit.payments.add_timeline(lines, now)
         if captures:
             await unit.payments.record_captures(captures, now)
+        if refunds:
+            await unit.refunds.record(refunds, now)
+        if attempts:
+            await unit.attempts.queue(attempts, now)
         if told:
             await unit.messages.enqueue(told)
         unit.publish(*outgoing)
@@ -125,7 +140,7 @@ def _next_line(
     payment: Payment, name: str, detail: dict[str, Any] | None, occurrence: Occurrence
 ) -> tuple[Payment, TimelineLine]:
     nth = payment.sequence + 1
-    cause = None if occurrence.cause is None else str(occurrence.cause.id)
+    cause = occurrence.reference if occurrence.cause is None else str(occurrence.cause.id)
     line = TimelineLine(payment.id, nth, payment.state, name, cause, occurrence.actor, detail)
     return replace(payment, sequence=nth), line
 
@@ -189,6 +204,21 @@ def _posting_refused(event: Event) -> Read:
     return data.payment_id, None
 
 
+def _capture_booked(event: Event) -> Read:
+    data = event.read(ledger.CaptureBooked)
+    return data.payment_id, CaptureBooked(data.capture_id, data.amount_minor, data.final)
+
+
+def _refund_booked(event: Event) -> Read:
+    data = event.read(ledger.RefundBooked)
+    return data.payment_id, RefundBooked(data.refund_id, data.amount_minor, data.requested_at)
+
+
+def _refund_refused(event: Event) -> Read:
+    data = event.read(ledger.RefundRefused)
+    return data.payment_id, RefundRefused(data.refund_id, data.amount_minor, data.code)
+
+
 def _settlement_submitted(event: Event) -> Read:
     data = event.read(settlements.SettlementSubmitted)
     return data.payment_id, SettlementSubmitted(data.batch_id, data.chain_id, data.tx_hash)
@@ -224,6 +254,9 @@ _READERS: dict[str, Callable[[Event], Read]] = {
     ledger.HoldVoided.type: _hold_voided,
     ledger.HoldExpired.type: _hold_expired,
     ledger.PostingRefused.type: _posting_refused,
+    ledger.CaptureBooked.type: _capture_booked,
+    ledger.RefundBooked.type: _refund_booked,
+    ledger.RefundRefused.type: _refund_refused,
     settlements.SettlementSubmitted.type: _settlement_submitted,
     settlements.SettlementConfirmed.type: _settlement_confirmed,
     settlements.SettlementReorged.type: _settlement_reorged,

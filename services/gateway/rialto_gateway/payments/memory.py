@@ -16,9 +16,11 @@ from rialto_common.errors import IdempotencyKeyReused, InvariantViolated
 from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event
 from rialto_common.memory_keyring import MemoryKeyring
+from rialto_gateway.attempts.memory import AttemptRows, MemoryAttempts
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import FINAL, Payment
+from rialto_gateway.refunds.memory import MemoryRefunds, RefundRows
 from rialto_gateway.webhooks.memory import Deliveries, MemoryMessages
 
 
@@ -69,7 +71,13 @@ class GatewayStore:
     """By payment and ordinal."""
 
     capture_ids: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
+    attempts: AttemptRows = field(default_factory=AttemptRows)
+    refunds: RefundRows = field(default_factory=RefundRows)
     deliveries: Deliveries = field(default_factory=Deliveries)
+
+    def card_of(self, payment_id: UUID) -> str | None:
+        """Return what is kept of a payment's card."""
+        return self.accepted[payment_id].new.card
 
 
 class MemoryPayments:
@@ -177,6 +185,9 @@ class MemoryPayments:
         captured, pending = payment.amount_captured_minor, payment.capture_pending_minor
         if captured < 0 or pending < 0 or captured + pending > payment.amount_minor:
             raise InvariantViolated(f"payment {payment.id} has {captured} captured and {pending} pending")
+        refunded, refunding = payment.amount_refunded_minor, payment.refund_pending_minor
+        if refunded < 0 or refunding < 0 or refunded + refunding > captured:
+            raise InvariantViolated(f"payment {payment.id} has {refunded} refunded and {refunding} pending")
         self._payments[payment.id] = payment
         self._updated[payment.id] = now
 
@@ -256,6 +267,12 @@ class MemoryUnit:
         self._transaction = transaction
         # One view a transaction: who asks again sees what was written in it before.
         self.payments = transaction.view(MemoryPayments, lambda: MemoryPayments(store, transaction))
+        self.attempts = transaction.view(
+            MemoryAttempts, lambda: MemoryAttempts(store.attempts, store.payments, transaction)
+        )
+        self.refunds = transaction.view(
+            MemoryRefunds, lambda: MemoryRefunds(store.refunds, store.payments, transaction)
+        )
         self.messages = transaction.view(MemoryMessages, lambda: MemoryMessages(store.deliveries, transaction))
         self.people = MemoryPeople(keyring, transaction)
 
@@ -304,4 +321,5 @@ def _first_state(new: NewPayment, deadline_at: datetime) -> Payment:
         authorised_at=None,
         deadline_at=deadline_at,
         sequence=1,
+        method="wallet" if new.card is None else "card",
     )

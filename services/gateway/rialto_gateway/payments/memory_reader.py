@@ -115,6 +115,7 @@ class MemoryPaymentReader:
         accepted = self._store.accepted[payment.id]
         row = {name: getattr(accepted.new, name) for name in NewPayment.__slots__}
         row |= {name: getattr(payment, name) for name in _CHANGING}
+        row["acquirer_reference"] = payment.authorisation
         row["settlement"] = settlement_json(payment.settlement)
         row["created_at"], row["updated_at"] = accepted.at, self._store.updated[payment.id]
         return row

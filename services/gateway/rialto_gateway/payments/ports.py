@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event
+from rialto_gateway.attempts.ports import Attempts
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.states import Payment
+from rialto_gateway.refunds.ports import Refunds
 from rialto_gateway.webhooks.messages import Messages
 
 IdempotencyKey = tuple[UUID, str, str]
@@ -19,7 +21,7 @@ IdempotencyKey = tuple[UUID, str, str]
 
 @dataclass(frozen=True, slots=True)
 class NewPayment:
-    """A payment to accept; `payer` and `payee` are sealed JSON."""
+    """A payment to accept; `payer` and `payee` are sealed JSON, `card` what is kept of one (None: from a wallet)."""
 
     payment_id: UUID
     merchant_id: UUID
@@ -29,7 +31,7 @@ class NewPayment:
     request_hash: bytes
     amount_minor: int
     currency: str
-    wallet_id: UUID
+    wallet_id: UUID | None
     capture_method: str
     terminal_id: str | None
     description: str | None
@@ -39,6 +41,7 @@ class NewPayment:
     payee_address: str
     occurred_at: datetime
     traceparent: str | None
+    card: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,12 @@ class Unit(Protocol):
 
     @property
     def payments(self) -> Payments: ...
+
+    @property
+    def attempts(self) -> Attempts: ...
+
+    @property
+    def refunds(self) -> Refunds: ...
 
     @property
     def messages(self) -> Messages: ...

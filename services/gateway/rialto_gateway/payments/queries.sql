@@ -3,19 +3,19 @@
 INSERT INTO gateway.payments (
     payment_id, merchant_id, mode, shard, idempotency_key, request_hash, amount_minor, currency, wallet_id,
     capture_method, terminal_id, description, metadata, payer, payee, payee_address, occurred_at, created_at, updated_at,
-    state, deadline_at, traceparent
+    state, deadline_at, traceparent, card
 )
 SELECT
     p.payment_id, p.merchant_id, p.mode, p.shard, p.idempotency_key, p.request_hash, p.amount_minor, p.currency,
     p.wallet_id, p.capture_method, p.terminal_id, p.description, p.metadata::JSON, p.payer::JSON, p.payee::JSON,
-    p.payee_address, p.occurred_at, $1, $1, 'created', $2, p.traceparent
+    p.payee_address, p.occurred_at, $1, $1, 'created', $2, p.traceparent, p.card::JSON
 FROM unnest(
     $3::UUID[], $4::UUID[], $5::TEXT[], $6::SMALLINT[], $7::TEXT[], $8::BYTEA[], $9::NUMERIC[], $10::TEXT[],
     $11::UUID[], $12::TEXT[], $13::TEXT[], $14::TEXT[], $15::TEXT[], $16::TEXT[], $17::TEXT[], $18::TEXT[],
-    $19::TIMESTAMPTZ[], $20::TEXT[]
+    $19::TIMESTAMPTZ[], $20::TEXT[], $21::TEXT[]
 ) AS p (
     payment_id, merchant_id, mode, shard, idempotency_key, request_hash, amount_minor, currency, wallet_id,
-    capture_method, terminal_id, description, metadata, payer, payee, payee_address, occurred_at, traceparent
+    capture_method, terminal_id, description, metadata, payer, payee, payee_address, occurred_at, traceparent, card
 )
 ON CONFLICT ON CONSTRAINT payments_idempotency DO NOTHING
 RETURNING payment_id
@@ -42,7 +42,8 @@ FROM unnest($1::UUID[], $4::TEXT[]) AS p (payment_id, detail)
 -- What the machine needs of some payments, locked in id order.
 SELECT payment_id, merchant_id, mode, shard, amount_minor, currency, wallet_id, capture_method, payee_address, state,
     reason, decline_code, fraud, compliance, amount_captured_minor, capture_pending_minor, captures, void_reason, asked,
-    settlement, authorised_at, deadline_at, sequence
+    settlement, authorised_at, deadline_at, sequence, authorisations, voids, connector, acquirer_reference,
+    next_action_url, amount_refunded_minor, refund_pending_minor, refunds
 FROM gateway.payments WHERE payment_id = ANY ($1) ORDER BY payment_id FOR UPDATE
 
 -- name: save
@@ -67,6 +68,19 @@ SET state = n.state, reason = n.reason, decline_code = n.decline_code, fraud = n
     void_reason = n.void_reason, asked = n.asked, settlement = n.settlement::JSON, authorised_at = n.authorised_at,
     deadline_at = n.deadline_at, sequence = n.sequence, updated_at = $1
 FROM n WHERE p.payment_id = n.payment_id
+
+-- name: save_more
+-- Write back what the machine made of payments by card, and of those that were refunded.
+UPDATE gateway.payments AS p
+SET authorisations = n.authorisations, voids = n.voids, connector = n.connector,
+    acquirer_reference = n.acquirer_reference, next_action_url = n.next_action_url,
+    amount_refunded_minor = n.refunded, refund_pending_minor = n.refund_pending, refunds = n.refunds
+FROM unnest(
+    $1::UUID[], $2::INT[], $3::INT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::NUMERIC[], $8::NUMERIC[], $9::INT[]
+) AS n (
+    payment_id, authorisations, voids, connector, acquirer_reference, next_action_url, refunded, refund_pending, refunds
+)
+WHERE p.payment_id = n.payment_id
 
 -- name: add_timeline
 -- One line a change.
@@ -156,9 +170,10 @@ WHERE payment_id = ANY ($1) AND state NOT IN ('created', 'approved', 'unknown')
 SELECT payment_id FROM gateway.payments
 WHERE payment_id = ANY ($1) AND (state <> 'authorised' OR (capture_pending_minor = 0 AND void_reason IS NULL))
 
--- name: captured_by_day
--- What each merchant's captures of a day came to, by when they were asked for: the time that capture.requested carries,
--- and that the ledger books them with. Merchants whose captures all failed or wait are in it, with nothing.
+-- name: totals_by_day
+-- What each merchant's captures and refunds of a day came to, by when they were asked for: the time that the request or
+-- `requested_at` carries, and that the ledger books them with. Merchants whose captures all failed or wait are in it,
+-- with nothing.
 SELECT
     p.merchant_id, p.mode, p.currency, 'captured' AS kind,
     coalesce(sum(c.amount_minor) FILTER (WHERE c.state = 'succeeded'), 0) AS amount_minor,
@@ -166,3 +181,11 @@ SELECT
 FROM gateway.captures AS c JOIN gateway.payments AS p ON p.payment_id = c.payment_id
 WHERE c.created_at >= $1 AND c.created_at < $2
 GROUP BY p.merchant_id, p.mode, p.currency
+UNION ALL
+SELECT
+    r.merchant_id, r.mode, r.currency, 'refunded' AS kind,
+    coalesce(sum(r.amount_minor) FILTER (WHERE r.state = 'succeeded'), 0) AS amount_minor,
+    count(*) FILTER (WHERE r.state = 'succeeded') AS count
+FROM gateway.refunds AS r
+WHERE r.created_at >= $1 AND r.created_at < $2
+GROUP BY r.merchant_id, r.mode, r.currency

@@ -8,11 +8,14 @@ from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.runtime import Runtime
+from rialto_gateway.attempts.cards import GivenCard
+from rialto_gateway.attempts.ports import AttemptReader, Connectors
 from rialto_gateway.merchants.keys import Principal
 from rialto_gateway.payments.accept import Acceptor, AcceptRequest
-from rialto_gateway.payments.bodies import CreatePayment
+from rialto_gateway.payments.bodies import CardPayment, CreatePayment
 from rialto_gateway.payments.errors import (
     CurrencyNotSupported,
+    MethodNotAvailable,
     OccurredAtInLiveMode,
     PaymentNotFound,
     WalletCurrencyMismatch,
@@ -50,6 +53,8 @@ class PaymentService:
         units: Units,
         reader: PaymentReader,
         acceptor: Acceptor,
+        attempts: AttemptReader,
+        connectors: Connectors,
         wallets: WalletDirectory,
         runtime: Runtime,
         deadlines: Deadlines,
@@ -58,6 +63,8 @@ class PaymentService:
         self._units = units
         self._reader = reader
         self._acceptor = acceptor
+        self._attempts = attempts
+        self._connectors = connectors
         self._decisions = Waiters(reader.decided, runtime)
         self._answers = Waiters(reader.answered, runtime)
         self._wallets = wallets
@@ -77,8 +84,8 @@ class PaymentService:
     ) -> Answer:
         """Accept a payment; durable when this returns.
 
-        Raises: Forbidden, CurrencyNotSupported, WalletNotFound, WalletCurrencyMismatch, OccurredAtInLiveMode,
-        IdempotencyKeyReused, ServiceUnavailable, CommitUnknown.
+        Raises: Forbidden, CurrencyNotSupported, MethodNotAvailable, WalletNotFound, WalletCurrencyMismatch,
+        OccurredAtInLiveMode, IdempotencyKeyReused, ServiceUnavailable, CommitUnknown.
         """
         merchant_id, mode, settlement_address = principal.merchant()
         if body.currency not in self._currencies:
@@ -88,9 +95,18 @@ class PaymentService:
             )
         if body.occurred_at is not None and mode == "live":
             raise OccurredAtInLiveMode("occurred_at is for test mode only", param="occurred_at")
-        wallet = await self._wallets.chargeable(principal, body.payment_method.wallet_id)
-        if wallet.currency != body.currency:
-            raise WalletCurrencyMismatch(f"the wallet is in {wallet.currency}, not {body.currency}", param="currency")
+        method = body.payment_method
+        card: GivenCard | None = None
+        if isinstance(method, CardPayment):
+            if not self._connectors.takes_cards(mode):
+                raise MethodNotAvailable(f"no acquirer takes cards in {mode} mode here", param="payment_method")
+            card = GivenCard(method.token, method.return_url, method.descriptor)
+        else:
+            wallet = await self._wallets.chargeable(principal, method.wallet_id)
+            if wallet.currency != body.currency:
+                raise WalletCurrencyMismatch(
+                    f"the wallet is in {wallet.currency}, not {body.currency}", param="currency"
+                )
         accepted = await self._acceptor.accept(
             AcceptRequest(
                 merchant_id=merchant_id,
@@ -99,7 +115,8 @@ class PaymentService:
                 request_hash=request_hash,
                 amount_minor=body.amount_minor,
                 currency=body.currency,
-                wallet_id=body.payment_method.wallet_id,
+                wallet_id=None if isinstance(method, CardPayment) else method.wallet_id,
+                card=card,
                 capture_method=body.capture_method,
                 terminal_id=body.terminal_id,
                 description=body.description,
@@ -128,7 +145,8 @@ class PaymentService:
         row = await self._row(payment_id, principal)
         timeline = await self._reader.timeline(payment_id)
         captures = await self._reader.captures(payment_id)
-        return payment_view(row, timeline=timeline, captures=captures)
+        attempts = await self._attempts.of_payment(payment_id) if row["card"] is not None else []
+        return payment_view(row, timeline=timeline, captures=captures, attempts=attempts)
 
     async def newest(
         self, principal: Principal, mode: str, *, limit: int, before: UUID | None, status: str | None

@@ -15,9 +15,11 @@ from rialto_common.errors import IdempotencyKeyReused
 from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event
 from rialto_common.keyring import Keyring
+from rialto_gateway.attempts.store import PostgresAttempts
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import Payment, Settlement
+from rialto_gateway.refunds.store import PostgresRefunds
 from rialto_gateway.webhooks.messages import PostgresMessages
 
 QUERIES = load_queries(__package__)
@@ -80,6 +82,21 @@ class PostgresPayments:
             [payment.deadline_at for payment in payments],
             [payment.sequence for payment in payments],
         )
+        # Apart, as most payments are wallets' that nobody refunds, and each column of a batch costs all of them.
+        more = [payment for payment in payments if payment.method == "card" or payment.refunds > 0]
+        if more:
+            await self._connection.execute(
+                QUERIES["save_more"],
+                [payment.id for payment in more],
+                [payment.authorisations for payment in more],
+                [payment.voids for payment in more],
+                [payment.connector for payment in more],
+                [payment.authorisation for payment in more],
+                [payment.next_action_url for payment in more],
+                [payment.amount_refunded_minor for payment in more],
+                [payment.refund_pending_minor for payment in more],
+                [payment.refunds for payment in more],
+            )
 
     async def add_timeline(self, lines: Sequence[TimelineLine], now: datetime) -> None:
         """Add lines to timelines."""
@@ -157,6 +174,8 @@ class PostgresUnit:
     def __init__(self, transaction: PostgresTransaction, keyring: Keyring) -> None:
         self._transaction = transaction
         self.payments = PostgresPayments(transaction.connection)
+        self.attempts = PostgresAttempts(transaction.connection)
+        self.refunds = PostgresRefunds(transaction.connection)
         self.messages = PostgresMessages(transaction.connection)
         self.people = PostgresPeople(transaction.connection, keyring)
 
@@ -259,6 +278,15 @@ def _payment(row: Any) -> Payment:
         authorised_at=row["authorised_at"],
         deadline_at=row["deadline_at"],
         sequence=row["sequence"],
+        method="wallet" if row["wallet_id"] is not None else "card",
+        authorisations=row["authorisations"],
+        voids=row["voids"],
+        connector=row["connector"],
+        authorisation=row["acquirer_reference"],
+        next_action_url=row["next_action_url"],
+        amount_refunded_minor=int(row["amount_refunded_minor"]),
+        refund_pending_minor=int(row["refund_pending_minor"]),
+        refunds=row["refunds"],
     )
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 import orjson
 
 from rialto_common import ids
+from rialto_gateway.attempts.attempt import Attempt
+from rialto_gateway.attempts.cards import merchants_fingerprint
 
 
 def payment_view(
@@ -15,6 +17,7 @@ def payment_view(
     *,
     timeline: Sequence[Mapping[str, Any]] | None = None,
     captures: Sequence[Mapping[str, Any]] | None = None,
+    attempts: Sequence[Attempt] | None = None,
 ) -> dict[str, Any]:
     """Return the payment object of a row of `gateway.payments`."""
     capturable = 0
@@ -32,7 +35,9 @@ def payment_view(
         "currency": row["currency"],
         "amount_captured_minor": _minor(row["amount_captured_minor"]),
         "amount_capturable_minor": _minor(capturable),
-        "payment_method": {"type": "wallet", "wallet_id": ids.to_text("wal", row["wallet_id"])},
+        "amount_refunded_minor": _minor(row["amount_refunded_minor"]),
+        "payment_method": _method(row),
+        "next_action": _next_action(row),
         "capture_method": row["capture_method"],
         "terminal_id": row["terminal_id"],
         "description": row["description"],
@@ -69,7 +74,43 @@ def payment_view(
             }
             for capture in captures
         ]
+    if attempts is not None:
+        view["attempts"] = [attempt_view(attempt) for attempt in attempts]
     return view
+
+
+def attempt_view(attempt: Attempt) -> dict[str, Any]:
+    """Return an attempt: while its outcome is open, since when that is unknown and when it is asked about next."""
+    subject = None
+    if attempt.subject_id is not None:
+        subject = ids.to_text("re" if attempt.step == "refund" else "cap", attempt.subject_id)
+    return {
+        "id": attempt.reference,
+        "object": "attempt",
+        "step": attempt.step,
+        "for": subject,
+        "connector": attempt.connector,
+        "status": attempt.state,
+        "amount_minor": _minor(attempt.amount_minor),
+        "code": attempt.code,
+        "created_at": time_text(attempt.created_at),
+        "started_at": time_text(attempt.started_at),
+        "answered_at": time_text(attempt.answered_at),
+        "unknown_since": time_text(attempt.unknown_since) if attempt.due_at is not None else None,
+        "asked_next_at": time_text(attempt.due_at),
+    }
+
+
+def _method(row: Mapping[str, Any]) -> dict[str, Any]:
+    if row["card"] is None:
+        return {"type": "wallet", "wallet_id": ids.to_text("wal", row["wallet_id"])}
+    return {"type": "card", "fingerprint": merchants_fingerprint(row["card"], row["merchant_id"])}
+
+
+def _next_action(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["state"] != "requires_action" or row["next_action_url"] is None:
+        return None
+    return {"type": "redirect", "url": row["next_action_url"]}
 
 
 def as_accepted(row: Mapping[str, Any], decide_within: timedelta) -> dict[str, Any]:
@@ -81,6 +122,8 @@ def as_accepted(row: Mapping[str, Any], decide_within: timedelta) -> dict[str, A
         "amount_captured_minor": 0,
         "capture_pending_minor": 0,
         "void_reason": None,
+        "amount_refunded_minor": 0,
+        "next_action_url": None,
         "settlement": None,
         "authorised_at": None,
         "updated_at": row["created_at"],

@@ -25,6 +25,9 @@ MESSAGES: dict[str, str] = {
     events.PaymentVoided.type: "payment.voided",
     events.PaymentExpired.type: "payment.expired",
     events.PaymentFailed.type: "payment.failed",
+    events.PaymentRequiresAction.type: "payment.requires_action",
+    events.RefundSucceeded.type: "refund.succeeded",
+    events.RefundFailed.type: "refund.failed",
 }
 """The events merchants hear of, by their name in the message."""
 

@@ -17,6 +17,7 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from rialto_common import ids
+from rialto_common.bus.consumer import Consumer
 from rialto_common.bus.postgres import PostgresUnitOfWork
 from rialto_common.database import Pool, open_pool
 from rialto_common.events import compliance, fraud, settlements
@@ -26,6 +27,7 @@ from rialto_common.metrics import HttpMetrics
 from rialto_common.runtime import Step, SystemRuntime
 from rialto_common.service import Service
 from rialto_common.settings import ServiceSettings
+from rialto_gateway.attempts.ports import Connectors
 from rialto_gateway.main import build as build_gateway
 from rialto_gateway.settings import GatewaySettings
 from rialto_ledger.main import build as build_ledger
@@ -35,6 +37,11 @@ ADMIN_KEY = "sk_admin_of_the_tests"
 TOKEN_SECRET = "a secret of thirty-two characters"
 MASTER_KEY = b64encode(bytes(range(32))).decode()
 LEDGER_URL = "http://ledger"
+NOTHING_TO_HEAR_SECONDS = 0.02
+
+
+class Died(BaseException):
+    """A process died at a crash point: nothing of ours may catch it."""
 
 
 class TestRuntime(SystemRuntime):
@@ -46,6 +53,13 @@ class TestRuntime(SystemRuntime):
         super().__init__()
         self.ahead = timedelta()
         self.apps: dict[str, Any] = {}
+        self.dies_at: str | None = None
+
+    def crash_point(self, name: str) -> None:
+        """Die here, once, if a test said so: what is in memory is lost, and what is not committed rolls back."""
+        if name == self.dies_at:
+            self.dies_at = None
+            raise Died(name)
 
     def now(self) -> datetime:
         """Return the present, turned on."""
@@ -88,6 +102,10 @@ class Stepped(Service[Any]):
 
     def add_loop(self, name: str, step: Step) -> None:
         self.steps[name] = step
+        consumer = getattr(step, "__self__", None)
+        if isinstance(consumer, Consumer):
+            # A test knows when there is nothing to hear, and should not wait for it as a service does.
+            consumer._wait_seconds = NOTHING_TO_HEAR_SECONDS
 
     async def close(self) -> None:
         for closer in reversed(self._closers):
@@ -232,6 +250,12 @@ class Platform:
         await self.ledger.steps["consumer-ledger"]()
         await self.gateway.steps["consumer-gateway"]()
 
+    async def ask_acquirers(self) -> None:
+        """Let what is due at the acquirers be asked, and wait for the answers."""
+        step = self.gateway.steps["attempts"]
+        await step()
+        await step.__self__.settle()  # type: ignore[attr-defined]
+
     async def sweep(self) -> None:
         """Let passed deadlines take effect."""
         await self.gateway.steps["deadlines"]()
@@ -277,7 +301,9 @@ def gateway_settings(dsn: str, **changes: Any) -> GatewaySettings:
 
 
 @asynccontextmanager
-async def started(dsn_of: Callable[[str], str], **changes: Any) -> AsyncIterator[Platform]:
+async def started(
+    dsn_of: Callable[[str], str], *, connectors: Connectors | None = None, **changes: Any
+) -> AsyncIterator[Platform]:
     """Start gateway and ledger on a database."""
     runtime = TestRuntime()
     ledger = Stepped(
@@ -288,7 +314,7 @@ async def started(dsn_of: Callable[[str], str], **changes: Any) -> AsyncIterator
     line = runtime.apps[LEDGER_URL] = Line(ledger.app)
     gateway = Stepped("gateway", gateway_settings(dsn_of("gateway"), **changes), runtime)
     await gateway.open()
-    await build_gateway(gateway)
+    await build_gateway(gateway, connectors)
     frame = RequestFrame(gateway.app, runtime=runtime, metrics=HttpMetrics(CollectorRegistry()))
     pool = await open_pool(dsn_of("gateway"), application="test")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(frame), base_url="http://gateway") as http:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WALLET = "wal_01kb6w1m8xf0gbb7n5d8jq2c4r"
 GOOD = payment_body(WALLET)
+CARD = {"type": "card", "token": "tok_approve"}
 GOOD_TEXT = orjson.dumps(GOOD)
 
 
@@ -61,7 +62,16 @@ PAYMENTS: list[tuple[Any, str]] = [
     (changed(amount="1250"), "unknown_field"),
     (changed(payer={"name": "Ada", "ssn": "1"}), "unknown_field"),
     (changed(payment_method={"type": "wallet", "wallet_id": WALLET, "cvc": "1"}), "unknown_field"),
-    (changed(payment_method={"type": "card", "wallet_id": WALLET}), "invalid_request"),
+    (changed(payment_method={"type": "card", "wallet_id": WALLET}), "field_missing"),
+    (changed(payment_method={"type": "cash"}), "invalid_request"),
+    (changed(payment_method={"wallet_id": WALLET}), "invalid_request"),
+    (changed(payment_method=CARD | {"token": "4242424242424242"}), "invalid_request"),
+    (changed(payment_method=CARD | {"token": "tok_\n"}), "invalid_request"),
+    (changed(payment_method=CARD | {"token": "tok_" + "a" * 300}), "invalid_request"),
+    (changed(payment_method=CARD | {"return_url": "http://shop.example"}), "invalid_request"),
+    (changed(payment_method=CARD | {"descriptor": "a\u0000b"}), "invalid_request"),
+    (changed(payment_method=CARD | {"number": "4242424242424242"}), "unknown_field"),
+    (changed(payment_method=CARD), "payment_method_not_available"),
     (changed(payment_method={"type": "wallet", "wallet_id": "wal_short"}), "id_invalid"),
     (changed(payment_method={"type": "wallet", "wallet_id": WALLET.replace("wal", "pay")}), "id_invalid"),
     (changed(payment_method={"type": "wallet", "wallet_id": "wal_" + "z" * 26}), "id_invalid"),

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from rialto_cli.testing import Database
+from rialto_common import ids
 
 from .platform_in_process import ADMIN_KEY, Merchant, Platform, payment_body, started
 
@@ -27,6 +28,9 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/v1/payments/{payment_id}"): (NOT_FOUND, NOT_FOUND, 200),
     ("POST", "/v1/payments/{payment_id}/capture"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("POST", "/v1/payments/{payment_id}/void"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/payments/{payment_id}/refunds"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("GET", "/v1/payments/{payment_id}/refunds"): (NOT_FOUND, NOT_FOUND, 200),
+    ("GET", "/v1/refunds/{refund_id}"): (NOT_FOUND, NOT_FOUND, 200),
     ("POST", "/v1/payments/{payment_id}/review"): (FORBIDDEN, FORBIDDEN, 409),
     ("POST", "/v1/wallets"): (201, 201, 201),
     ("GET", "/v1/wallets/{wallet_id}"): (NOT_FOUND, NOT_FOUND, 200),
@@ -91,6 +95,26 @@ class Estate:
             made = await self.platform.call("POST", path, body, key=self.key, Idempotency_Key=key)
             assert made.status_code == 201, made.text
             self.names[name] = made.json()["id"]
+        self.names["refund_id"] = await self._refund(wallet_id)
+
+    async def _refund(self, wallet_id: str) -> str:
+        """Refund a payment that was captured."""
+        body = payment_body(wallet_id) | {"capture_method": "manual"}
+        made = await self.platform.call(
+            "POST", "/v1/payments", body, key=self.key, Idempotency_Key=f"refunded-{self.mode}"
+        )
+        payment = made.json()
+        payment_id = ids.from_text("pay", payment["id"])
+        await self.platform.pool.execute(
+            "UPDATE gateway.payments SET state = 'captured', amount_captured_minor = 1250 WHERE payment_id = $1",
+            payment_id,
+        )
+        answer = await self.platform.call(
+            "POST", f"/v1/payments/{payment['id']}/refunds", {}, key=self.key, Idempotency_Key="estate"
+        )
+        assert answer.status_code == 202, answer.text
+        refund_id: str = answer.json()["id"]
+        return refund_id
 
     async def ask(self, method: str, path: str, key: str, names: dict[str, str]) -> Any:
         """Send the endpoint's request about these names with a key."""

@@ -17,6 +17,7 @@ from rialto_gateway.main import build
 from rialto_gateway.merchants.api import CreateMerchant
 from rialto_gateway.payment_links.api import CreatePaymentLink
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
+from rialto_gateway.refunds.api import CreateRefund
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import CreateWallet, TopUp
 from rialto_gateway.webhooks.api import CreateWebhookEndpoint
@@ -28,6 +29,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/payments/{payment_id}/capture": CapturePayment,
     "/v1/payments/{payment_id}/void": VoidPayment,
     "/v1/payments/{payment_id}/review": ReviewPayment,
+    "/v1/payments/{payment_id}/refunds": CreateRefund,
     "/v1/wallets": CreateWallet,
     "/v1/wallets/{wallet_id}/top_ups": TopUp,
     "/v1/merchants": CreateMerchant,
