@@ -12,11 +12,17 @@ HANDLED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "gateway": {
         "rialto.fraud.v1": ("fraud.assessed",),
         "rialto.compliance.v1": ("compliance.screened",),
-        "rialto.ledger.v1": ("hold.placed", "hold.captured", "hold.voided", "hold.expired", "posting.refused"),
+        "rialto.ledger.v1": (
+            *("hold.placed", "hold.captured", "hold.voided", "hold.expired", "posting.refused"),
+            *("capture.booked", "refund.booked", "refund.refused"),
+        ),
         _SETTLEMENTS: ("settlement.submitted", "settlement.confirmed", "settlement.reorged", "settlement.failed"),
     },
     "ledger": {
-        _PAYMENTS: ("payment.approved", "capture.requested", "void.requested", "payment_totals.reported"),
+        _PAYMENTS: (
+            *("payment.approved", "capture.requested", "void.requested", "payment_totals.reported"),
+            *("refund.requested", "refund.succeeded", "refund.failed", "attempt.unknown", "attempt.resolved"),
+        ),
         _SETTLEMENTS: (
             "settlement.confirmed",
             "settlement.reorged",
@@ -24,8 +30,8 @@ HANDLED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "settlement_totals.reported",
         ),
     },
-    "fraud": {_PAYMENTS: ("payment.created",)},
-    "compliance": {_PAYMENTS: ("payment.created",)},
+    "fraud": {_PAYMENTS: ("payment.created", "payment.created.v2")},
+    "compliance": {_PAYMENTS: ("payment.created", "payment.created.v2")},
     "chain_bridge": {_PAYMENTS: ("settlement.requested",)},
 }
 
@@ -41,7 +47,7 @@ TOPICS: tuple[str, ...] = tuple(
 def rows() -> list[tuple[str, str, str]]:
     """Return (group, topic, type) for each."""
     return [
-        (group, topic, f"rialto.{name}.v1")
+        (group, topic, f"rialto.{name}" if name.endswith(".v2") else f"rialto.{name}.v1")
         for group, topics in HANDLED.items()
         for topic, names in topics.items()
         for name in names

@@ -45,6 +45,11 @@ async def play(world: World) -> dict[str, str]:
         for nth, amount in enumerate((300, 500)):
             body = {"amount_minor": amount, "final": nth == 1}
             await world.post(f"/v1/payments/{parts}/capture", body, key=bikes, name=f"capture {nth}")
+            if nth == 0:
+                await world.until_captured(parts, bikes, amount)
+                refunds = f"/v1/payments/{parts}/refunds"
+                for number, part in enumerate((100, 150)):
+                    await world.post(refunds, {"amount_minor": part}, key=bikes, name=f"refund {number}")
         await world.post(f"/v1/payments/{manual['voided']}/void", {}, key=bikes, name="void")
         settled |= {"in parts": parts}
         await world.until((payment, "settled") for payment in settled.values())

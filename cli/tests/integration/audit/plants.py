@@ -207,6 +207,15 @@ I3 = (
     ),
     plant(
         "I3",
+        "attempt_overdue",
+        "an attempt that nobody asks about",
+        "INSERT INTO gateway.attempts (attempt_id, payment_id, merchant_id, mode, currency, step, ordinal, connector,"
+        " amount_minor, final, state, asked_at, created_at, due_at)"
+        f" SELECT '{NEW}', payment_id, merchant_id, mode, currency, 'authorise', 1, 'harbour', 1, FALSE, 'unknown',"
+        f" created_at, created_at, '2020-01-01' FROM gateway.payments WHERE payment_id = {HELD}",
+    ),
+    plant(
+        "I3",
         "created_not_told",
         "a payment.created event deleted",
         f"DELETE FROM bus.log WHERE {event('payment.created')}",
@@ -263,6 +272,26 @@ I4 = (
         "capture_never_asked_for",
         "a capture that the gateway does not know",
         f"DELETE FROM gateway.captures WHERE payment_id = {SETTLED}",
+    ),
+    plant(
+        "I4",
+        "refunded_twice",
+        "a refund booked twice",
+        *copy_entry(CAPTURE, NEW, kind="'refund'", metadata='\'{"refund_id": "re_1"}\'::JSONB'),
+        *copy_entry(CAPTURE, OTHER, kind="'refund'", metadata='\'{"refund_id": "re_1"}\'::JSONB'),
+    ),
+    plant(
+        "I4",
+        "refunded_above_captured",
+        "refunds of twice what was captured",
+        *copy_entry(CAPTURE, NEW, kind="'refund'", metadata='\'{"refund_id": "re_1"}\'::JSONB'),
+        *copy_entry(CAPTURE, OTHER, kind="'refund'", metadata='\'{"refund_id": "re_2"}\'::JSONB'),
+    ),
+    plant(
+        "I4",
+        "refund_never_asked_for",
+        "a refund that the gateway does not know",
+        *copy_entry(CAPTURE, NEW, kind="'refund'", metadata='\'{"refund_id": "re_1"}\'::JSONB'),
     ),
     plant("I4", "settled_twice", "a settlement booked twice", *copy_entry(SETTLEMENT, NEW)),
     plant(
@@ -441,6 +470,21 @@ I7 = (
         "UPDATE ledger.postings SET account_id = (SELECT id FROM ledger.accounts WHERE code LIKE 'merchant:%'"
         " AND id <> account_id LIMIT 1)"
         f" WHERE side = 'credit' AND entry_id = {CAPTURE}",
+    ),
+)
+REFUND = (
+    "INSERT INTO gateway.refunds (refund_id, payment_id, merchant_id, mode, currency, ordinal, amount_minor, metadata,"
+    f" state, created_at, updated_at) SELECT '{NEW}', payment_id, merchant_id, mode, currency, 99, 5, '{{}}',"
+    f" 'succeeded', created_at, created_at FROM gateway.payments WHERE payment_id = {SETTLED}"
+)
+I7 += (
+    plant("I7", "refund_differs", "a refund called succeeded that was not booked", REFUND),
+    plant("I7", "payment_not_as_its_refunds", "a refund that its payment does not count", REFUND),
+    plant(
+        "I7",
+        "left_in_suspense",
+        "money in suspense for a capture that nobody waits for",
+        *copy_entry(CAPTURE, NEW, kind="'suspended'", metadata='\'{"capture_id": "cap_1"}\'::JSONB'),
     ),
 )
 NEXT = "(SELECT next_position FROM bus.topics WHERE topic = t.topic)"

@@ -213,6 +213,15 @@ class World:
         answer = await self.api.get(f"/v1/payments/{payment_id}", headers={"Authorization": f"Bearer {ADMIN_KEY}"})
         return str(answer.json()["status"])
 
+    async def until_captured(self, payment_id: str, key: str, amount_minor: int) -> None:
+        """Wait until so much of a payment is booked."""
+        async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
+            while True:
+                answer = await self.api.get(f"/v1/payments/{payment_id}", headers={"Authorization": f"Bearer {key}"})
+                if int(answer.json()["amount_captured_minor"]) == amount_minor:
+                    return
+                await asyncio.sleep(0.05)
+
     async def until(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Wait until payments have reached their states."""
         async with asyncio.timeout(SETTLED_WITHIN_SECONDS):
