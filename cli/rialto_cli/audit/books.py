@@ -97,10 +97,10 @@ def compare(
     Raises: ChainUnreadable. KafkaUnreadable. OnAnotherBus. psycopg.Error.
     """
     books = Books()
-    _set_parameters(snapshot, datetime.now(UTC))
+    set_parameters(snapshot, datetime.now(UTC))
     for name, says in INVARIANTS.items():
         say(f"{name}: {says}")
-        _check(books, name, snapshot)
+        check(books, name, snapshot)
     books["I8"].details["bus"] = on_kafka.compare(bus, snapshot, books["I8"], say)
     say("the chain")
     Treasury(node, head, books).compare(snapshot)
@@ -110,7 +110,8 @@ def compare(
     return books
 
 
-def _set_parameters(snapshot: Snapshot, now: datetime) -> None:
+def set_parameters(snapshot: Snapshot, now: datetime) -> None:
+    """Set what the questions ask with, at an instant."""
     retained_from = datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=LOG_DAYS)
     handled = consumers.rows()
     snapshot.use(
@@ -129,7 +130,8 @@ def _set_parameters(snapshot: Snapshot, now: datetime) -> None:
     snapshot.use({"log_from": retained_from.isoformat() if start["has_forgotten"] else "-infinity"})
 
 
-def _check(books: Books, name: str, snapshot: Snapshot) -> None:
+def check(books: Books, name: str, snapshot: Snapshot) -> None:
+    """Ask the questions of one invariant."""
     book = books[name]
     for question in questions():
         if question.invariant != name:

@@ -477,7 +477,7 @@ REFUND = (
     f" state, created_at, updated_at) SELECT '{NEW}', payment_id, merchant_id, mode, currency, 99, 5, '{{}}',"
     f" 'succeeded', created_at, created_at FROM gateway.payments WHERE payment_id = {SETTLED}"
 )
-I7 += (
+I7_OF_REFUNDS = (
     plant("I7", "refund_differs", "a refund called succeeded that was not booked", REFUND),
     plant("I7", "payment_not_as_its_refunds", "a refund that its payment does not count", REFUND),
     plant(
@@ -676,4 +676,4 @@ I8 = (
         f"DELETE FROM bus.log WHERE {event('settlement.confirmed')}",
     ),
 )
-ALL = I1 + I2 + I3 + I4 + I5 + I6 + I7 + I8
+ALL = I1 + I2 + I3 + I4 + I5 + I6 + I7 + I7_OF_REFUNDS + I8

@@ -235,7 +235,8 @@ def _alone(schema: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             if "$ref" in value:
                 return put_in(definitions[value["$ref"].removeprefix("#/$defs/")])
-            return {name: put_in(item) for name, item in value.items()}
+            # AsyncAPI has a discriminator of another form; each alternative has its tag as a constant anyway.
+            return {name: put_in(item) for name, item in value.items() if name != "discriminator"}
         return [put_in(item) for item in value] if isinstance(value, list) else value
 
     rest: dict[str, Any] = put_in({name: value for name, value in schema.items() if name not in ("$defs", "$schema")})
@@ -291,8 +292,9 @@ def _trait() -> dict[str, Any]:
                 "key": {
                     "type": "string",
                     "description": "What orders: the payment's id, or that of the account or deposit the event is "
-                    "about where there is no payment, the transfer's, or the merchant's of its totals.",
-                    "pattern": "^(pay|acc|dep|mer|trf)_[0-9a-hjkmnp-tv-z]{26}$",
+                    "about where there is no payment, the capture's or refund's where there is no hold, the "
+                    "transfer's, or the merchant's of its totals.",
+                    "pattern": "^(pay|acc|cap|re|dep|mer|trf)_[0-9a-hjkmnp-tv-z]{26}$",
                 },
                 "bindingVersion": _BINDING,
             }

@@ -127,6 +127,10 @@ def _fields(schema: Schema, root: Schema, prefix: str = "") -> Iterator[tuple[st
         inner, optional = _without_null(_resolved(field, root), root)
         note = "" if name in required and not optional else "may be null or missing"
         yield f"{prefix}{name}", _kind(inner, root), note
+        if "oneOf" in inner:
+            for option in inner["oneOf"]:
+                alternative = _resolved(option, root)
+                yield from _fields(alternative, root, f"{prefix}{name}.")
         below, suffix = (_resolved(inner["items"], root), "[].") if inner.get("type") == "array" else (inner, ".")
         if "properties" in below:
             yield from _fields(below, root, f"{prefix}{name}{suffix}")
@@ -148,6 +152,8 @@ def _without_null(schema: Schema, root: Schema) -> tuple[Schema, bool]:
 def _kind(schema: Schema, root: Schema) -> str:
     if "const" in schema:
         return f"`{schema['const']}`"
+    if "oneOf" in schema:
+        return f"object, one of several by its `{schema['discriminator']['propertyName']}`"
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":

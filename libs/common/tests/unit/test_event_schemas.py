@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_there_is_one_schema_a_model_and_one_model_a_type() -> None:
     types = [model.type for model in MODELS]
     assert len(set(types)) == len(types)
     assert {path.stem for path in SCHEMAS.glob("*.json")} == set(types)
-    assert all(event_type.startswith("rialto.") and event_type.endswith(".v1") for event_type in types)
+    assert all(re.fullmatch(r"rialto\.[a-z_.]+\.v[12]", event_type) for event_type in types)
     assert {model.topic for model in MODELS} == set(TOPICS)
 
 

@@ -9,6 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from rialto_cli.audit import books
+from rialto_cli.audit.book import Books
+from rialto_cli.audit.snapshot import Snapshot
 from rialto_cli.testing import Database
 from rialto_common import ids
 from rialto_gateway.attempts.in_order import InOrder
@@ -30,6 +33,7 @@ class Shop:
     harbour: ScriptedAcquirer
     quay: ScriptedAcquirer
     superuser: "asyncpg.Connection[Any]"
+    superuser_dsn: str
 
     async def pay(self, *faults: Fault | None, **fields: Any) -> dict[str, Any]:
         """Have a card's payment accepted and approved; its first calls go as said."""
@@ -87,6 +91,15 @@ class Shop:
         )
         return int(found)
 
+    def audited(self) -> dict[str, int]:
+        """Return what an audit of the books finds wrong, but for the chain and the services that are not here."""
+        found = Books()
+        with Snapshot(self.superuser_dsn) as snapshot:
+            books.set_parameters(snapshot, self.platform.runtime.now())
+            for name in ("I1", "I2", "I3", "I4", "I5", "I7"):
+                books.check(found, name, snapshot)
+        return {f"{name} {check}": count for name, book in found for check, count in book.by_check.items()}
+
     async def books(self) -> tuple[int, int, int]:
         """Return what the acquirer owes us, what is in suspense, and what we owe the merchant."""
         payable = await self.balance(f"merchant:{self.merchant.id}:payable")
@@ -105,7 +118,7 @@ async def shop(database: Database) -> AsyncIterator[Shop]:
     harbour, quay = ScriptedAcquirer("harbour"), ScriptedAcquirer("quay")
     superuser = await asyncpg.connect(database.superuser_dsn())
     async with started(database.dsn, connectors=InOrder([harbour, quay])) as platform:
-        yield Shop(platform, await platform.merchant(), harbour, quay, superuser)
+        yield Shop(platform, await platform.merchant(), harbour, quay, superuser, database.superuser_dsn())
     await superuser.close()
 
 
@@ -126,6 +139,7 @@ async def test_a_cards_payment_goes_all_the_way_and_its_token_is_nowhere_in_clea
     assert asked.reference == captured["attempts"][0]["id"]
     assert len(asked.reference) <= 35
     assert await shop.books() == (1250, 0, 1250)
+    assert shop.audited() == {}
     await shop.platform.hear(shop.platform.confirmed(payment))
     assert (await shop.get(payment))["status"] == "settled"
     assert captured["payment_method"]["type"] == "card"
@@ -174,6 +188,7 @@ async def test_another_acquirer_is_asked_where_the_first_certainly_did_not_charg
     assert captured["attempts"][0]["id"] != captured["attempts"][1]["id"]
     assert (sum(shop.harbour.captured.values()), sum(shop.quay.captured.values())) == (0, 1250)
     assert await shop.balance("acquirer:quay:receivable") == 1250
+    assert shop.audited() == {}
 
 
 @pytest.mark.parametrize("fault", ["lost_after", "raises"])
@@ -264,6 +279,7 @@ async def test_a_payer_who_comes_too_late_is_not_charged(shop: Shop) -> None:
     assert late["status"] == "expired"
     assert sum(shop.harbour.held.values()) == 0, "what the acquirer holds is let go of"
     assert await shop.books() == (0, 0, 0)
+    assert shop.audited() == {}
 
 
 async def test_a_late_authorisation_of_a_payment_that_has_ended_is_voided(shop: Shop) -> None:
@@ -321,9 +337,11 @@ async def test_an_unknown_capture_parks_the_money_and_brings_it_to_the_merchant(
     unknown = await shop.get(payment)
     assert (unknown["status"], unknown["status_reason"]) == ("authorised", "capture_unknown")
     assert await shop.books() == (1250, 1250, 0)
+    assert shop.audited() == {}
     await shop.later(3)
     assert (await shop.get(payment))["status"] == "captured"
     assert await shop.books() == (1250, 0, 1250)
+    assert shop.audited() == {}
 
 
 async def test_an_unknown_capture_that_never_arrived_leaves_nothing_and_can_be_asked_again(shop: Shop) -> None:
@@ -339,6 +357,7 @@ async def test_an_unknown_capture_that_never_arrived_leaves_nothing_and_can_be_a
     assert (await shop.get(payment))["status"] == "captured"
     assert await shop.books() == (1250, 0, 1250)
     assert sum(shop.harbour.captured.values()) == 1250
+    assert shop.audited() == {}
 
 
 async def test_parts_are_captured_in_the_order_in_which_they_were_asked_for(shop: Shop) -> None:
@@ -407,10 +426,10 @@ async def test_a_refund_goes_back_through_the_acquirer(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "books"), [("lost_after", "succeeded", (0, 0, 0)), ("lost_before", "failed", (1250, 0, 1250))]
+    ("fault", "status", "left"), [("lost_after", "succeeded", (0, 0, 0)), ("lost_before", "failed", (1250, 0, 1250))]
 )
 async def test_an_unknown_refund_waits_in_suspense_until_it_is_known(
-    shop: Shop, fault: Fault, status: str, books: tuple[int, int, int]
+    shop: Shop, fault: Fault, status: str, left: tuple[int, int, int]
 ) -> None:
     payment = await shop.captured()
     shop.harbour.fail(fault)
@@ -423,7 +442,8 @@ async def test_an_unknown_refund_waits_in_suspense_until_it_is_known(
     await shop.later(3)
     (refund,) = await shop.refunds(payment)
     assert refund["status"] == status
-    assert await shop.books() == books
+    assert await shop.books() == left
+    assert shop.audited() == {}
 
 
 async def test_a_refund_is_refused_where_the_merchant_has_too_little(shop: Shop) -> None:
@@ -509,3 +529,4 @@ async def test_a_wallets_payment_is_refunded_to_the_wallet(shop: Shop) -> None:
     wallet = (await shop.platform.call("GET", path, key=shop.merchant.test_key)).json()
     assert wallet["ledger_balance_minor"] == str(1_000_000 - 250)
     assert await shop.balance(f"merchant:{shop.merchant.id}:payable") == -250
+    assert shop.audited() == {}
