@@ -38,7 +38,7 @@ class MemoryAttempts:
         for payment_id, change in changes:
             if await self.lock(change.attempt_id) is not None:
                 raise InvariantViolated(f"attempt {change.attempt_id} is there already")
-            self._put(_queued(self._payments[payment_id], change, now))
+            self._put(queued_for(self._payments[payment_id], change, now))
 
     async def lock(self, attempt_id: UUID) -> Attempt | None:
         """Load an attempt; the unit of work keeps the others out."""
@@ -115,7 +115,8 @@ def _place(attempt: Attempt) -> tuple[datetime, str, int]:
     return attempt.created_at, attempt.step, attempt.ordinal
 
 
-def _queued(payment: Payment, change: AttemptChange, now: datetime) -> Attempt:
+def queued_for(payment: Payment, change: AttemptChange, now: datetime) -> Attempt:
+    """Return the attempt as it is recorded."""
     return Attempt(
         id=change.attempt_id,
         payment_id=payment.id,
