@@ -20,6 +20,7 @@ from rialto_cli.torture.book import Asked, Book, Captured
 
 FINAL = frozenset({"settled", "declined", "voided", "expired", "failed"})
 AUTHORISED = frozenset({"authorised"})
+CAPTURED = frozenset({"captured", "settled"})
 DECIDED = frozenset({"authorised", "captured", "settled", "declined", "review"})
 WALLET_MINOR = 50_000_000
 UNDECIDED_SECONDS = 60.0
@@ -203,6 +204,8 @@ class Customers:
             await self.capture(merchant, asked, amount, final=nth == len(amounts) and self.draw.random() < 0.5)
         if self.draw.random() < 0.5:
             await self.void(merchant, asked)
+        if self.draw.random() < 0.5 and await self._until(merchant, asked, CAPTURED, stop):
+            await self.refund(merchant, asked, max(1, amounts[0] // 2))
 
     async def _pay_and_void(self, merchant: Merchant, stop: asyncio.Event) -> None:
         asked = await self.pay(merchant, manual=True)
@@ -233,6 +236,15 @@ class Customers:
             return
         made = Captured(str(asked.payment_id), key, amount_minor)
         self._book.captures[(made.payment_id, key)] = made
+
+    async def refund(self, merchant: Merchant, asked: Asked, amount_minor: int) -> None:
+        """Give back a part of what was captured, once something was; the ledger may refuse, if too little is owed."""
+        path = f"/v1/payments/{asked.payment_id}/refunds"
+        answer = await self._api.post(
+            path, {"amount_minor": str(amount_minor)}, key=merchant.key, idempotency_key=self._next("refund")
+        )
+        if not answer.ok:
+            self._refused("refund", answer)
 
     async def void(self, merchant: Merchant, asked: Asked) -> None:
         """Give back what is not captured. Repeated after a lost answer it may be refused, being done already."""

@@ -26,7 +26,13 @@ SELECT p.payment_id, p.idempotency_key, p.state, p.amount_minor, p.amount_captur
         SELECT sum(line.amount_minor)
         FROM ledger.journal_entries AS entry JOIN ledger.postings AS line ON line.entry_id = entry.id
         WHERE entry.payment_id = p.payment_id AND entry.kind = 'capture' AND line.side = 'credit'
-    ), 0) AS booked_minor
+    ), 0) AS booked_minor,
+    p.amount_refunded_minor,
+    coalesce((
+        SELECT sum(line.amount_minor)
+        FROM ledger.journal_entries AS entry JOIN ledger.postings AS line ON line.entry_id = entry.id
+        WHERE entry.payment_id = p.payment_id AND entry.kind = 'refund' AND line.side = 'credit'
+    ), 0) AS given_back_minor
 FROM gateway.payments AS p
 """
 _WALLETS = """
@@ -34,12 +40,18 @@ SELECT account_id AS wallet_id, sum(CASE side WHEN 'credit' THEN amount_minor EL
 FROM ledger.postings GROUP BY account_id
 """
 _DELIVERED = "SELECT delivery_id FROM gateway.webhook_deliveries WHERE state = 'delivered'"
-_RESTLESS = "SELECT state, count(*) AS payments FROM gateway.payments WHERE state <> ALL (%s) GROUP BY state"
+_RESTLESS = """
+SELECT state, count(*) AS payments FROM gateway.payments
+WHERE state <> ALL (%s) OR refund_pending_minor > 0 GROUP BY state
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A payment as the database has it: `captured_minor` for the gateway, `booked_minor` in the ledger."""
+    """A payment as the database has it: `captured_minor` for the gateway, `booked_minor` in the ledger.
+
+    So are `refunded_minor` and `given_back_minor`.
+    """
 
     payment_id: str
     key: str
@@ -48,6 +60,8 @@ class Held:
     captured_minor: int
     booked_minor: int
     payee: str
+    refunded_minor: int = 0
+    given_back_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,8 @@ def _wrong_with(payment: Held, payouts: Sequence[Payout]) -> list[str]:
         wrong.append(f"{payment.payment_id} has not ended: it is {payment.state}")
     if payment.captured_minor != payment.booked_minor:
         wrong.append(f"{payment.payment_id} captured {payment.captured_minor}; the ledger {payment.booked_minor}")
+    if payment.refunded_minor != payment.given_back_minor:
+        wrong.append(f"{payment.payment_id} refunded {payment.refunded_minor}; the ledger {payment.given_back_minor}")
     due = [(payment.payee.lower(), payment.captured_minor * TOKEN_UNITS_A_CENT)] if payment.captured_minor else []
     got = [(payout.payee.lower(), payout.amount) for payout in payouts]
     if got != due:
@@ -127,7 +143,7 @@ def _wrong_wallets(book: Book, facts: Facts, held: Mapping[str, Held]) -> list[s
     spent: dict[str, int] = defaultdict(int)
     for asked in book.accepted:
         if (found := held.get(str(asked.payment_id))) is not None:
-            spent[asked.wallet] += found.booked_minor
+            spent[asked.wallet] += found.booked_minor - found.given_back_minor
     return [
         f"{wallet} holds {facts.wallets.get(wallet, 0)}; {put_in} were put in and {spent[wallet]} spent"
         for wallet, put_in in book.top_ups.items()
@@ -163,4 +179,6 @@ def _held(row: Mapping[str, Any]) -> Held:
         captured_minor=int(row["amount_captured_minor"]),
         booked_minor=int(row["booked_minor"]),
         payee=row["payee_address"],
+        refunded_minor=int(row["amount_refunded_minor"]),
+        given_back_minor=int(row["given_back_minor"]),
     )

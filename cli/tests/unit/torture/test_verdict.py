@@ -42,6 +42,11 @@ def test_what_agrees_is_not_complained_about() -> None:
     assert weigh(book(), facts()) == []
 
 
+def test_a_refund_is_in_the_wallet() -> None:
+    refunded = with_payment(replace(PAYMENT, refunded_minor=100, given_back_minor=100))
+    assert weigh(book(), replace(refunded, wallets={"wal_1": 4_100})) == []
+
+
 @pytest.mark.parametrize(
     ("found", "says"),
     [
@@ -50,6 +55,8 @@ def test_what_agrees_is_not_complained_about() -> None:
         (with_payment(replace(PAYMENT, amount_minor=999)), "not what was asked for"),
         (with_payment(replace(PAYMENT, state="captured")), "has not ended"),
         (with_payment(replace(PAYMENT, booked_minor=0)), "the ledger 0"),
+        (with_payment(replace(PAYMENT, refunded_minor=100)), "refunded 100; the ledger 0"),
+        (with_payment(replace(PAYMENT, refunded_minor=100, given_back_minor=100)), "wal_1 holds 4000"),
         (replace(facts(), payouts=[]), "was paid [] on chain"),
         (replace(facts(), payouts=[PAYOUT, PAYOUT]), "was paid"),
         (replace(facts(), payouts=[replace(PAYOUT, amount=1)]), "was paid"),
