@@ -21,7 +21,7 @@ from .running import INVARIANTS, Rialto, eventually
 ROWS = 600
 RATE = 30
 """Rows a second: the replay then lasts longer than the seven kills and recoveries, and both cores are not taken up."""
-VICTIMS = ("gateway", "fraud", "compliance", "ledger", "chain-bridge", "postgres", "anvil")
+VICTIMS = ("gateway", "fraud", "compliance", "ledger", "chain-bridge", "postgres", "anvil", "acquirer")
 AT_REST = {"settled", "declined", "voided", "expired", "failed", "review"}
 REPLAY_SECONDS = 240
 

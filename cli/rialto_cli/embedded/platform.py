@@ -16,7 +16,7 @@ from rialto_cli.console import Progress
 from rialto_cli.embedded import bus, directory, kafka, kafka_jars, migrations, postgres, secrets, services
 from rialto_cli.embedded.crashing import crash_point
 from rialto_cli.embedded.processes import Identity, end
-from rialto_cli.embedded.services import ANVIL, GATEWAY, KAFKA, POSTGRES, SERVICES, Installation
+from rialto_cli.embedded.services import ACQUIRER, ANVIL, GATEWAY, KAFKA, POSTGRES, SERVICES, Installation
 from rialto_cli.embedded.state import RunLock, State
 from rialto_cli.embedded.supervisor import LONGEST_DELAY_SECONDS, Keeper, Supervisor
 from rialto_cli.errors import OperatorError
@@ -30,6 +30,7 @@ TITLES = {
     POSTGRES: "PostgreSQL",
     KAFKA: "Kafka",
     ANVIL: "EVM node",
+    ACQUIRER: "simulated acquirer",
     GATEWAY: "gateway",
     "chain-bridge": "chain bridge",
 }
@@ -154,7 +155,7 @@ class Platform:
         self._stop_requested.set()
         self._progress.waiting("stopping")
         crash_point("supervisor.before_stop")
-        await self._supervisor.stop(tuple(reversed(SERVICES)), (ANVIL, KAFKA, POSTGRES))
+        await self._supervisor.stop(tuple(reversed(SERVICES)), (ACQUIRER, ANVIL, KAFKA, POSTGRES))
         crash_point("supervisor.after_stop")
         self._progress.idle()
         self._state.supervisor = None

@@ -1,6 +1,7 @@
 """The secrets of one data directory: made once, kept in secrets.json, readable by its owner only."""
 
 import base64
+import hmac
 import json
 import secrets
 from dataclasses import asdict, dataclass
@@ -26,6 +27,17 @@ class Secrets:
     gateway_api_key_pepper: str
     chain_mnemonic: str
     chain_operator_key: str
+
+    @property
+    def acquirer_key(self) -> str:
+        """What the gateway shows the simulated acquirer; derived, as both ends of it are ours."""
+        return hmac.digest(self.service_token_secret.encode(), b"acquirer key", "sha256").hex()
+
+    @property
+    def acquirer_webhook_secret(self) -> str:
+        """What the simulated acquirer signs its webhooks with."""
+        raw = hmac.digest(self.service_token_secret.encode(), b"acquirer webhooks", "sha256")
+        return "whsec_" + base64.b64encode(raw).decode()
 
     def access(self, port: int) -> postgres.Access:
         """How to reach this installation's PostgreSQL."""

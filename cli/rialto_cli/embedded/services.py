@@ -1,4 +1,4 @@
-"""The programs of one installation: PostgreSQL, Kafka, anvil and the five services, with the settings each needs."""
+"""The programs of one installation: PostgreSQL, Kafka, anvil, an acquirer and five services, and their settings."""
 
 import asyncio
 import os
@@ -19,10 +19,11 @@ from rialto_cli.embedded.supervisor import Program
 POSTGRES = "postgres"
 KAFKA = "kafka"
 ANVIL = "anvil"
+ACQUIRER = "acquirer"
 GATEWAY = "gateway"
 # In the order of a payment's way through them.
 SERVICES = (GATEWAY, "fraud", "compliance", "ledger", "chain-bridge")
-PROGRAMS = (POSTGRES, ANVIL, *SERVICES)
+PROGRAMS = (POSTGRES, ANVIL, ACQUIRER, *SERVICES)
 """What every installation has; `Installation.programs` has Kafka too where that is its bus."""
 KAFKA_CONTROLLER = "kafka-controller"
 """The name of a port, not of a program."""
@@ -143,6 +144,8 @@ def program(installation: Installation, name: str) -> Program:
         return kafka.program(installation.kafka)
     if name == ANVIL:
         return _anvil(installation)
+    if name == ACQUIRER:
+        return _acquirer(installation)
     return _service(installation, name)
 
 
@@ -199,6 +202,29 @@ def _anvil(installation: Installation) -> Program:
     )
 
 
+def _acquirer(installation: Installation) -> Program:
+    secrets = installation.secrets
+    webhooks = f"{installation.url(GATEWAY)}/v1/connectors/sim/webhooks"
+    return Program(
+        name=ACQUIRER,
+        port=installation.ports[ACQUIRER],
+        command=[
+            *(sys.executable, "-P", "-m", "rialto_cli", "acquirer-sim"),
+            *("--port", str(installation.ports[ACQUIRER])),
+            *("--data-dir", str(installation.data_dir / ACQUIRER)),
+            *("--webhook-url", webhooks),
+        ],
+        environment={
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "RIALTO_ACQUIRER_SIM_KEY": secrets.acquirer_key,
+            "RIALTO_ACQUIRER_SIM_WEBHOOK_SECRET": secrets.acquirer_webhook_secret,
+        },
+        working_directory=installation.data_dir,
+        is_ready=_readiness(installation, ACQUIRER),
+    )
+
+
 def _service(installation: Installation, name: str) -> Program:
     return Program(
         name=name,
@@ -236,6 +262,9 @@ def service_environment(installation: Installation, name: str) -> dict[str, str]
             f"{prefix}ADMIN_KEY": secrets.gateway_admin_key,
             f"{prefix}API_KEY_PEPPER": secrets.gateway_api_key_pepper,
             f"{prefix}LEDGER_URL": f"http://127.0.0.1:{installation.port_for(name, 'ledger')}",
+            f"{prefix}ACQUIRER_URL": f"http://127.0.0.1:{installation.port_for(name, ACQUIRER)}",
+            f"{prefix}ACQUIRER_KEY": secrets.acquirer_key,
+            f"{prefix}ACQUIRER_WEBHOOK_SECRET": secrets.acquirer_webhook_secret,
             # Webhooks to this very machine are what a developer's laptop is for.
             f"{prefix}WEBHOOK_ALLOW_PRIVATE": "true",
         }

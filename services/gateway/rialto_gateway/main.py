@@ -1,5 +1,7 @@
 """The gateway's composition root: the only place that builds its parts and reads its settings."""
 
+from functools import partial
+
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.control.metrics import ControlMetrics
 from rialto_common.control.reporter import TotalsReporter
@@ -14,6 +16,8 @@ from rialto_gateway.attempts.ports import Connectors
 from rialto_gateway.attempts.resolver import AttemptResolver
 from rialto_gateway.attempts.runner import AttemptRunner
 from rialto_gateway.attempts.store import PostgresAttemptReader
+from rialto_gateway.connectors import simulated
+from rialto_gateway.connectors.api import ReadWebhook, connector_router
 from rialto_gateway.customers.api import customer_router
 from rialto_gateway.customers.store import Customers
 from rialto_gateway.documentation import document
@@ -45,6 +49,7 @@ from rialto_gateway.webhooks.deliver import WebhookDelivery
 from rialto_gateway.webhooks.outgoing import OutgoingCalls
 
 LEDGER_TIMEOUT_SECONDS = 10.0
+ACQUIRER_TIMEOUT_SECONDS = 10.0
 
 
 async def build(service: Service[GatewaySettings], connectors: Connectors | None = None) -> None:
@@ -67,6 +72,20 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     service.on_close(ledger_http.aclose)
     ledger_calls = LedgerCalls(ledger_http, service.tokens, runtime)
     ledger = LedgerClient(ledger_calls)
+    acquirer = settings.simulated_acquirer()
+    readers: dict[str, ReadWebhook] = {}
+    if acquirer is not None:
+        url, acquirer_key, webhook_secret = acquirer
+        acquirer_http = runtime.http_client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {acquirer_key}"},
+            timeout=ACQUIRER_TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+        )
+        service.on_close(acquirer_http.aclose)
+        readers[simulated.NAME] = partial(simulated.read_webhook, webhook_secret)
+        connectors = connectors or InOrder([simulated.SimulatedAcquirer(acquirer_http)], modes=["test"])
     connectors = connectors or InOrder()
     cards, attempts = Cards(vault, settings.master_key()), PostgresAttemptReader(pool)
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
@@ -98,7 +117,9 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
             currencies=settings.settled_currencies(),
         )
     )
-    service.add_router(checkout_router(links=links, payments=payments, keys=keys, runtime=runtime, cards=connectors.takes_cards("test")))
+    service.add_router(
+        checkout_router(links=links, payments=payments, keys=keys, runtime=runtime, takes_cards=connectors.takes_cards)
+    )
     customers = Customers(pool, keyring)
     service.add_router(customer_router(customers=customers, once=once, keys=keys, runtime=runtime))
     refunds = RefundService(
@@ -109,7 +130,6 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     service.add_router(
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)
     )
-    document(service.app)
 
     def unit_of(transaction: PostgresTransaction) -> PostgresUnit:
         return PostgresUnit(transaction, keyring)
@@ -117,7 +137,9 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     facts = handlers.FactHandler(unit_of, runtime, deadlines)
     await service.consume("gateway", handlers.TOPICS, handlers.TYPES, facts.handle)
     service.add_loop("deadlines", DeadlineSweep(units, reader, runtime, deadlines).step)
-    add_attempts(service, units, attempts, connectors, cards, deadlines)
+    resolver = add_attempts(service, units, attempts, connectors, cards, deadlines)
+    service.add_router(connector_router(readers, resolver.hear))
+    document(service.app)
     calls = OutgoingCalls(runtime, allow_private=allow_private)
     service.on_close(calls.close)
     service.add_loop("webhooks", WebhookDelivery(pool, runtime, vault, calls, service.registry).step)

@@ -24,6 +24,9 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
         pattern=r"^https?://[^/\s]+$",
         description="where payers reach this gateway; left out, the address that it listens on",
     )
+    acquirer_url: str | None = Field(default=None, description="of the simulated acquirer, for cards in test mode")
+    acquirer_key: SecretStr | None = None
+    acquirer_webhook_secret: SecretStr | None = None
     webhook_allow_private: bool = False
     assessment_deadline_seconds: float = Field(default=30.0, gt=0)
     ledger_deadline_seconds: float = Field(default=60.0, gt=0)
@@ -34,6 +37,16 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
         table["created"] = Deadline(timedelta(seconds=self.assessment_deadline_seconds), table["created"].leads_to)
         table["approved"] = Deadline(timedelta(seconds=self.ledger_deadline_seconds), table["approved"].leads_to)
         return Deadlines(table)
+
+    def simulated_acquirer(self) -> tuple[str, str, str] | None:
+        """Return address, key and webhook secret of the simulated acquirer, where there is one."""
+        if self.acquirer_url is None:
+            return None
+        secrets = (self.acquirer_key, self.acquirer_webhook_secret)
+        key, secret = (None if each is None else each.get_secret_value() for each in secrets)
+        if not key or not secret:
+            raise ValueError("an acquirer's address needs its key and its webhook secret beside it")
+        return self.acquirer_url, key, secret
 
     def address_for_payers(self) -> str:
         """Return where the hosted checkout is, without a slash at the end."""

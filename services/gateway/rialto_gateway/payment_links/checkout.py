@@ -4,7 +4,7 @@ A form carries a nonce that names its payment: sent twice, or again after an ans
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
@@ -33,9 +33,14 @@ _SHOWN_AS = {"token": "card_token", "payment_method": "method"}
 
 
 def checkout_router(
-    *, links: PaymentLinks, payments: PaymentService, keys: ApiKeys, runtime: Runtime, cards: bool
+    *,
+    links: PaymentLinks,
+    payments: PaymentService,
+    keys: ApiKeys,
+    runtime: Runtime,
+    takes_cards: Callable[[str], bool],
 ) -> APIRouter:
-    """Return the routes; `cards`: whether this gateway takes cards."""
+    """Return the routes; `takes_cards` says whether a mode has an acquirer."""
     router = APIRouter(prefix="/pay", include_in_schema=False)
 
     def new_form(**known: Any) -> Form:
@@ -49,7 +54,7 @@ def checkout_router(
             return _html(pages.closed(None), HTTPStatus.NOT_FOUND)
         if not link.is_open(runtime.now()) or not await links.has_room(link, runtime.now()):
             return _html(pages.closed(link), HTTPStatus.GONE)
-        return _html(pages.checkout(link, new_form(), cards=cards))
+        return _html(pages.checkout(link, new_form(), cards=takes_cards(link.mode)))
 
     @router.post("/{slug}")
     async def pay(slug: str, request: Request) -> Response:
@@ -60,7 +65,9 @@ def checkout_router(
         values = _values(await request.body())
         nonce = values.pop("nonce", "")
         if not _NONCE.fullmatch(nonce):
-            return _html(pages.checkout(link, new_form(values=values), cards=cards), HTTPStatus.BAD_REQUEST)
+            return _html(
+                pages.checkout(link, new_form(values=values), cards=takes_cards(link.mode)), HTTPStatus.BAD_REQUEST
+            )
         if not link.is_open(runtime.now()):
             return _html(pages.closed(link), HTTPStatus.GONE)
         try:
@@ -78,7 +85,7 @@ def checkout_router(
             return _html(pages.closed(link), HTTPStatus.GONE)
         except (ValidationError, RequestValidationError) as error:
             form = Form(nonce, values, _errors(error))
-            return _html(pages.checkout(link, form, cards=cards), HTTPStatus.BAD_REQUEST)
+            return _html(pages.checkout(link, form, cards=takes_cards(link.mode)), HTTPStatus.BAD_REQUEST)
         except IdempotencyKeyReused:
             # It was sent before, and changed since: there is a payment already, and what became of it is the answer.
             made = await links.payment_under(link, link.key_of(nonce))
@@ -88,7 +95,7 @@ def checkout_router(
                 await links.take_back(link, link.key_of(nonce))
             # The same form may be sent again: a payment that was accepted after all is found by its nonce.
             form = Form(nonce, values, {_shown(error.param): error.detail})
-            return _html(pages.checkout(link, form, cards=cards), problems.status_of(error))
+            return _html(pages.checkout(link, form, cards=takes_cards(link.mode)), problems.status_of(error))
         return _to_payment(slug, answer.payment["id"])
 
     @router.get("/{slug}/{payment_id}")
