@@ -49,7 +49,7 @@ SAID = {
     "rialto.hold.voided.v1": "released=20.00 USD test",
     "rialto.journal_entry.posted.v1": "capture postings=2 test",
     "rialto.payment.declined.v1": "insufficient_funds test",
-    "rialto.attempt.resolved.v1": "authorise failed test",
+    "rialto.attempt.resolved.v1": "authorise acquirer=harbour succeeded test",
     "rialto.settlement.confirmed.v1": "10.00 USD 10.00 RUSD tx=0xe5d9af…",
     "rialto.deposit.confirmed.v1": "1000000000000.00 RUSD tx=0x0a8dca…",
 }

@@ -13,7 +13,7 @@ from rialto_common.errors import MalformedEvent, UnknownCurrency
 from rialto_common.events import Event, compose
 from rialto_common.events.fraud import FraudAssessed
 from rialto_common.events.fraud import Reason as PublishedReason
-from rialto_common.events.payments import PaymentCreatedV2, WalletMethod
+from rialto_common.events.payments import PaymentCreated, PaymentCreatedV2, WalletMethod
 from rialto_common.runtime import Runtime
 from rialto_fraud.application.ports import Scorer, Unit
 from rialto_fraud.domain.assessment import Assessment, Versions
@@ -108,7 +108,7 @@ class AssessPayments:
         )
 
 
-def observe(event: Event, payment: PaymentCreatedV2) -> Observation:
+def observe(event: Event, payment: PaymentCreated | PaymentCreatedV2) -> Observation:
     """Return what the model needs to know of a payment.
 
     A payment cannot have happened after it was accepted: a clock that is ahead would push everything that follows out
@@ -127,14 +127,14 @@ def observe(event: Event, payment: PaymentCreatedV2) -> Observation:
     )
 
 
-def _payer_subject(payment: PaymentCreatedV2) -> str:
+def _payer_subject(payment: PaymentCreated | PaymentCreatedV2) -> str:
     """Return whose spending the payment belongs to: a wallet's, or a card's by its fingerprint."""
     method = payment.payment_method
     name = ids.to_text("wal", method.wallet_id) if isinstance(method, WalletMethod) else f"card_{method.fingerprint}"
     return f"{payment.mode}/{name}"
 
 
-def _terminal_subject(payment: PaymentCreatedV2) -> str | None:
+def _terminal_subject(payment: PaymentCreated | PaymentCreatedV2) -> str | None:
     name = payment.terminal_id
     if not name:
         return None

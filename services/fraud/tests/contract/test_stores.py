@@ -19,7 +19,7 @@ from rialto_common.database import open_pool
 from rialto_common.errors import MalformedEvent
 from rialto_common.events import Event, compose
 from rialto_common.events.fraud import FraudAssessed
-from rialto_common.events.payments import PaymentCreated
+from rialto_common.events.payments import PaymentCreated, PaymentCreatedV2
 from rialto_common.simulation import SimulatedRuntime
 from rialto_fraud.adapters.memory import FraudStore, MemoryUnit
 from rialto_fraud.adapters.onnx_scorer import OnnxScorer, load
@@ -324,3 +324,17 @@ async def test_a_currency_nobody_knows_is_a_malformed_event(stores: Stores, asse
     with pytest.raises(MalformedEvent) as caught:
         await handle(stores, assess, [odd])
     assert caught.value.retryable is False
+
+
+def test_a_cards_payments_are_one_payers_by_its_fingerprint_and_never_a_wallets() -> None:
+    def by_card(fingerprint: str) -> PaymentCreatedV2:
+        fields = payment(amount_minor=1000, at=NOW).model_dump()
+        return PaymentCreatedV2(**fields | {"payment_method": {"type": "card", "fingerprint": fingerprint}})
+
+    wallet = payment(amount_minor=1000, at=NOW)
+    one, same, other = by_card("aa"), by_card("aa"), by_card("bb")
+    of = {each: observe(event_of(wallet), each).wallet for each in (wallet, one, same, other)}
+    assert of[one] == of[same] != of[other]
+    assert of[one].endswith("/card_aa")
+    assert len(set(of.values())) == 3
+    assert event_of(wallet).read(PaymentCreatedV2).payment_method == wallet.payment_method, "v1 is read as well"

@@ -49,7 +49,8 @@ async def die(shop: Shop, point: str) -> None:
     """Let the process die at the point, come back, and find what it left behind."""
     shop.platform.runtime.dies_at = point
     lost = point == "gateway.attempt.after_lookup"
-    shop.harbour.fail(*(["lost_after"] if lost else []))
+    if lost:
+        shop.harbour.fail("lost_after")
     await shop.platform.ask_acquirers()
     if lost:
         await shop.later(3)

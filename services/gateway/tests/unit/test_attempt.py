@@ -117,10 +117,12 @@ def test_what_is_open_is_asked_about_again_and_what_has_ended_is_not(step: Step,
 @pytest.mark.parametrize("step", STEPS)
 def test_the_same_news_in_any_order_come_to_the_same(step: Step) -> None:
     certain = Succeeded("acq_1", 1000)
-    for order in permutations([Unknown("timed_out"), Pending("acq_1"), certain, certain]):
+    news: list[Answer] = [Unknown("timed_out"), Pending("acq_1"), certain, certain]
+    for order in permutations(news):
         ended = after(sent(step), *order)
         assert (ended.state, ended.connector_reference, ended.due_at) == ("succeeded", "acq_1", None)
-    for order in permutations([Unknown("timed_out"), Pending("acq_1"), Declined("no", "05")]):
+    news = [Unknown("timed_out"), Pending("acq_1"), Declined("no", "05")]
+    for order in permutations(news):
         assert after(sent(step), *order).code == "no"
 
 
