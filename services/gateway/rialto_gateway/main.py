@@ -9,6 +9,7 @@ from rialto_common.events.common import PAYMENTS
 from rialto_common.events.payments import PaymentTotalsReported
 from rialto_common.keyring import Keyring
 from rialto_common.service import Service, run
+from rialto_gateway.attempts.api import attempt_router
 from rialto_gateway.attempts.cards import Cards
 from rialto_gateway.attempts.in_order import InOrder
 from rialto_gateway.attempts.metrics import AttemptMetrics
@@ -126,6 +127,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
         units=units, payments=reader, reader=PostgresRefundReader(pool), runtime=runtime, deadlines=deadlines
     )
     service.add_router(refund_router(refunds, keys))
+    service.add_router(attempt_router(attempts, keys))
     service.add_router(merchant_router(pool=pool, once=once, keys=keys, runtime=runtime))
     service.add_router(
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)

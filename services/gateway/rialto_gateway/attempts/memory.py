@@ -96,6 +96,11 @@ class MemoryAttemptReader:
         """Return what is kept of a payment's card."""
         return self._card_of(payment_id)
 
+    async def unknown(self, limit: int) -> Sequence[Attempt]:
+        """Return attempts whose outcome is unknown now, the oldest first."""
+        found = [each for each in self._rows.values() if each.state == "unknown"]
+        return sorted(found, key=lambda each: (each.unknown_since or each.created_at, each.id))[:limit]
+
     async def standing(self) -> Sequence[Standing]:
         """Return the attempts that are unknown now."""
         unknown = sorted(

@@ -60,6 +60,10 @@ class AttemptReader(Protocol):
         """Return what is kept of a payment's card (see `cards.py`)."""
         ...
 
+    async def unknown(self, limit: int) -> Sequence[Attempt]:
+        """Return attempts whose outcome is unknown now, those that have been so for longest first."""
+        ...
+
     async def standing(self) -> Sequence[Standing]:
         """Return the attempts that are unknown now, by step and acquirer."""
         ...

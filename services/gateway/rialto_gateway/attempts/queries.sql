@@ -54,6 +54,10 @@ SELECT * FROM gateway.attempts WHERE payment_id = $1 ORDER BY created_at, step, 
 -- What is kept of a payment's card.
 SELECT card FROM gateway.payments WHERE payment_id = $1
 
+-- name: unknown
+-- The attempts whose outcome is unknown now, one by one.
+SELECT * FROM gateway.attempts WHERE due_at IS NOT NULL AND state = 'unknown' ORDER BY unknown_since, attempt_id LIMIT $1
+
 -- name: standing
 -- The attempts whose outcome is unknown now.
 SELECT

@@ -119,10 +119,11 @@ class AttemptRunner:
         if connector is None:
             await self._resolver.conclude(attempt, NotSent(NO_ACQUIRER))
             return
+        # Before it counts as sent: what cannot even be asked is certainly not with the acquirer.
+        question = await self._question(attempt)
         begun = await self._begin(attempt, connector)
         if begun is None:
             return
-        question = await self._question(begun)
         self._runtime.crash_point("gateway.attempt.before_call")
         answer = await self._call(connector, question, begun)
         self._runtime.crash_point("gateway.attempt.after_call")

@@ -86,6 +86,10 @@ class PostgresAttemptReader:
         card: str | None = await self._pool.fetchval(QUERIES["card"], payment_id)
         return card
 
+    async def unknown(self, limit: int) -> Sequence[Attempt]:
+        """Return attempts whose outcome is unknown now, the oldest first."""
+        return [_attempt(row) for row in await self._pool.fetch(QUERIES["unknown"], limit)]
+
     async def standing(self) -> Sequence[Standing]:
         """Return the attempts that are unknown now."""
         rows = await self._pool.fetch(QUERIES["standing"])

@@ -155,10 +155,12 @@ async def test_an_attempt_is_written_back_whole_and_unknown_ones_are_counted(tab
         NOW,
         0,
     )
+    assert list(await tables.attempts.unknown(1)) == [unknown]
     ended = heard(unknown, Succeeded("auth_9", 1000), NOW)
     await tables.save(ended)
     assert [each for each in await tables.attempts.of_payment(PAYMENT.payment_id)] == [ended]
     assert await tables.attempts.standing() == []
+    assert list(await tables.attempts.unknown(1)) == []
 
 
 @pytest.mark.parametrize("broken", [{"due_at": None}, {"state": "unknown", "connector": None}, {"state": "failed"}])

@@ -208,6 +208,8 @@ async def test_no_other_acquirer_is_asked_while_an_outcome_is_unknown(shop: Shop
     assert shop.quay.calls == []
     assert len(shop.harbour.calls) == 1, "it is looked up, never sent anew"
     assert len(shop.harbour.looked_up) >= 3
+    listed = (await shop.platform.call("GET", "/v1/attempts")).json()["data"]
+    assert [(each["payment_id"], each["overdue_at"]) for each in listed] == [(payment["id"], None)]
     value = shop.platform.gateway.registry.get_sample_value
     shop.platform.runtime.ahead += timedelta(seconds=10)
     await shop.platform.ask_acquirers()
