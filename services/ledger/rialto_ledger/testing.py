@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from rialto_common import ids
@@ -192,7 +193,13 @@ class Sender:
         return self._of_payment(data, payment)
 
     def capture(
-        self, payment: Payment, amount_minor: int | None = None, *, ordinal: int = 0, final: bool = True
+        self,
+        payment: Payment,
+        amount_minor: int | None = None,
+        *,
+        ordinal: int = 0,
+        final: bool = True,
+        acquirer: str | None = None,
     ) -> Event:
         """Return `capture.requested`."""
         data = payments.CaptureRequested(
@@ -204,8 +211,53 @@ class Sender:
             amount_minor=payment.amount_minor if amount_minor is None else amount_minor,
             currency=payment.currency,
             final=final,
+            acquirer=acquirer,
         )
         return self._of_payment(data, payment, ordinal=ordinal)
+
+    def unknown_capture(self, payment: Payment, *, acquirer: str, ordinal: int = 0) -> Event:
+        """Return `attempt.unknown` of a capture of the whole amount."""
+        data = payments.AttemptUnknown(**self._capture_at(payment, acquirer, ordinal))
+        return self._of_payment(data, payment, ordinal=ordinal)
+
+    def failed_capture(self, payment: Payment, *, acquirer: str, ordinal: int = 0) -> Event:
+        """Return `attempt.resolved` of a capture that was not made."""
+        data = payments.AttemptResolved(outcome="failed", **self._capture_at(payment, acquirer, ordinal))
+        return self._of_payment(data, payment, ordinal=ordinal)
+
+    def _capture_at(self, payment: Payment, acquirer: str, ordinal: int) -> dict[str, Any]:
+        return {
+            "payment_id": payment.id,
+            "merchant_id": payment.merchant_id,
+            "mode": payment.mode,
+            "step": "capture",
+            "capture_id": ids.derive(payment.id, "capture", ordinal),
+            "amount_minor": payment.amount_minor,
+            "currency": payment.currency,
+            "acquirer": acquirer,
+        }
+
+    def refund(self, payment: Payment, amount_minor: int, *, ordinal: int = 0, acquirer: str | None = None) -> Event:
+        """Return `refund.requested`, to the payment's wallet or through an acquirer."""
+        wallet_id = payment.wallet_id if acquirer is None else None
+        data = payments.RefundRequested(wallet_id=wallet_id, **self._refund(payment, amount_minor, ordinal, acquirer))
+        return self._of_payment(data, payment, ordinal=ordinal)
+
+    def refunded(self, payment: Payment, amount_minor: int, *, acquirer: str, ordinal: int = 0) -> Event:
+        """Return `refund.succeeded` of an acquirer."""
+        fields = self._refund(payment, amount_minor, ordinal, acquirer)
+        return self._of_payment(payments.RefundSucceeded(requested_at=self._now, **fields), payment, ordinal=ordinal)
+
+    def _refund(self, payment: Payment, amount_minor: int, ordinal: int, acquirer: str | None) -> dict[str, Any]:
+        return {
+            "payment_id": payment.id,
+            "merchant_id": payment.merchant_id,
+            "mode": payment.mode,
+            "refund_id": ids.derive(payment.id, "refund", ordinal),
+            "amount_minor": amount_minor,
+            "currency": payment.currency,
+            "acquirer": acquirer,
+        }
 
     def void(self, payment: Payment) -> Event:
         """Return `void.requested`; each call asks anew, as a resolver does."""

@@ -183,6 +183,62 @@ async def test_refusals_name_step_code_and_capture(world: World) -> None:
     assert ghost.code == "account_not_found"
 
 
+async def test_what_an_acquirer_captured_is_booked_and_told_under_the_captures_own_key(
+    world: World, check_books: Callable[[], Any]
+) -> None:
+    payment, sender = Payment(amount_minor=1000), world.sender
+    (suspended,) = await world.send(sender.unknown_capture(payment, acquirer="harbour"))
+    assert isinstance(suspended, told.JournalEntryPosted)
+    assert [(line.account, line.side) for line in suspended.postings] == [
+        ("acquirer:harbour:receivable", "debit"),
+        ("suspense:unknown", "credit"),
+    ]
+    posted, booked = await world.send(sender.capture(payment, acquirer="harbour"))
+    assert isinstance(posted, told.JournalEntryPosted)
+    assert (posted.kind, [line.account for line in posted.postings]) == (
+        "capture",
+        ["suspense:unknown", payment.payable.code],
+    )
+    assert isinstance(booked, told.CaptureBooked)
+    assert (booked.entry_id, booked.amount_minor, booked.final, booked.acquirer) == (
+        posted.entry_id,
+        1000,
+        True,
+        "harbour",
+    )
+    keys = [(row["key"], row["sequence"]) for row, _ in await world.said()]
+    capture = ids.to_text("cap", ids.derive(payment.id, "capture", 0))
+    assert keys == [(capture, 1), (capture, 5), (capture, 6)]
+    assert await world.send(sender.failed_capture(payment, acquirer="harbour")) == []
+    assert await check_books() == 2
+
+
+async def test_a_refund_is_booked_or_refused_and_told_under_its_own_key(
+    world: World, check_books: Callable[[], Any]
+) -> None:
+    payment, sender = Payment(amount_minor=1000), world.sender
+    await world.send(sender.capture(payment, acquirer="harbour"))
+    posted, booked = await world.send(sender.refund(payment, 400, acquirer="harbour"))
+    assert isinstance(posted, told.JournalEntryPosted)
+    assert posted.kind == "suspended"
+    assert isinstance(booked, told.RefundBooked)
+    assert (booked.amount_minor, booked.entry_id) == (400, posted.entry_id)
+    (finished,) = await world.send(sender.refunded(payment, 400, acquirer="harbour"))
+    assert isinstance(finished, told.JournalEntryPosted)
+    assert (finished.kind, [line.account for line in finished.postings]) == (
+        "refund",
+        ["suspense:unknown", "acquirer:harbour:receivable"],
+    )
+    (refused,) = await world.send(sender.refund(payment, 601, ordinal=1, acquirer="harbour"))
+    assert isinstance(refused, told.RefundRefused)
+    assert (refused.code, refused.amount_minor) == ("insufficient_merchant_balance", 601)
+    await world.fund(5000)
+    _, to_wallet = await world.send(sender.refund(payment, 600, ordinal=2))
+    assert isinstance(to_wallet, told.RefundBooked)
+    assert (await world.balances())[0] == 5600
+    await check_books()
+
+
 async def test_a_reorg_is_told_as_a_reversal_and_the_next_confirmation_posts_again(
     world: World, check_books: Callable[[], Any]
 ) -> None:
