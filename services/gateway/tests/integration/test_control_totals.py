@@ -8,6 +8,8 @@ import asyncpg
 from rialto_common.events.payments import PaymentTotalsReported
 
 from .platform_in_process import Merchant, Platform
+from .test_cards import Shop
+from .test_cards import shop as shop  # the fixture
 
 
 async def capture(platform: Platform, merchant: Merchant, amount_minor: int) -> None:
@@ -64,6 +66,37 @@ async def test_the_two_agree_on_every_capture_to_the_microsecond_of_its_time(
     await look(platform)
     assert await told(platform) == [(1, 1251, 3)]
     assert await differences(superuser) == []
+
+
+async def test_the_two_agree_on_cards_and_refunds_that_midnight_parts_from_their_answers(shop: Shop) -> None:
+    platform = shop.platform
+    payment = await shop.pay(None, "lost_after")
+    await shop.all_goes_on()  # the capture's outcome is unknown; the ledger has suspended it
+    await next_day(platform)
+    await shop.later(3)
+    assert (await shop.get(payment))["status"] == "captured"
+    assert (await shop.refund(payment, amount_minor="400")).status_code == 202
+    shop.harbour.fail("lost_after")
+    await shop.all_goes_on()
+    await next_day(platform)
+    await shop.later(3)
+    assert (await shop.get(payment))["amount_refunded_minor"] == "400"
+    for _ in range(2):
+        await look(platform)
+        platform.runtime.ahead += timedelta(hours=1)
+    days: dict[Any, dict[str, int]] = {}
+    for row in await platform.pool.fetch("SELECT data FROM bus.log WHERE type = $1", PaymentTotalsReported.type):
+        data = PaymentTotalsReported.model_validate_json(row["data"])
+        days[data.day] = {total.kind: total.amount_minor for total in data.totals}
+    assert [days[day] for day in sorted(days)] == [{"captured": 1250}, {"refunded": 400}]
+    apart = await shop.superuser.fetch("""
+        SELECT FROM ledger.journal_entries AS e
+        LEFT JOIN gateway.captures AS c ON c.payment_id = e.payment_id AND e.kind = 'capture'
+        LEFT JOIN gateway.refunds AS r ON r.payment_id = e.payment_id AND e.kind = 'refund'
+        WHERE e.kind IN ('capture', 'refund') AND e.effective_at <> coalesce(c.created_at, r.created_at)
+    """)
+    assert apart == []
+    assert await differences(shop.superuser) == []
 
 
 async def test_a_capture_that_someone_changed_is_a_difference_until_it_is_put_right(
