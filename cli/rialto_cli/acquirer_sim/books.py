@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
 CREATE INDEX IF NOT EXISTS operations_of ON operations (authorisation);
 CREATE INDEX IF NOT EXISTS operations_open ON operations (decide_at) WHERE decide_at IS NOT NULL;
 """
+_DECIDE = "UPDATE operations SET status = ?, code = ?, decide_at = NULL WHERE reference = ?"
 LATER_SECONDS = 2.0
 """When a late decision is made."""
 
@@ -108,17 +109,19 @@ class Books:
         if held is None or held.step != "authorise":
             raise Refused(404, "authorisation_not_found", f"there is no authorisation {asked.authorisation}")
         asked = replace(asked, token=held.token, currency=asked.currency or held.currency)
-        status, code = "succeeded", None
+        status, code, voided = "succeeded", None, None
         if behaviour.decision == "decline":
             status, code = "declined", behaviour.code
         elif asked.step == "void":
             if held.status in ("pending", "requires_action"):
-                self.decide(held, "voided", None)
+                voided = held
+            elif self.left(held, "capture") == 0:
+                status, code = "declined", "nothing_held"
         elif asked.currency != held.currency:
             status, code = "declined", "currency_mismatch"
         elif asked.amount_minor > self.left(held, asked.step):
             status, code = "declined", "amount_too_large"
-        return self._add(replace(asked, status=status, code=code))
+        return self._add(replace(asked, status=status, code=code), voided)
 
     def left(self, held: Operation, step: str) -> int:
         """Return how much of an authorisation may be captured still, or refunded."""
@@ -137,13 +140,9 @@ class Books:
 
     def decide(self, held: Operation, status: str, code: str | None) -> Operation:
         """Decide on an authorisation that was open."""
-        decided = replace(held, status=status, code=code, decide_at=None)
         with self.writing() as db:
-            db.execute(
-                "UPDATE operations SET status = ?, code = ?, decide_at = NULL WHERE reference = ?",
-                [status, code, held.reference],
-            )
-        return decided
+            db.execute(_DECIDE, [status, code, held.reference])
+        return replace(held, status=status, code=code, decide_at=None)
 
     def due(self, now: float) -> list[Operation]:
         """Return the authorisations whose late decision is due."""
@@ -185,13 +184,16 @@ class Books:
         with self.writing() as db:
             db.execute("UPDATE webhooks SET attempts = attempts + 1, due_at = ? WHERE nth = ?", [again_at, nth])
 
-    def _add(self, new: Operation) -> Operation:
+    def _add(self, new: Operation, voided: Operation | None = None) -> Operation:
+        """Keep an operation, and with it that an open authorisation is void; what a reference has come to stays."""
         with self.writing() as db:
             done = self.find(new.reference)
             if done is not None:
                 return self._same(done, new)
             if db.execute("SELECT 1 FROM forgotten WHERE reference = ?", [new.reference]).fetchone():
                 raise Refused(409, "reference_forgotten", "this reference was asked about before it came, and is void")
+            if voided is not None:
+                db.execute(_DECIDE, ["voided", None, voided.reference])
             db.execute(
                 "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -213,7 +215,12 @@ class Books:
         return new
 
     def _same(self, done: Operation, asked: Operation) -> Operation:
-        if (done.step, done.amount_minor) != (asked.step, asked.amount_minor):
+        same = (done.step, done.amount_minor, done.final) == (asked.step, asked.amount_minor, asked.final)
+        if asked.step == "authorise":
+            same = same and (done.currency, done.token) == (asked.currency, asked.token)
+        else:
+            same = same and done.authorisation == asked.authorisation
+        if not same:
             raise Refused(422, "reference_reused", "this reference stands for another request")
         return done
 

@@ -15,6 +15,7 @@ import csv
 import hmac
 import io
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ PAUSE_SECONDS = 0.1
 WEBHOOK_TIMEOUT_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
+_AMOUNT = re.compile(r"[1-9][0-9]{0,37}")
 _STEPS: dict[str, Step] = {"authorisations": "authorise", "captures": "capture", "voids": "void", "refunds": "refund"}
 _PREFIXES = {"authorise": "auth", "capture": "cap", "void": "void", "refund": "rfd", "chargeback": "cbk"}
 
@@ -312,6 +314,6 @@ def _text(body: dict[str, Any], name: str) -> str:
 
 def _amount(body: dict[str, Any]) -> int:
     value = body.get("amount_minor")
-    if not isinstance(value, str) or not value.isascii() or not value.isdigit() or int(value) == 0:
+    if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
         raise Refused(400, "field_invalid", "amount_minor is a whole number of minor units in a text, above 0")
     return int(value)

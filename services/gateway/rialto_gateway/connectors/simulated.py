@@ -121,6 +121,8 @@ class SimulatedAcquirer:
             return NotSent("acquirer_refuses_our_key")
         if view.get("code") == "reference_forgotten":
             return NotSent("reference_forgotten")
+        if view.get("code") == "reference_reused":
+            return Unknown("reference_reused")  # what the reference stands for may have been done
         return Declined("declined_by_acquirer", _label(view.get("code")))
 
 

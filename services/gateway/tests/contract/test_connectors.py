@@ -154,7 +154,9 @@ async def test_the_same_reference_moves_money_once(connector: Connector) -> None
     beyond = following("capture", first.connector_reference, 300)
     assert isinstance(await put(connector, beyond), Declined)
     other = await connector.authorise(replace(question, amount_minor=1300))
-    assert other == Declined("declined_by_acquirer", "reference_reused")
+    assert other == Unknown("reference_reused")
+    elsewhere = Capture(capture.reference, await held(connector), 1000, "USD", final=True)
+    assert await put(connector, elsewhere) == Unknown("reference_reused")
 
 
 @pytest.mark.parametrize("code", DECLINES)
@@ -234,6 +236,30 @@ async def test_a_challenge_that_was_voided_is_not_confirmed_any_more(
     assert isinstance(await put(connector, following("void", challenged.connector_reference)), Succeeded)
     await http.post(challenged.url, data={"answer": "approve"})
     assert isinstance(await connector.lookup(question), Declined)
+
+
+@pytest.mark.parametrize("token", ["tok_late_approve", "tok_3ds"])
+async def test_a_void_that_was_forgotten_lets_nothing_go(
+    connector: Connector, http: httpx.AsyncClient, token: str
+) -> None:
+    question = asked(token)
+    opened = await connector.authorise(question)
+    assert isinstance(opened, Pending | ActionRequired)
+    late = following("void", opened.connector_reference)
+    assert await connector.lookup(late) == NotFound()
+    assert await put(connector, late) == NotSent("reference_forgotten")
+    if isinstance(opened, ActionRequired):
+        await http.post(opened.url, data={"answer": "approve"})
+    deadline = monotonic() + 10
+    while isinstance(answer := await connector.lookup(question), Pending):
+        assert monotonic() < deadline
+    assert isinstance(answer, Succeeded)
+
+
+async def test_nothing_is_voided_of_what_was_captured_in_whole(connector: Connector) -> None:
+    authorisation = await held(connector)
+    assert isinstance(await put(connector, following("capture", authorisation)), Succeeded)
+    assert await put(connector, following("void", authorisation)) == Declined("declined_by_acquirer", "nothing_held")
 
 
 @pytest.mark.parametrize(("token", "expected"), [("tok_late_approve", Succeeded), ("tok_late_decline", Declined)])
