@@ -1,5 +1,6 @@
 """The gateway's composition root: the only place that builds its parts and reads its settings."""
 
+from datetime import timedelta
 from functools import partial
 
 from rialto_common.bus.postgres import PostgresTransaction
@@ -19,9 +20,11 @@ from rialto_gateway.attempts.runner import AttemptRunner
 from rialto_gateway.attempts.store import PostgresAttemptReader
 from rialto_gateway.connectors import simulated
 from rialto_gateway.connectors.api import ReadWebhook, connector_router
+from rialto_gateway.cursors import Cursors
 from rialto_gateway.customers.api import customer_router
 from rialto_gateway.customers.store import Customers
 from rialto_gateway.documentation import document
+from rialto_gateway.events.api import event_router
 from rialto_gateway.funds.api import funds_router
 from rialto_gateway.funds.ledger import LedgerFunds
 from rialto_gateway.idempotency import IdempotentRequests, Vault
@@ -47,7 +50,10 @@ from rialto_gateway.wallets.directory import PostgresWallets, WalletDirectory
 from rialto_gateway.wallets.ledger_client import LedgerClient
 from rialto_gateway.webhooks.api import webhook_router
 from rialto_gateway.webhooks.deliver import WebhookDelivery
+from rialto_gateway.webhooks.deliveries_api import delivery_router
 from rialto_gateway.webhooks.outgoing import OutgoingCalls
+from rialto_gateway.webhooks.queue import PostgresQueue
+from rialto_gateway.webhooks.retention import Retention
 
 LEDGER_TIMEOUT_SECONDS = 10.0
 ACQUIRER_TIMEOUT_SECONDS = 10.0
@@ -132,6 +138,9 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     service.add_router(
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)
     )
+    cursors = Cursors(settings.master_key())
+    service.add_router(delivery_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, cursors=cursors))
+    service.add_router(event_router(pool=pool, keys=keys, payments=reader, cursors=cursors))
 
     def unit_of(transaction: PostgresTransaction) -> PostgresUnit:
         return PostgresUnit(transaction, keyring)
@@ -144,7 +153,12 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     document(service.app)
     calls = OutgoingCalls(runtime, allow_private=allow_private)
     service.on_close(calls.close)
-    service.add_loop("webhooks", WebhookDelivery(pool, runtime, vault, calls, service.registry).step)
+    queue = PostgresQueue(pool, vault, runtime)
+    delivery = WebhookDelivery(queue, runtime, vault, calls, service.registry)
+    service.on_close(delivery.close)
+    service.add_loop("webhooks", delivery.step)
+    retention = Retention(pool, runtime, service.registry, keep=timedelta(days=settings.event_retention_days))
+    service.add_loop("webhook-retention", retention.step)
     totals = TotalsReporter(
         service.unit_of_work,
         schema=service.name,

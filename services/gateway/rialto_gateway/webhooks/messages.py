@@ -1,6 +1,6 @@
 """Messages to merchants: put in line within the transaction that made them true."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -29,7 +29,7 @@ MESSAGES: dict[str, str] = {
     events.RefundSucceeded.type: "refund.succeeded",
     events.RefundFailed.type: "refund.failed",
 }
-"""The events merchants hear of, by their name in the message."""
+"""The events merchants hear of, by their name in the message. `payment.created` is the answer to their own request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,18 @@ class Messages(Protocol):
     """Where messages go."""
 
     async def enqueue(self, messages: Sequence[Message]) -> None:
-        """Put messages in line for every endpoint that listens."""
+        """Keep messages as the merchant's events, and put them in line for every endpoint that listens."""
         ...
 
 
 class PostgresMessages:
-    """The deliveries' table, through one connection."""
+    """The events' and deliveries' tables, through one connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def enqueue(self, messages: Sequence[Message]) -> None:
-        """Write one delivery a message and endpoint; nothing where nobody listens."""
-        merchants = list({message.payment.merchant_id for message in messages})
-        if not await self._connection.fetchval(QUERIES["has_endpoints"], merchants):
-            return
+        """Write one event a message, and one delivery a message and endpoint that listens."""
         await self._connection.execute(
             QUERIES["enqueue"],
             messages[0].at,
@@ -67,9 +64,25 @@ class PostgresMessages:
             [message.payment.merchant_id for message in messages],
             [message.payment.mode for message in messages],
             [message.payment.id for message in messages],
+            [message.event.sequence for message in messages],
             [MESSAGES[message.event.type] for message in messages],
             [body_of(message) for message in messages],
         )
+
+
+def group_of(name: str) -> str:
+    """Return the pattern that takes in all events of the same kind of object: `payment.*`."""
+    return name.partition(".")[0] + ".*"
+
+
+def patterns() -> list[str]:
+    """Return all that an endpoint may ask for, and the list of events filter by."""
+    return sorted({*MESSAGES.values(), *map(group_of, MESSAGES.values())})
+
+
+def matches(name: str, wanted: Collection[str]) -> bool:
+    """Say whether an event is among those asked for by exact names and patterns; none means all."""
+    return not wanted or name in wanted or group_of(name) in wanted
 
 
 def body_of(message: Message) -> str:
@@ -77,6 +90,7 @@ def body_of(message: Message) -> str:
     payment = message.payment
     return orjson.dumps(
         {
+            "id": ids.to_text("evt", message.event.id),
             "type": MESSAGES[message.event.type],
             "timestamp": message.at,
             "data": {

@@ -2,71 +2,34 @@
 
 import asyncio
 import ipaddress
+import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import httpx
 
-from rialto_common.errors import InvalidRequest
 from rialto_common.runtime import Runtime
+from rialto_gateway.webhooks.addresses import HTTPS, UrlRefused, check_url, is_public
 
 TIMEOUT_SECONDS = 10.0
 """For the whole call: a host that sends a byte now and then must not hold a delivery past its lease."""
 MAX_ANSWER_BYTES = 64 * 1024
+KEPT_ANSWER_BYTES = 2 * 1024
+"""How much of an answer is kept for the merchant to see."""
+RESOLVER_THREADS = 32
+"""Look-ups at once. Each host has one at a time, so hosts whose look-up hangs take a thread each, not one a call."""
 
 
-class UrlRefused(InvalidRequest):
-    """Not a URL we will call."""
-
-    code = "webhook_url_refused"
+_SECRETS = re.compile(rb"\b((?:whsec|[a-z]{2}_(?:test|live))_|[Bb]earer )[^\s\"'<>,;]+")
 
 
-def check_url(url: str, *, allow_private: bool) -> httpx.URL:
-    """Return the URL as it will be called.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, and the beginning of the body."""
 
-    Raises: UrlRefused: not http(s), with credentials or a fragment; unless private hosts are allowed, also plain http
-    and an address in place of a name that is not public. (What a name resolves to is checked at each call.)
-    """
-    try:
-        parts = httpx.URL(url)
-        parts.raw_host.decode().encode("idna")  # as the resolver will do: labels of 1 to 63 characters
-    except (httpx.InvalidURL, ValueError) as error:
-        raise UrlRefused("this is not a URL", param="url") from error
-    if (
-        parts.scheme not in ("https", "http")
-        or not parts.host
-        or not 0 < (443 if parts.port is None else parts.port) < 65536
-    ):
-        raise UrlRefused("a webhook URL is https://host/…", param="url")
-    if parts.userinfo or parts.fragment:
-        raise UrlRefused("a webhook URL carries no credentials and no fragment", param="url")
-    if not allow_private:
-        if parts.scheme == "http":
-            raise UrlRefused("a webhook URL must be https", param="url")
-        if _is_private_literal(parts.host):
-            raise UrlRefused("the host is an address that is not public", param="url")
-    return parts
-
-
-def is_public(address: str) -> bool:
-    """Say whether an IP address is a public host's, also where an IPv6 address only wraps an IPv4 one."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return is_public(str(ip.ipv4_mapped))
-        if ip.sixtofour is not None or ip.teredo is not None or ip.is_site_local:
-            return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
-def _is_private_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return not is_public(host)
+    status: int
+    body: bytes
 
 
 class OutgoingCalls:
@@ -82,9 +45,12 @@ class OutgoingCalls:
             trust_env=False,
             limits=httpx.Limits(max_keepalive_connections=0),
         )
+        # Threads of its own: the event loop's few are everyone's, and a look-up cannot be called off.
+        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="webhook-resolver")
+        self._look_ups: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
-    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
-        """Return the status of the answer.
+    async def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """Return the answer.
 
         Raises: UrlRefused: the host is not public; httpx.HTTPError, TimeoutError: no answer; OSError: the host has no
         address.
@@ -102,24 +68,52 @@ class OutgoingCalls:
             )
             response = await self._http.send(request, stream=True)
             try:
-                read = 0
+                kept, read = bytearray(), 0
                 async for chunk in response.aiter_raw():
+                    kept += chunk[: KEPT_ANSWER_BYTES - len(kept)]
                     read += len(chunk)
                     if read > MAX_ANSWER_BYTES:
                         break
             finally:
                 await response.aclose()
-        return response.status_code
+        return Answer(response.status_code, without_secrets(bytes(kept)))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _resolve(self, target: httpx.URL) -> str:
-        port = target.port or (443 if target.scheme == "https" else 80)
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(target.raw_host.decode(), port, type=socket.SOCK_STREAM)
-        addresses = [str(entry[4][0]) for entry in found]
+        port = target.port or (HTTPS if target.scheme == "https" else 80)
+        addresses = await self._addresses(target.raw_host.decode(), port)
         if not self._allow_private and not all(is_public(address) for address in addresses):
             raise UrlRefused("the host has an address that is not public", param="url")
         return addresses[0]
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        try:
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            pass
+        under_way = self._look_ups.get((host, port))
+        if under_way is None:
+            loop = asyncio.get_running_loop()
+            under_way = loop.run_in_executor(self._threads, _look_up, host, port)
+            self._look_ups[host, port] = under_way
+
+            def forget(found: asyncio.Future[list[str]]) -> None:
+                del self._look_ups[host, port]
+                if not found.cancelled():
+                    found.exception()  # seen, even where nobody waits for it any more
+
+            under_way.add_done_callback(forget)
+        return await asyncio.shield(under_way)  # several may wait for it, and one that gives up must not end it
+
+
+def without_secrets(body: bytes) -> bytes:
+    """Return an answer's body without what looks like a signing secret, an API key or a token: servers print such."""
+    return _SECRETS.sub(rb"\1[removed]", body)
+
+
+def _look_up(host: str, port: int) -> list[str]:
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]

@@ -51,6 +51,10 @@ class World:
         """Return endpoint and name of every message in line."""
         raise NotImplementedError
 
+    async def told(self) -> list[tuple[UUID, str]]:
+        """Return merchant and name of every event."""
+        raise NotImplementedError
+
     async def add_wallet(self, wallet: Wallet) -> None:
         raise NotImplementedError
 
@@ -87,6 +91,9 @@ class InMemory(World):
         rows = self.store.deliveries.queued.values()
         return sorted((row.endpoint_id, row.event) for row in rows)
 
+    async def told(self) -> list[tuple[UUID, str]]:
+        return sorted(self.store.deliveries.told.values())
+
     async def add_wallet(self, wallet: Wallet) -> None:
         self.known[wallet.wallet_id] = wallet
 
@@ -109,10 +116,15 @@ class InPostgres(World):
             list(endpoint.events),
             NOW,
         )
+        await self.pool.execute("INSERT INTO gateway.webhook_breakers VALUES ($1)", endpoint.endpoint_id)
 
     async def queued(self) -> list[tuple[UUID, str]]:
         rows = await self.pool.fetch("SELECT endpoint_id, event FROM gateway.webhook_deliveries")
         return sorted((row["endpoint_id"], row["event"]) for row in rows)
+
+    async def told(self) -> list[tuple[UUID, str]]:
+        rows = await self.pool.fetch("SELECT merchant_id, type FROM gateway.merchant_events")
+        return sorted((row["merchant_id"], row["type"]) for row in rows)
 
     async def add_wallet(self, wallet: Wallet) -> None:
         await self.pool.execute(
@@ -443,6 +455,8 @@ async def test_a_message_goes_once_to_every_endpoint_that_listens(world: World) 
     new = payment()
     await world.accept(new)
     every, voids, others = number_id("endpoint", 1), number_id("endpoint", 2), number_id("endpoint", 3)
+    kind = number_id("endpoint", 4)
+    await world.listen(Endpoint(kind, MERCHANT, "test", frozenset({"payment.*"})))
     await world.listen(Endpoint(every, MERCHANT, "test"))
     await world.listen(Endpoint(voids, MERCHANT, "test", frozenset({"payment.voided"})))
     await world.listen(Endpoint(others, MERCHANT, "live"))
@@ -456,8 +470,12 @@ async def test_a_message_goes_once_to_every_endpoint_that_listens(world: World) 
     async with world.units.begin() as unit:
         await enqueue(unit, captured, voided)
     assert await world.queued() == sorted(
-        [(every, "payment.captured"), (every, "payment.voided"), (voids, "payment.voided")]
+        [
+            *((every, "payment.captured"), (every, "payment.voided"), (voids, "payment.voided")),
+            *((kind, "payment.captured"), (kind, "payment.voided")),
+        ]
     )
+    assert await world.told() == [(MERCHANT, "payment.captured"), (MERCHANT, "payment.voided")]
 
     async def tell_again() -> None:
         async with world.units.begin() as unit:
@@ -465,6 +483,16 @@ async def test_a_message_goes_once_to_every_endpoint_that_listens(world: World) 
 
     with pytest.raises(REFUSALS):
         await tell_again()
+
+
+async def test_what_nobody_listens_to_is_an_event_all_the_same(world: World) -> None:
+    new = payment()
+    await world.accept(new)
+    held = await world.load(new.payment_id)
+    async with world.units.begin() as unit:
+        await unit.messages.enqueue([Message(held, event_of(PaymentVoided, held, amount_released_minor=1000), NOW)])
+    assert await world.queued() == []
+    assert await world.told() == [(MERCHANT, "payment.voided")]
 
 
 async def test_a_wallet_is_found_with_its_owner(world: World) -> None:

@@ -256,6 +256,11 @@ class Platform:
         await step()
         await step.__self__.settle()  # type: ignore[attr-defined]
 
+    async def send_webhooks(self) -> None:
+        """Send what is due, until nothing is due or under way."""
+        while await self.gateway.steps["webhooks"]() == 0.0:
+            pass
+
     async def sweep(self) -> None:
         """Let passed deadlines take effect."""
         await self.gateway.steps["deadlines"]()

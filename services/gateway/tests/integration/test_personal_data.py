@@ -56,7 +56,7 @@ async def test_planted_people_keys_and_secrets_are_found_nowhere(
     assert [answer.status_code for answer in answers] == [202, 202, 422, 400, 400]
     answers = answers[:4]  # the last names the unknown field, which the caller chose
     await platform.hear(platform.assessed(payment, "review"), platform.screened(payment))
-    await platform.gateway.steps["webhooks"]()
+    await platform.send_webhooks()
     answers.append(await platform.call("GET", f"/v1/payments/{payment['id']}", key=merchant.test_key))
     answers.append(await platform.http.get("/metrics"))
     assert answers[-1].status_code == 200

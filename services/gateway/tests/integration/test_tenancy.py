@@ -43,6 +43,10 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/v1/webhook_endpoints"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("GET", "/v1/webhook_endpoints/{endpoint_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("DELETE", "/v1/webhook_endpoints/{endpoint_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("PATCH", "/v1/webhook_endpoints/{endpoint_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/webhook_endpoints/{endpoint_id}/rotate_secret"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/webhook_endpoints/{endpoint_id}/test"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/webhook_endpoints/{endpoint_id}/redeliver"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("GET", "/v1/webhook_endpoints/{endpoint_id}/deliveries"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("POST", "/v1/customers"): (201, 201, FORBIDDEN),
     ("GET", "/v1/customers"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
@@ -53,6 +57,14 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/v1/payment_links"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("GET", "/v1/payment_links/{link_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("POST", "/v1/payment_links/{link_id}/deactivate"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("GET", "/v1/webhook_endpoints/{endpoint_id}/deliveries/{delivery_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/webhook_endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver"): (
+        NOT_FOUND,
+        NOT_FOUND,
+        FORBIDDEN,
+    ),
+    ("GET", "/v1/events"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/events/{event_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
 }
 IN_TEST_FUNDS = {
     # Money moves and is quoted in test mode only, so these have their strangers in test_funds.py.
@@ -97,6 +109,11 @@ class Estate:
             assert made.status_code == 201, made.text
             self.names[name] = made.json()["id"]
         self.names["refund_id"] = await self._refund(wallet_id)
+        await self.platform.hear(self.platform.assessed(payment.json(), "block"))
+        events = await self.platform.call("GET", "/v1/events", key=self.key)
+        path = f"/v1/webhook_endpoints/{self.names['endpoint_id']}/deliveries"
+        deliveries = await self.platform.call("GET", path, key=self.key)
+        self.names |= {"event_id": events.json()["data"][0]["id"], "delivery_id": deliveries.json()["data"][0]["id"]}
 
     async def _refund(self, wallet_id: str) -> str:
         """Refund a payment that was captured."""
@@ -129,6 +146,8 @@ class Estate:
             ("POST", "/v1/customers"): CUSTOMER,
             ("POST", "/v1/customers/{customer_id}"): {"city": "Elsewhere"},
             ("POST", "/v1/payment_links"): LINK,
+            ("POST", "/v1/webhook_endpoints/{endpoint_id}/test"): {"type": "payment.settled"},
+            ("POST", "/v1/webhook_endpoints/{endpoint_id}/redeliver"): {"created_since": "2026-01-01T00:00:00Z"},
         }
         url = path.format(**names)
         if method == "GET" and path == "/v1/payments":

@@ -20,7 +20,8 @@ from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, Review
 from rialto_gateway.refunds.api import CreateRefund
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import CreateWallet, TopUp
-from rialto_gateway.webhooks.api import CreateWebhookEndpoint
+from rialto_gateway.webhooks.bodies import CreateWebhookEndpoint, RedeliverRange, RotateSecret, SendTest
+from rialto_gateway.webhooks.deliveries_api import Nothing
 
 from ..integration.platform_in_process import TestRuntime, gateway_settings
 
@@ -40,6 +41,10 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/transfers": CreateTransfer,
     "/v1/fx_quotes": CreateFxQuote,
     "/v1/fx_quotes/{quote_id}/convert": Convert,
+    "/v1/webhook_endpoints/{endpoint_id}/rotate_secret": RotateSecret,
+    "/v1/webhook_endpoints/{endpoint_id}/redeliver": RedeliverRange,
+    "/v1/webhook_endpoints/{endpoint_id}/test": SendTest,
+    "/v1/webhook_endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver": Nothing,
 }
 WITHOUT_BODY = {"/v1/merchants/{merchant_id}/keys", "/v1/payment_links/{link_id}/deactivate"}
 
