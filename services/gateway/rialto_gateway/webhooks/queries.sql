@@ -182,7 +182,7 @@ WITH old AS (
             WHERE w.merchant_id = e.merchant_id AND w.mode = e.mode AND d.line = e.payment_id
                 AND d.state IN ('pending', 'waiting', 'sending')
         )
-    ORDER BY e.event_id LIMIT $3 FOR UPDATE SKIP LOCKED
+    ORDER BY e.event_id LIMIT $3
 )
 DELETE FROM gateway.merchant_events AS e USING old WHERE e.event_id = old.event_id
 
@@ -258,7 +258,7 @@ WHERE delivery_id = $1 ORDER BY nth DESC LIMIT 100
 
 -- name: redeliver
 -- Put deliveries in line once more, each with a full course of retries. One at its end goes in a line of its own, in
--- order with those of its line that are sent again with it; one that waits for its next attempt has it now.
+-- order with those of its payment that are sent again with it; one that waits for its next attempt has it now.
 WITH chosen AS (
     SELECT d.delivery_id, coalesce(d.body, e.body) AS body
     FROM gateway.webhook_deliveries AS d LEFT JOIN gateway.merchant_events AS e ON e.event_id = d.event_id
@@ -267,7 +267,7 @@ WITH chosen AS (
 )
 UPDATE gateway.webhook_deliveries AS d
 SET state = 'pending', next_attempt_at = $3, body = c.body, earlier_attempts = d.attempts,
-    line = CASE WHEN d.state = 'pending' THEN d.line ELSE md5(d.line::TEXT || $4::UUID::TEXT)::UUID END
+    line = CASE WHEN d.state = 'pending' THEN d.line ELSE md5(d.payment_id::TEXT || $4::UUID::TEXT)::UUID END
 FROM chosen AS c
 WHERE d.delivery_id = c.delivery_id AND d.state IN ('pending', 'delivered', 'given_up') AND c.body IS NOT NULL
 RETURNING d.delivery_id

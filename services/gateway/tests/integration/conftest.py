@@ -8,6 +8,7 @@ import pytest
 
 from rialto_cli.testing import Database
 
+from .merchant_server import Shop
 from .platform_in_process import Merchant, Platform, started
 
 
@@ -30,3 +31,12 @@ async def superuser(database: Database) -> AsyncIterator["asyncpg.Connection[Any
     connection = await asyncpg.connect(database.superuser_dsn())
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    """A merchant's server for webhooks."""
+    server = Shop()
+    await server.start()
+    yield server
+    await server.stop()
