@@ -36,26 +36,32 @@ WITH RECURSIVE lined_up AS (
     )
     FROM lined_up AS l WHERE l.endpoint_id IS NOT NULL
 )
-SELECT
-    b.endpoint_id, b.state, b.failures, b.trips, b.width, b.opened_at, b.probe_at, w.deleted_at,
-    (
-        SELECT count(*) FROM gateway.webhook_deliveries AS d
-        WHERE d.endpoint_id = b.endpoint_id AND d.state = 'sending' AND d.next_attempt_at > $1
-    ) AS under_way
+SELECT h.*
 FROM lined_up AS l
-JOIN gateway.webhook_breakers AS b ON b.endpoint_id = l.endpoint_id
-JOIN gateway.webhook_endpoints AS w ON w.endpoint_id = l.endpoint_id
-WHERE (w.deleted_at IS NOT NULL OR (w.disabled_at IS NULL AND (b.probe_at IS NULL OR b.probe_at <= $1)))
-    AND EXISTS (
-        SELECT FROM gateway.webhook_deliveries AS d WHERE d.endpoint_id = l.endpoint_id AND d.next_attempt_at <= $1
-    )
+-- A part of its own, as it locks: so each is looked up by itself, and none beyond those that are wanted.
+CROSS JOIN LATERAL (
+    SELECT
+        b.endpoint_id, b.state, b.failures, b.trips, b.width, b.opened_at, b.probe_at, w.deleted_at,
+        (
+            SELECT count(*) FROM gateway.webhook_deliveries AS d
+            WHERE d.endpoint_id = b.endpoint_id AND d.state = 'sending' AND d.next_attempt_at > $1
+        ) AS under_way
+    FROM gateway.webhook_breakers AS b JOIN gateway.webhook_endpoints AS w ON w.endpoint_id = b.endpoint_id
+    WHERE b.endpoint_id = l.endpoint_id
+        AND (w.deleted_at IS NOT NULL OR (w.disabled_at IS NULL AND (b.probe_at IS NULL OR b.probe_at <= $1)))
+        AND EXISTS (
+            SELECT FROM gateway.webhook_deliveries AS d
+            WHERE d.endpoint_id = b.endpoint_id AND d.next_attempt_at <= $1
+        )
+    FOR NO KEY UPDATE OF b SKIP LOCKED
+) AS h
 LIMIT $3
-FOR NO KEY UPDATE OF b SKIP LOCKED
 
 -- name: claim
 -- For endpoints that are held, so many deliveries each that are due and the first of their lines, with a new attempt;
 -- due again only after the lease, should this process die. What became of an attempt whose process died is not known.
--- Those behind another are put aside until their turn, so that no look meets them twice.
+-- Those behind another are put aside until their turn, so that no look meets them twice. Ids go on as arrays: from a
+-- join the planner expects more rows than come, and reads whole tables.
 WITH looked_at AS MATERIALIZED (
     SELECT r.endpoint_id, r.places, d.delivery_id, d.next_attempt_at, d.behind
     FROM unnest($3::UUID[], $4::INT[]) AS r (endpoint_id, places)
@@ -73,7 +79,7 @@ WITH looked_at AS MATERIALIZED (
     ) AS d
 ), put_aside AS (
     UPDATE gateway.webhook_deliveries AS d SET state = 'waiting', next_attempt_at = NULL
-    FROM looked_at AS l WHERE d.delivery_id = l.delivery_id AND l.behind AND d.state = 'pending'
+    WHERE d.delivery_id = ANY (ARRAY(SELECT delivery_id FROM looked_at WHERE behind)) AND d.state = 'pending'
 ), due AS (
     SELECT f.delivery_id FROM (
         SELECT
@@ -83,11 +89,11 @@ WITH looked_at AS MATERIALIZED (
     ) AS f WHERE f.nth <= f.places
 ), started AS (
     UPDATE gateway.webhook_deliveries AS d SET attempts = d.attempts + 1, state = 'sending', next_attempt_at = $2
-    FROM due WHERE d.delivery_id = due.delivery_id AND d.next_attempt_at <= $1
+    WHERE d.delivery_id = ANY (ARRAY(SELECT delivery_id FROM due)) AND d.next_attempt_at <= $1
     RETURNING d.delivery_id, d.message_id, d.endpoint_id, d.event_id, d.body, d.attempts, d.earlier_attempts, d.created_at
 ), lost AS (
     UPDATE gateway.webhook_attempts AS a SET state = 'unknown', error = 'interrupted'
-    FROM started AS s WHERE a.delivery_id = s.delivery_id AND a.nth = s.attempts - 1 AND a.state = 'started'
+    WHERE a.delivery_id = ANY (ARRAY(SELECT delivery_id FROM started)) AND a.state = 'started'
 ), logged AS (
     INSERT INTO gateway.webhook_attempts (delivery_id, nth, started_at, state)
     SELECT delivery_id, attempts, $1, 'started' FROM started
