@@ -117,6 +117,14 @@ class Stage:
     async def open(self) -> None:
         """Make merchants with an endpoint each, every hundredth of them dead if any is."""
         self.connection = await asyncpg.connect(self.database.superuser_dsn())
+        while True:  # the receiver has only just been started
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self._dead_port)
+            except OSError:
+                await asyncio.sleep(0.1)
+            else:
+                writer.close()
+                break
         vault = Vault(b64decode(self._environment["RIALTO_KEYRING_MASTER_KEY"]), self._runtime)
         now = datetime.now(UTC)
         merchants = [self._runtime.ids.mint() for _ in range(ENDPOINTS)]

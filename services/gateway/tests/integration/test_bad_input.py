@@ -16,6 +16,8 @@ from .platform_in_process import Merchant, Platform, payment_body, row_counts, s
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WALLET = "wal_01kb6w1m8xf0gbb7n5d8jq2c4r"
+ENDPOINT = "/v1/webhook_endpoints/" + WALLET.replace("wal", "we")
+AT = "2026-01-01T00:00:00Z"
 GOOD = payment_body(WALLET)
 CARD = {"type": "card", "token": "tok_approve"}
 GOOD_TEXT = orjson.dumps(GOOD)
@@ -145,6 +147,30 @@ OTHERS: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/webhook_endpoints", {"url": "https://" + "a" * 2050}, 400, "invalid_request"),
     ("GET", "/v1/webhook_endpoints/we_x", None, 400, "id_invalid"),
     ("DELETE", "/v1/webhook_endpoints/" + WALLET.replace("wal", "we"), None, 404, "webhook_endpoint_not_found"),
+    ("PATCH", "/v1/webhook_endpoints/we_x", {}, 400, "id_invalid"),
+    ("PATCH", ENDPOINT, {"enabled": False}, 404, "webhook_endpoint_not_found"),
+    ("POST", ENDPOINT + "/rotate_secret", {"overlap_seconds": -1}, 404, "webhook_endpoint_not_found"),
+    ("POST", ENDPOINT + "/test", {"type": "payment.settled"}, 404, "webhook_endpoint_not_found"),
+    ("POST", "{endpoint}/rotate_secret", {"overlap_seconds": -1}, 400, "invalid_request"),
+    ("POST", "{endpoint}/rotate_secret", {"overlap_seconds": 604_801}, 400, "invalid_request"),
+    ("POST", "{endpoint}/rotate_secret", {"secret": "mine"}, 400, "unknown_field"),
+    ("POST", "{endpoint}/test", {}, 400, "field_missing"),
+    ("POST", "{endpoint}/test", {"type": "payment.*"}, 400, "invalid_request"),
+    ("POST", "{endpoint}/test", b"{", 400, "json_malformed"),
+    ("POST", "{endpoint}/redeliver", {}, 400, "field_missing"),
+    ("POST", "{endpoint}/redeliver", {"created_since": "2026-01-01"}, 400, "invalid_request"),
+    ("POST", "{endpoint}/redeliver", {"created_since": "0001-01-01T00:00:00+23:59"}, 400, "invalid_request"),
+    ("POST", "{endpoint}/redeliver", {"created_since": AT, "status": "pending"}, 400, "invalid_request"),
+    ("POST", "{endpoint}/redeliver", {"created_since": AT, "limit": 0}, 400, "invalid_request"),
+    ("POST", "{endpoint}/redeliver", {"created_since": AT, "created_until": 5e300}, 400, "invalid_request"),
+    ("GET", "{endpoint}/deliveries?limit=101", None, 400, "invalid_request"),
+    ("GET", "{endpoint}/deliveries?status=lost", None, 400, "invalid_request"),
+    ("GET", "{endpoint}/deliveries?cursor=msg_x", None, 400, "cursor_invalid"),
+    ("GET", "{endpoint}/deliveries/msg_x", None, 400, "id_invalid"),
+    ("GET", "{endpoint}/deliveries/" + WALLET.replace("wal", "msg"), None, 404, "webhook_delivery_not_found"),
+    ("POST", "{endpoint}/deliveries/msg_x/redeliver", {}, 400, "id_invalid"),
+    ("GET", "/v1/events/" + WALLET.replace("wal", "evt"), None, 404, "event_not_found"),
+    ("GET", "/v1/events?cursor=evt_x", None, 400, "cursor_invalid"),
     ("POST", "/v1/merchants", {"name": "Other"}, 403, "forbidden"),
     ("GET", "/v1/merchants/nonsense", None, 400, "id_invalid"),
     ("GET", "/v1/nothing", None, 404, "not_found"),
@@ -178,7 +204,11 @@ async def shop(module_database: Database) -> AsyncIterator[tuple[Platform, Merch
     async with started(module_database.dsn) as platform:
         merchant = await platform.merchant()
         payment = await platform.pay(merchant)
+        added = await platform.call(
+            "POST", "/v1/webhook_endpoints", {"url": "https://shop.example/"}, key=merchant.test_key
+        )
         names = {"wallet": merchant.wallet_id, "payment": payment["id"], "merchant": merchant.id}
+        names["endpoint"] = "/v1/webhook_endpoints/" + added.json()["id"]
         superuser = await asyncpg.connect(module_database.superuser_dsn())
         yield platform, merchant, names, superuser
         await superuser.close()
