@@ -123,7 +123,7 @@ def make_merchant(port: int) -> tuple[str, str]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/merchants",
         json.dumps({"name": "Bench"}).encode(),
-        {"Authorization": f"Bearer {ADMIN_KEY}"},
+        {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": "bench-merchant"},
     )
     answer = json.load(urllib.request.urlopen(request))
     return answer["id"], answer["keys"]["test"]

@@ -36,7 +36,7 @@ class Shop:
         self.client = httpx.Client(base_url=self.rialto.url, timeout=REQUEST_SECONDS)
         self.admin = {"Authorization": f"Bearer {self.rialto.installation.secrets.gateway_admin_key}"}
         body = {"name": self.name, "country": "US", "settlement_address": self.address}
-        made = done(self.client.post("/v1/merchants", json=body, headers=self.admin))
+        made = done(self.client.post("/v1/merchants", json=body, headers=self.admin | keyed("merchant")))
         self.id: str = made["id"]
         self.key: str = made["keys"]["test"]
         self.client.headers["Authorization"] = f"Bearer {self.key}"
@@ -54,7 +54,7 @@ class Shop:
 
     def wallet(self, amount_minor: int) -> str:
         """Open a wallet with money in it."""
-        wallet = done(self.client.post("/v1/wallets", json={"currency": "USD"}))["id"]
+        wallet = done(self.client.post("/v1/wallets", json={"currency": "USD"}, headers=keyed("wallet")))["id"]
         done(
             self.client.post(
                 f"/v1/wallets/{wallet}/top_ups",
@@ -104,16 +104,25 @@ class Shop:
 
     def capture(self, payment_id: str, **body: Any) -> dict[str, Any]:
         """Capture, and see the ledger's answer."""
-        return done(self.client.post(f"/v1/payments/{payment_id}/capture", json=body, headers={"Prefer": "wait=30"}))
+        return self._command(payment_id, "capture", body)
 
     def void(self, payment_id: str) -> dict[str, Any]:
         """Give back what is not captured."""
-        return done(self.client.post(f"/v1/payments/{payment_id}/void", json={}, headers={"Prefer": "wait=30"}))
+        return self._command(payment_id, "void", {})
 
     def review(self, payment_id: str, decision: str) -> dict[str, Any]:
         """Decide a review, as the operator."""
         path = f"/v1/payments/{payment_id}/review"
-        return done(self.client.post(path, json={"decision": decision}, headers=self.admin))
+        return done(self.client.post(path, json={"decision": decision}, headers=self.admin | keyed("review")))
+
+    def _command(self, payment_id: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Prefer": "wait=30"} | keyed(name)
+        return done(self.client.post(f"/v1/payments/{payment_id}/{name}", json=body, headers=headers))
+
+
+def keyed(name: str) -> dict[str, str]:
+    """A new idempotency key, as a header."""
+    return {"Idempotency-Key": new_name(name)}
 
 
 def done(response: httpx.Response) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import httpx
 
 from .running import Rialto, eventually
-from .shop import Shop, new_name
+from .shop import Shop, keyed, new_name
 
 PAUSE_SECONDS = 0.05
 
@@ -79,7 +79,7 @@ def test_while_postgres_is_dead_every_answer_is_503_and_nothing_accepted_is_lost
         with postgres_away(rialto):
             eventually(lambda: customers.statuses()[503] >= 10, "payments are refused")
             assert is_unavailable(shop.client.get("/v1/payments"))
-            assert is_unavailable(shop.client.post("/v1/wallets", json={"currency": "USD"}))
+            assert is_unavailable(shop.client.post("/v1/wallets", json={"currency": "USD"}, headers=keyed("wallet")))
             headers = {"Idempotency-Key": new_name("top-up")}
             top_up = shop.client.post(f"/v1/wallets/{wallet}/top_ups", json={"amount_minor": "1"}, headers=headers)
             assert is_unavailable(top_up)

@@ -13,7 +13,7 @@ from rialto_cli.embedded.services import SERVICES
 
 from .receiver import Receiver
 from .running import Rialto, eventually
-from .shop import Shop, done, new_name
+from .shop import Shop, done, keyed, new_name
 
 PERSON = {
     "name": "Wolframina Quasselzwirn",
@@ -104,7 +104,7 @@ def test_no_table_log_or_metric_has_the_payer_in_clear(rialto: Rialto, shop: Sho
 
     wallet = shop.wallet(1_000)
     with Receiver() as receiver:
-        done(shop.client.post("/v1/webhook_endpoints", json={"url": receiver.url}))
+        done(shop.client.post("/v1/webhook_endpoints", json={"url": receiver.url}, headers=keyed("endpoint")))
         payment_id = shop.pay(wallet, 300, payer=PERSON, payee=PERSON)
         # As payee and in requests that are refused as well: answers and logs must not repeat what was wrong.
         refused = [

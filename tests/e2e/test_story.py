@@ -9,7 +9,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from .chain import TOKEN_UNITS_PER_CENT, Chain, Paid
 from .receiver import Received, Receiver
 from .running import Rialto, eventually
-from .shop import Shop, done, uuid_of
+from .shop import Shop, done, keyed, uuid_of
 
 LISTED_NAME = "Zorvanth Quexelbraum"
 """fx-001 of the compliance service's fixture list."""
@@ -124,7 +124,9 @@ def test_partial_captures_are_settled_together_and_the_rest_is_given_back(rialto
     assert (first["status"], first["amount_captured_minor"]) == ("authorised", "1500")
     assert (first["amount_capturable_minor"], shop.balances(wallet)) == ("3500", (8_500, 5_000))
 
-    refused = shop.client.post(f"/v1/payments/{payment['id']}/capture", json={"amount_minor": "3501"})
+    refused = shop.client.post(
+        f"/v1/payments/{payment['id']}/capture", json={"amount_minor": "3501"}, headers=keyed("above")
+    )
     assert (refused.status_code, refused.json()["param"]) == (400, "amount_minor"), refused.text
 
     shop.capture(payment["id"], amount_minor="2000", final=True)
@@ -142,7 +144,7 @@ def test_a_void_gives_the_money_back_and_settles_nothing(rialto: Rialto, shop: S
     assert shop.balances(wallet) == (3_000, 0)
     assert shop.void(payment["id"])["status"] == "voided"
     assert shop.balances(wallet) == (3_000, 3_000)
-    refused = shop.client.post(f"/v1/payments/{payment['id']}/capture", json={})
+    refused = shop.client.post(f"/v1/payments/{payment['id']}/capture", json={}, headers=keyed("late"))
     assert refused.status_code == 409, refused.text
     assert entries(rialto, payment["id"]) == {}
     assert Chain(rialto).paid(uuid_of(payment["id"])) == []
@@ -190,7 +192,8 @@ def test_a_large_amount_waits_for_the_operator_who_approves(rialto: Rialto, shop
     assert "compliance_review" in payment["status_reason"]
     assert payment["deadline_at"] is not None
     assert shop.balances(wallet) == (2_000_000, 2_000_000)
-    as_merchant = shop.client.post(f"/v1/payments/{payment['id']}/review", json={"decision": "approve"})
+    path = f"/v1/payments/{payment['id']}/review"
+    as_merchant = shop.client.post(path, json={"decision": "approve"}, headers=keyed("review"))
     assert as_merchant.status_code == 403, as_merchant.text
 
     shop.review(payment["id"], "approve")
@@ -209,7 +212,9 @@ def test_a_review_that_the_operator_declines_moves_nothing(shop: Shop) -> None:
 
 def test_webhooks_tell_the_whole_story_in_messages_that_verify(shop: Shop) -> None:
     with Receiver(refuse_first=1) as receiver:
-        endpoint = done(shop.client.post("/v1/webhook_endpoints", json={"url": receiver.url}))
+        endpoint = done(
+            shop.client.post("/v1/webhook_endpoints", json={"url": receiver.url}, headers=keyed("endpoint"))
+        )
         payment_id = shop.pay(shop.wallet(700), 700)
         shop.until(payment_id, "settled")
         eventually(lambda: len(receiver.taken) >= 3, "three messages, the refused one among them")

@@ -71,7 +71,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
         pepper=settings.api_key_pepper.get_secret_value(),
         admin_key=settings.admin_key.get_secret_value(),
     )
-    once = IdempotentRequests(service.unit_of_work, vault, runtime)
+    once = IdempotentRequests(service.unit_of_work, vault, runtime, pool)
     directory = WalletDirectory(PostgresWallets(pool))
     ledger_http = runtime.http_client(
         base_url=settings.ledger_url, timeout=LEDGER_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
@@ -110,7 +110,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     allow_private = settings.webhook_allow_private
     if service.role != "worker":
         # First, and not included: FastAPI tries an included router's routes twice, a fifth of the accept path.
-        service.app.router.routes[:0] = payment_router(payments, keys).routes
+        service.app.router.routes[:0] = payment_router(payments, keys, once).routes
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
     service.add_router(funds_router(funds=LedgerFunds(ledger_calls), wallets=directory, once=once, keys=keys))
     links = PaymentLinks(pool)
@@ -159,6 +159,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     service.add_loop("webhooks", delivery.step)
     retention = Retention(pool, runtime, service.registry, keep=timedelta(days=settings.event_retention_days))
     service.add_loop("webhook-retention", retention.step)
+    service.add_loop("idempotency-sweep", once.sweep)
     totals = TotalsReporter(
         service.unit_of_work,
         schema=service.name,

@@ -13,9 +13,9 @@ from rialto_common.database import Connection, Pool
 from rialto_common.errors import NotFound
 from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
-from rialto_gateway.idempotency import IdempotentRequests, check_key
+from rialto_gateway.answers import json_answer, replay_header
+from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import QUERIES, ApiKeys, Mode, Principal
-from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.bodies import Country, Text
 from rialto_gateway.payments.view import time_text
 from rialto_gateway.requests import Body, caller_of
@@ -67,7 +67,7 @@ def merchant_router(*, pool: Pool, once: IdempotentRequests, keys: ApiKeys, runt
                 },
             }
 
-        key = check_key(request.headers.get("idempotency-key"))
+        key = required_key(request.headers.get("idempotency-key"))
         request_hash = keys.request_hash(body.model_dump_json().encode())
         answer, replayed = await once.once(caller, "merchants", key, request_hash, work)
         return json_answer(answer, 201, replay_header(replayed))
@@ -93,15 +93,20 @@ def merchant_router(*, pool: Pool, once: IdempotentRequests, keys: ApiKeys, runt
         )
 
     @router.post("/{merchant_id}/keys", status_code=201)
-    async def add_key(merchant_id: str, caller: Caller, mode: Mode = "test") -> Response:
+    async def add_key(merchant_id: str, request: Request, caller: Caller, mode: Mode = "test") -> Response:
         """Issue one more key for a merchant; the operator only."""
         caller.require_operator()
         wanted = ids.from_text("mer", merchant_id)
-        async with pool.acquire() as connection:
-            if await connection.fetchrow(QUERIES["get_merchant"], wanted) is None:
-                raise MerchantNotFound(f"there is no merchant {merchant_id} for this key")
+        if await pool.fetchrow(QUERIES["get_merchant"], wanted) is None:
+            raise MerchantNotFound(f"there is no merchant {merchant_id} for this key")
+
+        async def work(connection: Connection, _: UUID) -> dict[str, Any]:
             key = await keys.issue(connection, wanted, mode)
-        return json_answer({"object": "api_key", "merchant_id": merchant_id, "mode": mode, "key": key}, 201)
+            return {"object": "api_key", "merchant_id": merchant_id, "mode": mode, "key": key}
+
+        key = required_key(request.headers.get("idempotency-key"))
+        answer, replayed = await once.once(caller, f"keys/{merchant_id}", key, keys.request_hash(mode.encode()), work)
+        return json_answer(answer, 201, replay_header(replayed))
 
     return router
 

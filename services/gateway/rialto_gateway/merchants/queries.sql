@@ -18,9 +18,36 @@ WHERE k.key_hash = $1 AND k.revoked_at IS NULL
 
 -- name: reserve_answer
 -- Take an idempotency key, or do nothing where it is taken.
-INSERT INTO gateway.idempotent_answers (scope, idempotency_key, request_hash, resource_id, created_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO gateway.idempotent_answers (scope, idempotency_key, request_hash, resource_id, created_at, leased_until)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT ON CONSTRAINT idempotent_answers_pk DO NOTHING
+
+-- name: try_key
+-- Keep a key to this transaction; false where another has it.
+SELECT pg_try_advisory_xact_lock(hashtextextended($1, 20261101))
+
+-- name: lease_answer
+-- Take an idempotency key for a while, also over from a request that never finished; no row where it is taken.
+INSERT INTO gateway.idempotent_answers AS a (
+    scope, idempotency_key, request_hash, resource_id, created_at, leased_until
+)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT ON CONSTRAINT idempotent_answers_pk DO UPDATE SET leased_until = excluded.leased_until
+WHERE a.answer IS NULL AND a.request_hash = excluded.request_hash AND a.leased_until <= excluded.created_at
+RETURNING resource_id
+
+-- name: release_answer
+-- Give a lease back whose work came to nothing definite, so that a retry need not wait for its end.
+UPDATE gateway.idempotent_answers SET leased_until = created_at
+WHERE scope = $1 AND idempotency_key = $2 AND answer IS NULL AND leased_until = $3
+
+-- name: sweep_answers
+-- Forget some of the answers older than a time, passing over those that another sweep is at.
+DELETE FROM gateway.idempotent_answers
+WHERE (scope, idempotency_key) IN (
+    SELECT scope, idempotency_key FROM gateway.idempotent_answers
+    WHERE created_at < $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
 
 -- name: find_answer
 -- What was answered under a key.
@@ -28,4 +55,4 @@ SELECT request_hash, resource_id, answer FROM gateway.idempotent_answers WHERE s
 
 -- name: store_answer
 -- Keep the (encrypted) answer.
-UPDATE gateway.idempotent_answers SET answer = $3 WHERE scope = $1 AND idempotency_key = $2
+UPDATE gateway.idempotent_answers SET answer = $3, leased_until = NULL WHERE scope = $1 AND idempotency_key = $2

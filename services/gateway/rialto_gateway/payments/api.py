@@ -1,19 +1,21 @@
 """`/v1/payments`."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel
 
 from rialto_common import ids
 from rialto_common.errors import CursorInvalid, InvalidRequest
 from rialto_common.request_bodies import documented_body, read_body
-from rialto_gateway.idempotency import check_key
+from rialto_gateway.answers import json_answer as json_answer
+from rialto_gateway.answers import replay_header as replay_header
+from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, plausible
-from rialto_gateway.payments.errors import IdempotencyKeyMissing
 from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
 from rialto_gateway.payments.states import State
@@ -33,7 +35,7 @@ IDEMPOTENCY_HEADER = {
     "in": "header",
     "required": True,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "names this payment for every retry; the same key and body always answer the same payment",
+    "description": "names this request for every retry; the same key and body always give the first answer",
 }
 PREFER_HEADER = {
     "name": "Prefer",
@@ -42,19 +44,10 @@ PREFER_HEADER = {
     "schema": {"type": "string", "example": "wait=5"},
     "description": "wait=N: hold the answer up to N (at most 30) seconds for the decision",
 }
+COMMAND_HEADERS = {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]}
 
 
-def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a JSON response."""
-    return Response(orjson.dumps(content), status, headers, media_type="application/json")
-
-
-def replay_header(replayed: bool) -> dict[str, str]:
-    """Return the header that marks an answer given before."""
-    return {"Idempotency-Replayed": "true"} if replayed else {}
-
-
-def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
+def payment_router(payments: PaymentService, keys: ApiKeys, once: IdempotentRequests) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1/payments", tags=["payments"])
     Caller = Annotated[Principal, Depends(caller_of(keys))]
@@ -65,11 +58,7 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
         principal = await keys.authenticate(header(b"authorization"))
         raw = await request.body()
         body = read_body(CreatePayment, raw)
-        key = check_key(header(b"idempotency-key"))
-        if key is None:
-            raise IdempotencyKeyMissing(
-                "send an Idempotency-Key header, a new one for each payment", param="Idempotency-Key"
-            )
+        key = required_key(header(b"idempotency-key"))
         answer = await payments.create(
             principal,
             body,
@@ -120,48 +109,71 @@ def payment_router(payments: PaymentService, keys: ApiKeys) -> APIRouter:
         """Return a payment with its timeline and captures."""
         return json_answer(await payments.get(caller, ids.from_text("pay", payment_id)))
 
+    async def commanded(
+        request: Request,
+        caller: Principal,
+        payment_id: str,
+        name: str,
+        body: BaseModel,
+        work: Callable[[UUID, str, bytes], Awaitable[dict[str, Any]]],
+    ) -> Response:
+        """Run a command once per key, and with Prefer: wait say what has become of the payment since."""
+        wanted = ids.from_text("pay", payment_id)
+        key = required_key(request.headers.get("idempotency-key"))
+        request_hash = keys.request_hash(body.model_dump_json().encode())
+
+        async def run() -> dict[str, Any]:
+            return await work(wanted, key, request_hash)
+
+        answer = await once.first_answer(caller, f"{name}/{payment_id}", key, request_hash, run)
+        seconds = wait_of(request.headers.get("prefer"))
+        if answer.status_code != 200 or seconds == 0:
+            return answer
+        replayed = "idempotency-replayed" in answer.headers
+        return json_answer(await payments.settled_down(caller, wanted, seconds), headers=replay_header(replayed))
+
     @router.post(
-        "/{payment_id}/capture", openapi_extra=documented_body(CapturePayment, {"amount_minor": "500", "final": False})
+        "/{payment_id}/capture",
+        openapi_extra=documented_body(CapturePayment, {"amount_minor": "500", "final": False}) | COMMAND_HEADERS,
     )
     async def capture_payment(payment_id: str, request: Request, caller: Caller) -> Response:
         """Capture all or part of an authorised payment."""
         caller.merchant()
         body = read_body(CapturePayment, await request.body())
-        payment, replayed = await payments.capture(
-            caller,
-            ids.from_text("pay", payment_id),
-            CaptureAsked(body.amount_minor, body.final),
-            key=check_key(request.headers.get("idempotency-key")),
-            request_hash=keys.request_hash(body.model_dump_json().encode()),
-            wait_seconds=wait_of(request.headers.get("prefer")),
-        )
-        return json_answer(payment, headers=replay_header(replayed))
 
-    @router.post("/{payment_id}/void", openapi_extra=documented_body(VoidPayment, {}))
+        async def work(wanted: UUID, key: str, request_hash: bytes) -> dict[str, Any]:
+            fact = CaptureAsked(body.amount_minor, body.final)
+            payment, _ = await payments.capture(
+                caller, wanted, fact, key=key, request_hash=request_hash, wait_seconds=0.0
+            )
+            return payment
+
+        return await commanded(request, caller, payment_id, "capture", body, work)
+
+    @router.post("/{payment_id}/void", openapi_extra=documented_body(VoidPayment, {}) | COMMAND_HEADERS)
     async def void_payment(payment_id: str, request: Request, caller: Caller) -> Response:
         """Give back what is not captured."""
         caller.merchant()
-        read_body(VoidPayment, await request.body())
-        return json_answer(
-            await payments.command(
-                caller,
-                ids.from_text("pay", payment_id),
-                VoidAsked(),
-                actor="merchant",
-                wait_seconds=wait_of(request.headers.get("prefer")),
-            )
-        )
+        body = read_body(VoidPayment, await request.body())
 
-    @router.post("/{payment_id}/review", openapi_extra=documented_body(ReviewPayment, {"decision": "approve"}))
+        async def work(wanted: UUID, _key: str, _request_hash: bytes) -> dict[str, Any]:
+            return await payments.command(caller, wanted, VoidAsked(), actor="merchant")
+
+        return await commanded(request, caller, payment_id, "void", body, work)
+
+    @router.post(
+        "/{payment_id}/review",
+        openapi_extra=documented_body(ReviewPayment, {"decision": "approve"}) | COMMAND_HEADERS,
+    )
     async def decide_review(payment_id: str, request: Request, caller: Caller) -> Response:
         """Decide a payment in review; the operator's key only."""
         caller.require_operator()
         body = read_body(ReviewPayment, await request.body())
-        return json_answer(
-            await payments.command(
-                caller, ids.from_text("pay", payment_id), ReviewDecided(body.decision, "operator"), actor="operator"
-            )
-        )
+
+        async def work(wanted: UUID, _key: str, _request_hash: bytes) -> dict[str, Any]:
+            return await payments.command(caller, wanted, ReviewDecided(body.decision, "operator"), actor="operator")
+
+        return await commanded(request, caller, payment_id, "review", body, work)
 
     return router
 

@@ -9,7 +9,7 @@ InvalidRequest
 ├── CaptureAboveAuthorised    more than is left of the authorisation
 ├── RefundAboveCaptured       more than is left of what was captured
 ├── MethodNotAvailable        this platform takes no payments by this method, in this mode
-├── IdempotencyKeyMissing     a request that moves money needs an Idempotency-Key
+├── IdempotencyKeyMissing     a POST that makes or changes something needs an Idempotency-Key
 ├── CurrencyNotSupported      a currency we know, but do not settle
 ├── WalletCurrencyMismatch    the wallet is in another currency
 └── OccurredAtInLiveMode      only test mode may date a payment
@@ -65,9 +65,9 @@ class MethodNotAvailable(InvalidRequest):
 
 
 class IdempotencyKeyMissing(InvalidRequest):
-    """A request that moves money needs an Idempotency-Key."""
+    """A POST that makes or changes something needs an Idempotency-Key."""
 
-    code = "idempotency_key_missing"
+    code = "idempotency_key_required"
 
 
 class CurrencyNotSupported(InvalidRequest):

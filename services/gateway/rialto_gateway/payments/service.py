@@ -221,6 +221,11 @@ class PaymentService:
             await self._answers.wait(payment_id, wait_seconds)
         return await self.get(principal, payment_id)
 
+    async def settled_down(self, principal: Principal, payment_id: UUID, wait_seconds: float) -> dict[str, Any]:
+        """Return the payment once the ledger has answered every capture and void, or the time is over."""
+        await self._answers.wait(payment_id, wait_seconds)
+        return await self.get(principal, payment_id)
+
     async def _apply(self, unit: Unit, occurrence: Occurrence) -> None:
         await apply_all([occurrence], unit, now=self._runtime.now(), deadlines=self._deadlines)
 

@@ -13,11 +13,10 @@ from rialto_common.errors import Forbidden
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
-from rialto_gateway.idempotency import IdempotentRequests, check_key
+from rialto_gateway.answers import json_answer, replay_header
+from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Mode, Principal
-from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.bodies import Metadata, known_currency
-from rialto_gateway.payments.errors import IdempotencyKeyMissing
 from rialto_gateway.payments.view import time_text
 from rialto_gateway.requests import Body, caller_of
 from rialto_gateway.wallets.directory import QUERIES, Wallet, WalletDirectory
@@ -81,7 +80,7 @@ def wallet_router(
                 "created_at": time_text(created_at),
             }
 
-        key = check_key(request.headers.get("idempotency-key"))
+        key = required_key(request.headers.get("idempotency-key"))
         request_hash = keys.request_hash(body.model_dump_json().encode())
         answer, replayed = await once.once(caller, "wallets", key, request_hash, work)
         # After the commit, and again at every retry: the ledger opens an account once, by the wallet's id.
@@ -113,24 +112,22 @@ def wallet_router(
         wallet = await directory.readable(caller, ids.from_text("wal", wallet_id))
         if wallet.mode != "test":
             raise Forbidden("only test-mode wallets can be topped up here")
-        key = check_key(request.headers.get("idempotency-key"))
-        if key is None:
-            raise IdempotencyKeyMissing(
-                "send an Idempotency-Key header, a new one for each top-up", param="Idempotency-Key"
-            )
+        key = required_key(request.headers.get("idempotency-key"))
         # The entry's id is derived from wallet and key, so a retry finds the entry it made before.
         entry_id = ids.derive(wallet.wallet_id, f"top_up/{key}")
-        await ledger.top_up(wallet, entry_id, body.amount_minor)
-        return json_answer(
-            {
+
+        async def work() -> dict[str, Any]:
+            await ledger.top_up(wallet, entry_id, body.amount_minor)
+            return {
                 "id": ids.to_text("je", entry_id),
                 "object": "top_up",
                 "wallet_id": wallet_id,
                 "amount_minor": str(body.amount_minor),
                 "currency": wallet.currency,
-            },
-            201,
-        )
+            }
+
+        request_hash = keys.request_hash(body.model_dump_json().encode())
+        return await once.first_answer(caller, f"top_ups/{wallet_id}", key, request_hash, work, status=201)
 
     return router
 

@@ -138,13 +138,15 @@ class Platform:
     def new_key(self) -> str:
         """Return an idempotency key nobody has used."""
         self._keys += 1
-        return f"key-{self._keys}"
+        return f"key-of-{id(self)}-{self._keys}"
 
     async def call(
         self, method: str, path: str, body: Any = None, *, key: str = ADMIN_KEY, **headers: str
     ) -> httpx.Response:
-        """Send a request as the holder of a key; header names with underscores for dashes."""
+        """Send a request as the holder of a key; header names with underscores for dashes. A POST gets a new key."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if method == "POST":
+            named.setdefault("Idempotency-Key", self.new_key())
         content = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
         return await self.http.request(
             method, path, content=content, headers={"Authorization": f"Bearer {key}", **named}

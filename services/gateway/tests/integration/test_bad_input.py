@@ -287,7 +287,7 @@ async def test_a_request_that_moves_money_needs_an_idempotency_key(shop: Shop, p
     before = await row_counts(superuser)
     body = GOOD if path == "/v1/payments" else {"amount_minor": "1"}
     answer = await platform.call("POST", path.format(**names), body, key=merchant.test_key)
-    assert check_problem(answer, 400, "idempotency_key_missing")["param"] == "Idempotency-Key"
+    assert check_problem(answer, 400, "idempotency_key_required")["param"] == "Idempotency-Key"
     assert await row_counts(superuser) == before
 
 

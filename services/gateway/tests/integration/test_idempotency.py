@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 
 from rialto_cli.testing import PostgresServer
+from rialto_common import ids
 from rialto_common.keyring import Keyring
 
-from .platform_in_process import Merchant, Platform, row_counts, started
+from .platform_in_process import ADMIN_KEY, Merchant, Platform, row_counts, started
 
 
 async def payments_in(superuser: Any) -> int:
@@ -152,14 +153,109 @@ async def test_one_capture_under_one_key(platform: Platform, merchant: Merchant)
         return await platform.call("POST", path, body, key=merchant.test_key, Idempotency_Key=key)
 
     answers = await asyncio.gather(*(capture({"amount_minor": "300"}) for _ in range(20)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert [answer.headers.get("idempotency-replayed") for answer in answers].count("true") == 19
+    first = [answer for answer in answers if answer.status_code == 200 and "idempotency-replayed" not in answer.headers]
+    assert len(first) == 1
+    for answer in answers:
+        if answer.status_code != 200:
+            assert (answer.status_code, answer.json()["code"]) == (409, "request_in_progress")
+            assert answer.headers["retry-after"] == "1"
+    await platform.ask_ledger()
+    again = await capture({"amount_minor": "300"})
+    assert (again.status_code, again.content) == (200, first[0].content)
+    assert again.headers["idempotency-replayed"] == "true"
     for other in ({}, {"amount_minor": "301"}, {"amount_minor": "300", "final": True}):
         refused = await capture(other)
         assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused"), other
     above = await capture({"amount_minor": "951"}, "more")
     assert (above.status_code, above.json()["code"]) == (400, "capture_above_authorised")
     assert (await platform.get(merchant, payment["id"]))["amount_capturable_minor"] == "950"
+
+
+async def test_a_void_and_a_review_are_answered_as_the_first_time(platform: Platform, merchant: Merchant) -> None:
+    payment = await platform.pay(merchant, capture_method="manual")
+    await platform.hear(platform.assessed(payment, "review"), platform.screened(payment))
+    path = f"/v1/payments/{payment['id']}"
+
+    async def review(decision: str) -> httpx.Response:
+        return await platform.call("POST", f"{path}/review", {"decision": decision}, Idempotency_Key="r")
+
+    first, again = await review("approve"), await review("approve")
+    assert (first.status_code, again.status_code, again.content) == (200, 200, first.content)
+    assert (await review("decline")).json()["code"] == "idempotency_key_reused"
+    await platform.ask_ledger()
+    voids = [await platform.call("POST", f"{path}/void", {}, key=merchant.test_key, Idempotency_Key="v")]
+    await platform.ask_ledger()
+    voids.append(await platform.call("POST", f"{path}/void", {}, key=merchant.test_key, Idempotency_Key="v"))
+    assert [answer.status_code for answer in voids] == [200, 200]
+    assert voids[0].content == voids[1].content
+    assert voids[1].headers["idempotency-replayed"] == "true"
+    for command in ("capture", "void", "review"):
+        headers = {"Authorization": f"Bearer {ADMIN_KEY if command == 'review' else merchant.test_key}"}
+        body = {"decision": "approve"} if command == "review" else {}
+        missing = await platform.http.post(f"{path}/{command}", json=body, headers=headers)
+        assert (missing.status_code, missing.json()["code"]) == (400, "idempotency_key_required")
+
+
+async def test_a_refused_capture_stays_refused_under_its_key(platform: Platform, merchant: Merchant) -> None:
+    payment = await platform.pay(merchant, capture_method="manual")
+    path = f"/v1/payments/{payment['id']}/capture"
+    early = await platform.call("POST", path, {}, key=merchant.test_key, Idempotency_Key="early")
+    await platform.decide(payment)
+    again = await platform.call("POST", path, {}, key=merchant.test_key, Idempotency_Key="early")
+    assert (early.status_code, again.status_code) == (409, 409)
+    assert early.json()["code"] == again.json()["code"] == "payment_not_capturable"
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await platform.call("POST", path, {}, key=merchant.test_key, Idempotency_Key="now")
+    assert other.status_code == 200
+
+
+async def test_a_request_under_way_keeps_its_key_and_nobody_waits_for_it(
+    platform: Platform, merchant: Merchant, superuser: Any
+) -> None:
+    async with superuser.transaction():
+        scope = f"{ids.from_text('mer', merchant.id)}/test/wallets/held"
+        await superuser.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 20261101))", scope)
+        async with asyncio.timeout(5):
+            answer = await platform.call(
+                "POST", "/v1/wallets", {"currency": "USD"}, key=merchant.test_key, Idempotency_Key="held"
+            )
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (
+        409,
+        "request_in_progress",
+        "1",
+    )
+
+
+async def test_a_lease_that_a_crash_left_behind_ends_and_the_retry_does_the_work(
+    platform: Platform, merchant: Merchant, superuser: Any
+) -> None:
+    payment = await platform.pay(merchant, capture_method="manual")
+    await platform.decide(payment)
+
+    async def capture() -> httpx.Response:
+        path = f"/v1/payments/{payment['id']}/capture"
+        return await platform.call("POST", path, {"amount_minor": "300"}, key=merchant.test_key, Idempotency_Key="c")
+
+    await capture()
+    leased_until = platform.runtime.now() + timedelta(seconds=30)
+    await superuser.execute(
+        "UPDATE gateway.idempotent_answers SET answer = NULL, leased_until = $1 WHERE scope LIKE '%/capture/%'",
+        leased_until,
+    )
+    assert (await capture()).json()["code"] == "request_in_progress"
+    platform.runtime.ahead += timedelta(seconds=61)
+    assert (await capture()).status_code == 200
+    assert await superuser.fetchval("SELECT count(*) FROM gateway.captures") == 1
+
+
+async def test_answers_are_kept_a_day_and_then_swept(platform: Platform, merchant: Merchant, superuser: Any) -> None:
+    kept = await superuser.fetchval("SELECT count(*) FROM gateway.idempotent_answers")
+    platform.runtime.ahead += timedelta(hours=23, minutes=59)
+    await platform.gateway.steps["idempotency-sweep"]()
+    assert await superuser.fetchval("SELECT count(*) FROM gateway.idempotent_answers") == kept > 0
+    platform.runtime.ahead += timedelta(minutes=2)
+    await platform.gateway.steps["idempotency-sweep"]()
+    assert await superuser.fetchval("SELECT count(*) FROM gateway.idempotent_answers") == 0
 
 
 async def test_an_erased_person_fails_alone_and_their_earlier_payment_is_still_answered(

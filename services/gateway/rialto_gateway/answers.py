@@ -1,0 +1,16 @@
+"""Answers: JSON, and the mark of one that was given before."""
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+
+def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a JSON response."""
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+def replay_header(replayed: bool) -> dict[str, str]:
+    """Return the header that marks an answer given before."""
+    return {"Idempotency-Replayed": "true"} if replayed else {}
