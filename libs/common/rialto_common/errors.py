@@ -10,6 +10,7 @@
     ├── NotFound                     no such object for this caller
     ├── Conflict                     the object's state does not allow it
     ├── IdempotencyKeyReused         same key, other content
+    ├── TooManyRequests              more than allowed; later (retryable)
     ├── ServiceUnavailable           a part that is needed is away; try again (retryable)
     │   ├── BusUnavailable           Kafka does not answer
     │   └── BusBacklogFull           too many events already wait for Kafka; no new work is taken in
@@ -29,6 +30,9 @@ class PaymentError(Exception):
 
     code: ClassVar[str] = "payment_error"
     retryable: ClassVar[bool] = False
+    retry_after_seconds: int = 1
+    decline_code: str | None = None
+    """Why an issuer or our own rules declined, where that is what the refusal is about."""
 
     def __init__(self, detail: str, *, param: str | None = None) -> None:
         super().__init__(detail)
@@ -107,6 +111,17 @@ class IdempotencyKeyReused(PaymentError):
     """The same idempotency key arrived with other content."""
 
     code = "idempotency_key_reused"
+
+
+class TooManyRequests(PaymentError):
+    """More requests than allowed; send it again after Retry-After seconds."""
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ServiceUnavailable(PaymentError):

@@ -1,5 +1,6 @@
 """The HTTP frame of every service: request ids, a body limit, metrics, health, and problems for errors."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
@@ -19,6 +20,9 @@ from rialto_common.runtime import Runtime
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
+"""What we take of a caller as its own name for a request: long enough to tell requests apart, safe in any log."""
 
 ReadyCheck = Callable[[], Awaitable[None]]
 """Raises, with a sentence for the operator, while its part is not ready."""
@@ -49,8 +53,10 @@ class RequestFrame:
             await self._app(scope, receive, send)
             return
         started = self._runtime.monotonic()
-        request_id = str(self._runtime.ids.mint())
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id = self._request_id(scope)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        problems.REQUEST_ID.set(request_id)
         status = 0
         received = 0
         path = scope["path"]
@@ -68,7 +74,11 @@ class RequestFrame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode())]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"request-id", request_id.encode()),
+                    *state.get("answer_headers", ()),
+                ]
             await send(message)
 
         try:
@@ -79,6 +89,15 @@ class RequestFrame:
                 await problems.broken(request_id)(scope, receive, marked_send)
         route = getattr(scope.get("route"), "path", "unmatched")
         self._metrics.answered(scope["method"], route, status, self._runtime.monotonic() - started)
+
+    def _request_id(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"request-id":
+                if _REQUEST_ID.fullmatch(value):
+                    text: str = value.decode()
+                    return text
+                break
+        return str(self._runtime.ids.mint())
 
 
 def install_health(app: FastAPI, registry: CollectorRegistry, checks: Mapping[str, ReadyCheck]) -> None:

@@ -1,5 +1,7 @@
 """Errors as RFC 9457 problems: the one place that knows HTTP statuses."""
 
+from contextvars import ContextVar
+
 import asyncpg
 import orjson
 import structlog
@@ -16,6 +18,9 @@ log = structlog.get_logger()
 DOCS = "/docs/errors"
 RETRY_AFTER_SECONDS = 1
 
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The request that is being served; the frame sets it, a task a request."""
+
 # By class; a subclass without an entry of its own takes its nearest parent's.
 STATUSES: dict[type[errors.PaymentError], int] = {
     errors.PaymentError: 400,
@@ -25,6 +30,7 @@ STATUSES: dict[type[errors.PaymentError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.IdempotencyKeyReused: 422,
+    errors.TooManyRequests: 429,
     errors.ServiceUnavailable: 503,
     errors.CommitUnknown: 503,
     errors.MalformedEvent: 500,
@@ -50,11 +56,20 @@ def status_of(error: errors.PaymentError) -> int:
 
 
 def problem(
-    status: int, code: str, detail: str, *, param: str | None = None, retryable: bool = False, title: str | None = None
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    param: str | None = None,
+    decline_code: str | None = None,
+    retryable: bool = False,
+    title: str | None = None,
+    retry_after: int = RETRY_AFTER_SECONDS,
 ) -> Response:
-    """Return a problem+json answer; 503 carries Retry-After."""
+    """Return a problem+json answer; one that may be sent again carries Retry-After, in seconds."""
     body: dict[str, object] = {
         "type": f"{DOCS}#{code}",
+        "doc_url": f"{DOCS}#{code}",
         "title": title or code.replace("_", " ").capitalize(),
         "status": status,
         "detail": detail,
@@ -63,7 +78,12 @@ def problem(
     }
     if param is not None:
         body["param"] = param
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) or retryable else {}
+    if decline_code is not None:
+        body["decline_code"] = decline_code
+    if (request_id := REQUEST_ID.get()) is not None:
+        body["request_id"] = request_id
+        body["instance"] = f"/requests/{request_id}"
+    headers = {"Retry-After": str(retry_after)} if status in (429, 503) or retryable else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
@@ -71,7 +91,15 @@ def problem(
 
 def problem_of(error: errors.PaymentError) -> Response:
     """Return the answer to an error."""
-    return problem(status_of(error), error.stable_code, error.detail, param=error.param, retryable=error.retryable)
+    return problem(
+        status_of(error),
+        error.stable_code,
+        error.detail,
+        param=error.param,
+        decline_code=error.decline_code,
+        retryable=error.retryable,
+        retry_after=error.retry_after_seconds,
+    )
 
 
 def broken(request_id: str) -> Response:

@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from rialto_common.problems import REQUEST_ID
+
 _NEVER_LOGGED = frozenset(
     {"name", "payer", "payee", "authorization", "secret", "token", "key_secret", "iban", "pan", "password"}
 )
@@ -18,6 +20,8 @@ def configure_logs(service: str, level: str = "INFO") -> None:
 
     def stamp(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         fields["service"] = service
+        if (request_id := REQUEST_ID.get()) is not None:
+            fields.setdefault("request_id", request_id)
         return fields
 
     structlog.configure(

@@ -5,9 +5,14 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
+from rialto_gateway.versions import CURRENT, LATEST, down
+
 
 def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a JSON response."""
+    """Return a JSON response, in the version of the API that the request speaks."""
+    version = CURRENT.get()
+    if version != LATEST:
+        content = down(content, version)
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 

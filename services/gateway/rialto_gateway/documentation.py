@@ -26,6 +26,7 @@ MEANINGS = {
     409: "The object's state does not allow it.",
     413: "The body is larger than 64 KiB.",
     422: "The Idempotency-Key was used for another request.",
+    429: "More requests than this key may send; Retry-After says when to go on.",
     500: "Something broke on our side.",
     503: "A part that is needed is away; Retry-After says when to try again.",
 }
@@ -39,6 +40,7 @@ WHAT_TO_DO = {
     413: "Send less than 64 KiB.",
     415: "Send JSON.",
     422: "Use a new Idempotency-Key for a new request.",
+    429: "Send the same request again after Retry-After seconds, and slow down as RateLimit says.",
     500: "Send the same request again with the same Idempotency-Key; if it stays, tell us the request-id.",
     503: "Send the same request again with the same Idempotency-Key, after Retry-After seconds.",
 }
@@ -65,6 +67,10 @@ PROBLEM = {
         "code": {"type": "string", "description": "for programs; never changes"},
         "retryable": {"type": "boolean", "description": "whether the same request may succeed later"},
         "param": {"type": "string", "description": "the field or header at fault"},
+        "decline_code": {"type": "string", "description": "why it was declined, where it was"},
+        "doc_url": {"type": "string", "description": "where this code is explained", "format": "uri-reference"},
+        "request_id": {"type": "string", "description": "names this request in our logs"},
+        "instance": {"type": "string", "description": "this occurrence", "format": "uri-reference"},
     },
 }
 
@@ -106,7 +112,8 @@ def _completed(plain: dict[str, Any]) -> dict[str, Any]:
     plain["components"] = {
         "schemas": {"Problem": PROBLEM},
         "responses": {
-            str(status): {"description": meaning, "content": content} | ({"headers": later} if status == 503 else {})
+            str(status): {"description": meaning, "content": content}
+            | ({"headers": later} if status in (429, 503) else {})
             for status, meaning in MEANINGS.items()
         },
         "securitySchemes": {"api_key": {"type": "http", "scheme": "bearer", "description": "sk_test_… or sk_live_…"}},

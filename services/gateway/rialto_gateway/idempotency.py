@@ -180,8 +180,9 @@ class IdempotentRequests:
             if refusal.retryable:
                 await self._pool.execute(QUERIES["release_answer"], *name, now + LEASE)
                 raise
-        except PaymentError:
-            await self._pool.execute(QUERIES["release_answer"], *name, now + LEASE)
+        except PaymentError as refusal:
+            end = "release_answer" if refusal.retryable else "drop_answer"
+            await self._pool.execute(QUERIES[end], *name, now + LEASE)
             raise
         self._runtime.crash_point("gateway.first_answer.before_keep")
         await self._keep(self._pool, name, kept)

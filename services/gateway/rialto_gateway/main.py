@@ -30,6 +30,8 @@ from rialto_gateway.funds.ledger import LedgerFunds
 from rialto_gateway.idempotency import IdempotentRequests, Vault
 from rialto_gateway.ledger_calls import LedgerCalls
 from rialto_gateway.merchants.api import merchant_router
+from rialto_gateway.merchants.key_api import key_router
+from rialto_gateway.merchants.key_news import KeyNews
 from rialto_gateway.merchants.keys import ApiKeys
 from rialto_gateway.payment_links.api import payment_link_router
 from rialto_gateway.payment_links.checkout import checkout_router
@@ -71,6 +73,10 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
         pepper=settings.api_key_pepper.get_secret_value(),
         admin_key=settings.admin_key.get_secret_value(),
     )
+    news = KeyNews(settings.database_url.get_secret_value(), pool, runtime, keys.forget)
+    service.on_close(news.close)
+    service.on_close(keys.write_uses)
+    keys.when_used(news.listen)
     once = IdempotentRequests(service.unit_of_work, vault, runtime, pool)
     directory = WalletDirectory(PostgresWallets(pool))
     ledger_http = runtime.http_client(
@@ -135,6 +141,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     service.add_router(refund_router(refunds, keys))
     service.add_router(attempt_router(attempts, keys))
     service.add_router(merchant_router(pool=pool, once=once, keys=keys, runtime=runtime))
+    service.add_router(key_router(pool=pool, once=once, keys=keys, runtime=runtime, tell=news.tell))
     service.add_router(
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)
     )

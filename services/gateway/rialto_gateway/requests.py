@@ -57,6 +57,7 @@ def caller_of(keys: ApiKeys) -> Callable[[Request], Awaitable[Principal]]:
     """Return the dependency that says who calls."""
 
     async def caller(request: Request) -> Principal:
-        return await keys.authenticate(request.headers.get("authorization"))
+        headers = request.headers
+        return await keys.admit(request.scope, headers.get("authorization"), headers.get("rialto-version"))
 
     return caller

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from rialto_common.direct import Answer, Direct
-from rialto_common.errors import Forbidden
+from rialto_common.errors import Forbidden, NotFound
 from rialto_common.http import MAX_BODY_BYTES, RequestFrame
 from rialto_common.metrics import HttpMetrics
 from rialto_common.simulation import SimulatedRuntime
@@ -114,3 +114,23 @@ async def test_an_error_is_answered_as_the_app_would(world: World, error: Except
 async def test_a_body_over_the_limit_is_refused_before_anything_is_done(world: World) -> None:
     answer = await world.ask(content=b" " * (MAX_BODY_BYTES + 1), headers=PLAIN)
     assert (answer.status_code, answer.json()["code"], world.given) == (413, "request_too_large", [])
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"),
+    [
+        ("order-1001-try-2", True),
+        ("short", False),
+        ("x" * 65, False),
+        ("a b c d e f g", False),
+        ("-leading-dash", False),
+    ],
+)
+async def test_a_callers_request_id_is_taken_where_it_is_well_formed(sent: str, taken: bool) -> None:
+    for result in (Answer(201, b"{}"), NotFound("no such thing"), RuntimeError("a bug")):
+        world = World()
+        world.result = result
+        answer = await world.ask(content=b"{}", headers={**PLAIN, "Request-Id": sent})
+        assert (answer.headers["request-id"] == sent) == taken
+        if answer.status_code >= 400:
+            assert answer.json()["request_id"] == answer.headers["request-id"]

@@ -55,7 +55,7 @@ def payment_router(payments: PaymentService, keys: ApiKeys, once: IdempotentRequ
     async def create_payment(request: Request) -> Response:
         """Accept a payment. The answer comes once it is durable; the decision follows, or is waited for with Prefer."""
         header = headers_of(request)
-        principal = await keys.authenticate(header(b"authorization"))
+        principal = await keys.admit(request.scope, header(b"authorization"), header(b"rialto-version"))
         raw = await request.body()
         body = read_body(CreatePayment, raw)
         key = required_key(header(b"idempotency-key"))

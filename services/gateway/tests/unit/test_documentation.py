@@ -16,6 +16,7 @@ from rialto_gateway.funds.api import Convert, CreateFxQuote, CreateTransfer
 from rialto_gateway.main import build
 from rialto_gateway.merchants.api import CreateMerchant
 from rialto_gateway.payment_links.api import CreatePaymentLink
+from rialto_gateway.merchants.key_api import CreateKey, RollKey
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
 from rialto_gateway.refunds.api import CreateRefund
 from rialto_gateway.settings import GatewaySettings
@@ -34,6 +35,8 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/wallets": CreateWallet,
     "/v1/wallets/{wallet_id}/top_ups": TopUp,
     "/v1/merchants": CreateMerchant,
+    "/v1/merchants/{merchant_id}/keys": CreateKey,
+    "/v1/api_keys/{key_id}/roll": RollKey,
     "/v1/webhook_endpoints": CreateWebhookEndpoint,
     "/v1/payment_links": CreatePaymentLink,
     "/v1/customers": CreateCustomer,
@@ -46,7 +49,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/webhook_endpoints/{endpoint_id}/test": SendTest,
     "/v1/webhook_endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver": Nothing,
 }
-WITHOUT_BODY = {"/v1/merchants/{merchant_id}/keys", "/v1/payment_links/{link_id}/deactivate"}
+WITHOUT_BODY = {"/v1/payment_links/{link_id}/deactivate"}
 
 
 @pytest.fixture
