@@ -41,6 +41,7 @@ from rialto_gateway.payments.accept import Acceptor
 from rialto_gateway.payments.api import payment_router
 from rialto_gateway.payments.deadlines import DeadlineSweep
 from rialto_gateway.payments.machine import Deadlines
+from rialto_gateway.payments.overload import Admission, oldest_unhandled
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.payments.store import QUERIES, PostgresPaymentReader, PostgresUnit, PostgresUnits
 from rialto_gateway.refunds.api import refund_router
@@ -113,10 +114,14 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
         deadlines=deadlines,
         currencies=settings.settled_currencies(),
     )
+    undecided = deadlines.by_state["created"].after
+    admission = Admission(
+        oldest_unhandled(pool, undecided), runtime, limit=timedelta(seconds=settings.overload_age_seconds)
+    )
     allow_private = settings.webhook_allow_private
     if service.role != "worker":
         # First, and not included: FastAPI tries an included router's routes twice, a fifth of the accept path.
-        service.app.router.routes[:0] = payment_router(payments, keys, once).routes
+        service.app.router.routes[:0] = payment_router(payments, keys, once, admission).routes
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
     service.add_router(funds_router(funds=LedgerFunds(ledger_calls), wallets=directory, once=once, keys=keys))
     links = PaymentLinks(pool)

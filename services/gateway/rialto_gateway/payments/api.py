@@ -17,6 +17,7 @@ from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, plausible
 from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
+from rialto_gateway.payments.overload import Admission
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
 from rialto_gateway.payments.states import State
 from rialto_gateway.payments.wait import wait_of
@@ -47,13 +48,16 @@ PREFER_HEADER = {
 COMMAND_HEADERS = {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]}
 
 
-def payment_router(payments: PaymentService, keys: ApiKeys, once: IdempotentRequests) -> APIRouter:
+def payment_router(
+    payments: PaymentService, keys: ApiKeys, once: IdempotentRequests, admission: Admission
+) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1/payments", tags=["payments"])
     Caller = Annotated[Principal, Depends(caller_of(keys))]
 
     async def create_payment(request: Request) -> Response:
         """Accept a payment. The answer comes once it is durable; the decision follows, or is waited for with Prefer."""
+        admission.check()
         header = headers_of(request)
         principal = await keys.admit(request.scope, header(b"authorization"), header(b"rialto-version"))
         raw = await request.body()

@@ -118,6 +118,13 @@ WHERE payment_id = $1 AND ordinal = (SELECT max(ordinal) FROM gateway.captures W
 -- Payments whose deadline has passed.
 SELECT payment_id FROM gateway.deadlines WHERE due_at <= $1 ORDER BY due_at LIMIT $2
 
+-- name: unhandled
+-- When a payment was accepted that is still as it came, long after; those are the ones that are due first.
+SELECT p.created_at
+FROM gateway.deadlines AS d JOIN gateway.payments AS p ON p.payment_id = d.payment_id
+WHERE d.due_at <= $2 AND p.state = 'created' AND p.created_at <= $1
+ORDER BY d.due_at LIMIT 1
+
 -- name: postpone
 -- Look at a payment again later; its deadline itself stays as it is.
 UPDATE gateway.deadlines SET due_at = $2 WHERE payment_id = $1
