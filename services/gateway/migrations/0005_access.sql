@@ -33,3 +33,12 @@ CREATE TABLE gateway.audit_log (
 CREATE INDEX audit_log_by_merchant ON gateway.audit_log (merchant_id, entry_id);
 GRANT SELECT, INSERT ON gateway.audit_log TO rialto_gateway;
 GRANT SELECT ON gateway.audit_log TO rialto_auditor;
+
+-- One token bucket a key, of which gateways take slices. Unlogged: after a crash buckets are full again, which harms nobody.
+CREATE UNLOGGED TABLE gateway.rate_buckets (
+    key_id UUID NOT NULL,
+    tokens DOUBLE PRECISION NOT NULL,
+    filled_at TIMESTAMPTZ NOT NULL,
+    CONSTRAINT rate_buckets_pk PRIMARY KEY (key_id)
+) WITH (fillfactor = 50);
+GRANT SELECT, INSERT, UPDATE ON gateway.rate_buckets TO rialto_gateway;

@@ -29,6 +29,7 @@ from rialto_gateway.funds.api import funds_router
 from rialto_gateway.funds.ledger import LedgerFunds
 from rialto_gateway.idempotency import IdempotentRequests, Vault
 from rialto_gateway.ledger_calls import LedgerCalls
+from rialto_gateway.limits import policy_of
 from rialto_gateway.merchants.api import merchant_router
 from rialto_gateway.merchants.key_api import key_router
 from rialto_gateway.merchants.key_news import KeyNews
@@ -47,6 +48,7 @@ from rialto_gateway.payments.store import QUERIES, PostgresPaymentReader, Postgr
 from rialto_gateway.refunds.api import refund_router
 from rialto_gateway.refunds.service import RefundService
 from rialto_gateway.refunds.store import PostgresRefundReader
+from rialto_gateway.rate_limiter import RateLimiter
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import wallet_router
 from rialto_gateway.wallets.directory import PostgresWallets, WalletDirectory
@@ -77,6 +79,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     news = KeyNews(settings.database_url.get_secret_value(), pool, runtime, keys.forget)
     service.on_close(news.close)
     service.on_close(keys.write_uses)
+    keys.limit_by(RateLimiter(pool, runtime, policy_of(settings.rate_limit_per_second)).check)
     keys.when_used(news.listen)
     once = IdempotentRequests(service.unit_of_work, vault, runtime, pool)
     directory = WalletDirectory(PostgresWallets(pool))

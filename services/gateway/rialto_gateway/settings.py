@@ -29,6 +29,7 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
     acquirer_webhook_secret: SecretStr | None = None
     webhook_allow_private: bool = False
     event_retention_days: float = Field(default=30.0, ge=7, description="how long events and deliveries are kept")
+    rate_limit_per_second: float = Field(default=10_000.0, ge=1, description="requests a second of one API key")
     overload_age_seconds: float = Field(default=60.0, gt=0, description="how old the oldest unhandled payment may be")
     assessment_deadline_seconds: float = Field(default=30.0, gt=0)
     ledger_deadline_seconds: float = Field(default=60.0, gt=0)

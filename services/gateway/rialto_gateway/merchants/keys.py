@@ -8,7 +8,7 @@ STALE_SECONDS even if nobody tells them.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -109,6 +109,11 @@ class ApiKeys:
         self._used: set[UUID] = set()
         self._flushing = False
         self._first_use: Callable[[], None] | None = None
+        self._limit: Callable[[UUID], Awaitable[list[tuple[bytes, bytes]]]] | None = None
+
+    def limit_by(self, check: Callable[[UUID], Awaitable[list[tuple[bytes, bytes]]]]) -> None:
+        """Take a token for every request, and answer with these headers."""
+        self._limit = check
 
     def when_used(self, action: Callable[[], None]) -> None:
         """Do this once, when the first key is looked up."""
@@ -143,14 +148,17 @@ class ApiKeys:
     async def admit(self, scope: Scope, authorization: str | None, version: str | None) -> Principal:
         """Return who sent a request that may be served, and settle the version it speaks.
 
-        Raises: Unauthenticated, KeyNotAllowed, VersionUnknown.
+        Raises: Unauthenticated, KeyNotAllowed, VersionUnknown, TooManyRequests.
         """
         principal = await self.authenticate(authorization)
         if principal.kind != "secret":
             principal.check_reach(scope["method"], scope["path"])
         spoken = principal.api_version if version is None else known(version)
         CURRENT.set(spoken)
-        scope.setdefault("state", {})["answer_headers"] = [(b"rialto-version", spoken.encode())]
+        headers = [(b"rialto-version", spoken.encode())]
+        scope.setdefault("state", {})["answer_headers"] = headers
+        if principal.key_id is not None and self._limit is not None:
+            headers += await self._limit(principal.key_id)
         return principal
 
     async def authenticate(self, authorization: str | None) -> Principal:

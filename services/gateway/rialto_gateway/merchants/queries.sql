@@ -38,6 +38,19 @@ UPDATE gateway.api_keys SET expires_at = least(expires_at, $2) WHERE key_id = $1
 -- End a key.
 UPDATE gateway.api_keys SET revoked_at = $2 WHERE key_id = $1
 
+-- name: start_bucket
+-- A full bucket for a key that has none.
+INSERT INTO gateway.rate_buckets (key_id, tokens, filled_at) VALUES ($1, $2, $3)
+ON CONFLICT ON CONSTRAINT rate_buckets_pk DO NOTHING
+
+-- name: lock_bucket
+-- A key's bucket, kept to this transaction.
+SELECT tokens, filled_at FROM gateway.rate_buckets WHERE key_id = $1 FOR UPDATE
+
+-- name: save_bucket
+-- What is left in it.
+UPDATE gateway.rate_buckets SET tokens = $2, filled_at = $3 WHERE key_id = $1
+
 -- name: add_audit
 -- An administrative act.
 INSERT INTO gateway.audit_log (entry_id, at, actor, act, object, merchant_id, mode, request_id)
