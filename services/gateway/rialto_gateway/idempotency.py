@@ -35,8 +35,9 @@ from rialto_gateway.payments.errors import CaptureAboveAuthorised, IdempotencyKe
 MAX_KEY_LENGTH = 255
 KEPT = timedelta(hours=24)
 """How long an answer is kept at least."""
-LEASE = timedelta(seconds=60)
-"""How long a request under way keeps its key to itself; longer than the longest wait, so that only a crash ends it."""
+LEASE = timedelta(seconds=15)
+"""How long a request under way keeps its key to itself; longer than a call of the ledger may take, so that only a crash
+ends it."""
 SWEEP_SIZE = 1_000
 SWEEP_EVERY_SECONDS = 60.0
 _NONCE_BYTES = 12
