@@ -45,10 +45,10 @@ from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.overload import Admission, oldest_unhandled
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.payments.store import QUERIES, PostgresPaymentReader, PostgresUnit, PostgresUnits
+from rialto_gateway.rate_limiter import RateLimiter
 from rialto_gateway.refunds.api import refund_router
 from rialto_gateway.refunds.service import RefundService
 from rialto_gateway.refunds.store import PostgresRefundReader
-from rialto_gateway.rate_limiter import RateLimiter
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import wallet_router
 from rialto_gateway.wallets.directory import PostgresWallets, WalletDirectory

@@ -26,15 +26,17 @@ async def change(platform: Platform, merchant: Merchant, customer_id: str, **fac
 
 async def test_a_customer_is_kept_once_however_often_it_is_sent(platform: Platform, merchant: Merchant) -> None:
     answers = await asyncio.gather(*(create(platform, merchant, "one") for _ in range(8)))
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.json()["id"] for answer in answers}) == 1
-    assert sorted(answer.headers.get("Idempotency-Replayed", "") for answer in answers) == [""] + ["true"] * 7
+    made = [answer for answer in answers if answer.status_code == 201]
+    assert {answer.json()["code"] for answer in answers if answer not in made} <= {"request_in_progress"}
+    assert len({answer.json()["id"] for answer in made}) == 1
+    assert sum(answer.headers.get("Idempotency-Replayed") is None for answer in made) == 1
     other = await create(platform, merchant, "one", name="Someone Else")
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
-    without = await platform.call("POST", "/v1/customers", ADA, key=merchant.test_key)
-    assert (without.status_code, without.json()["code"]) == (400, "idempotency_key_missing")
+    headers = {"Authorization": f"Bearer {merchant.test_key}"}
+    without = await platform.http.post("/v1/customers", json=ADA, headers=headers)
+    assert (without.status_code, without.json()["code"]) == (400, "idempotency_key_required")
     listed = await platform.call("GET", "/v1/customers", key=merchant.test_key)
-    assert listed.json()["data"] == [answers[0].json()]
+    assert listed.json()["data"] == [made[0].json()]
 
 
 async def test_what_is_left_out_of_a_change_stays_and_null_takes_away(platform: Platform, merchant: Merchant) -> None:

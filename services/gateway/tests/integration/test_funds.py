@@ -36,9 +36,10 @@ async def move(
 async def test_a_transfer_moves_money_once_however_often_it_is_sent(platform: Platform, merchant: Merchant) -> None:
     target = await wallet_in(platform, merchant)
     answers = await asyncio.gather(*(move(platform, merchant, target, 1200, Idempotency_Key="one") for _ in range(8)))
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.json()["id"] for answer in answers}) == 1
-    first = answers[0].json()
+    made = [answer for answer in answers if answer.status_code == 201]
+    assert {answer.json()["code"] for answer in answers if answer not in made} <= {"request_in_progress"}
+    assert len({answer.json()["id"] for answer in made}) == 1
+    first = made[0].json()
     assert (first["state"], first["from_wallet_id"], first["to_wallet_id"]) == ("received", merchant.wallet_id, target)
     assert await balance(platform, merchant, target) == 1200
     again = await platform.call("GET", f"/v1/transfers/{first['id']}", key=merchant.test_key)

@@ -15,8 +15,8 @@ from rialto_gateway.documentation import MEANINGS, WHAT_TO_DO, known_codes
 from rialto_gateway.funds.api import Convert, CreateFxQuote, CreateTransfer
 from rialto_gateway.main import build
 from rialto_gateway.merchants.api import CreateMerchant
-from rialto_gateway.payment_links.api import CreatePaymentLink
 from rialto_gateway.merchants.key_api import CreateKey, RollKey
+from rialto_gateway.payment_links.api import CreatePaymentLink
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
 from rialto_gateway.refunds.api import CreateRefund
 from rialto_gateway.settings import GatewaySettings
