@@ -195,7 +195,8 @@ def test_the_age_of_a_list_grows_with_the_clock() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(alphabet="abcdefghiklmnoprstuz ", min_size=8, max_size=30), min_size=1, max_size=5))
+# Without vowels, so that no word is part of one of ours: "datetime" has an "atetim" in it.
+@given(st.lists(st.text(alphabet="bcdfghkmnpqrvwxz ", min_size=8, max_size=30), min_size=1, max_size=5))
 async def test_no_name_ever_shows_in_what_is_announced_or_kept(names: list[str]) -> None:
     """Planted names: each begins with a listed one, so that there are hits to leak them in."""
     world = World()
