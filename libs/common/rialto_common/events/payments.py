@@ -135,10 +135,7 @@ class PaymentAuthorised(PaymentData):
 
 
 class CaptureRequested(PaymentData):
-    """The ledger is asked to book all or part of the hold; `final` releases the rest.
-
-    Where an `acquirer` is named, it has captured the amount already. `requested_at` is of the day that it belongs to.
-    """
+    """The ledger is asked to book all or part of the hold, or what an `acquirer` captured; `final` frees the rest."""
 
     type: ClassVar[str] = "rialto.capture.requested.v1"
 
