@@ -50,7 +50,8 @@ def test_the_walk_finds_the_errors_of_the_library_and_of_the_services() -> None:
 def test_each_error_has_a_status_that_fits_whether_to_try_again(error: type[PaymentError]) -> None:
     status = status_of(error.__new__(error))
     assert 400 <= status < 600
-    assert (status == 503) == error.retryable
+    # A conflict passes where the first of two requests is under way, and only there.
+    assert error.retryable == (status in (429, 503)) or (status == 409 and error.retryable)
     nearest = next(parent for parent in error.__mro__ if parent in STATUSES)
     assert status == STATUSES[nearest]
 
@@ -97,6 +98,7 @@ def test_a_problem_is_what_rfc_9457_says() -> None:
     assert answer.status_code == 400
     assert orjson.loads(answer.body) == {
         "type": "/docs/errors#payment_error",
+        "doc_url": "/docs/errors#payment_error",
         "title": "Payment error",
         "status": 400,
         "detail": "the wallet is frozen",
@@ -112,3 +114,8 @@ def test_a_problem_is_what_rfc_9457_says() -> None:
 def test_some_statuses_need_a_header(status: int, header: str, value: str) -> None:
     assert problem(status, "x", "y").headers[header] == value
     assert header not in problem(400, "x", "y").headers
+
+
+def test_what_may_be_sent_again_says_when() -> None:
+    assert problem(409, "x", "y", retryable=True, retry_after=7).headers["Retry-After"] == "7"
+    assert "Retry-After" not in problem(409, "x", "y").headers
