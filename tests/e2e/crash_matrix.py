@@ -147,6 +147,9 @@ class Matrix:
         self._arm(ours)
         if not await self.stage.wait_until_dead(REACH_SECONDS):  # each second it copies the chain
             self.failures.append("no crash point of the supervisor was reached under load")
+        # anvil writes its state when it is told to end, and would write over the next line.
+        if not await comes_true(lambda: self.stage.pid(ANVIL) is None, RECOVER_SECONDS):
+            self.failures.append("anvil outlived its supervisor")
         # As after a kill in the middle of a write: the last good copy has to serve.
         (self.stage.data_dir / ANVIL / "state.json").write_text("{")
         await self._die_and_start(ours)
