@@ -23,6 +23,11 @@ def _iso_exponents() -> dict[str, int]:
     return {currency.code: currency.exponent for currency in Currency if currency.exponent is not None}
 
 
+def known_currencies() -> frozenset[str]:
+    """Return the codes of all currencies and tokens."""
+    return frozenset(_iso_exponents()) | frozenset(TOKENS)
+
+
 def currency_exponent(currency: str) -> int:
     """Return the number of decimals of a currency's minor unit: 2 for USD, 0 for JPY, 6 for USDC."""
     exponent = TOKENS.get(currency)

@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from rialto_common.errors import CursorInvalid
+from rialto_common import ids
+from rialto_common.errors import CursorInvalid, InvalidId
 
+NOT_OURS = "the cursor is not one of ours; use next_cursor of the page before"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _TAG_BYTES = 12
@@ -28,6 +30,17 @@ class Place:
 
 NEWEST = Place(datetime(9999, 12, 31, tzinfo=UTC), UUID(int=(1 << 128) - 1))
 """Before the first page of a list that begins with the newest."""
+
+
+def id_cursor(prefix: str, text: str | None) -> UUID | None:
+    """Return the last item of the page before, where a list is in the order of its ids; None before the first page.
+
+    Raises: CursorInvalid.
+    """
+    try:
+        return None if text is None else ids.from_text(prefix, text)
+    except InvalidId as error:
+        raise CursorInvalid(NOT_OURS, param="cursor") from error
 
 
 class Cursors:
@@ -54,7 +67,7 @@ class Cursors:
             raw = b""
         packed, tag = raw[:_PLACE_BYTES], raw[_PLACE_BYTES:]
         if not hmac.compare_digest(tag, self._tag(packed, context)) or text != urlsafe_b64encode(raw).decode():
-            raise CursorInvalid("the cursor is not one of ours; use next_cursor of the page before", param="cursor")
+            raise CursorInvalid(NOT_OURS, param="cursor")
         return Place(_EPOCH + int.from_bytes(packed[:8], "big") * _MICROSECOND, UUID(bytes=packed[8:]))
 
     def _tag(self, packed: bytes, context: str) -> bytes:

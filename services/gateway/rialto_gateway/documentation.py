@@ -10,6 +10,8 @@ from fastapi.responses import HTMLResponse
 
 from rialto_common import problems
 from rialto_common.errors import PaymentError
+from rialto_common.money import known_currencies
+from rialto_gateway.documented_answers import answer_schema, components
 
 VERSION = "1"
 DESCRIPTION = """Payments that are accepted durably, decided in the open and settled on chain.
@@ -75,6 +77,33 @@ PROBLEM = {
 }
 
 
+ID_PREFIXES = {
+    "payment_id": "pay",
+    "refund_id": "re",
+    "wallet_id": "wal",
+    "transfer_id": "trf",
+    "quote_id": "fxq",
+    "customer_id": "cus",
+    "link_id": "plink",
+    "merchant_id": "mer",
+    "key_id": "key",
+    "endpoint_id": "we",
+    "delivery_id": "msg",
+    "event_id": "evt",
+}
+"""What the ids in paths and queries begin with."""
+
+IDEMPOTENCY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "description": "names this request for every retry; the same key and body always give the first answer",
+}
+WITHOUT_KEY = {"/v1/fx_quotes/{quote_id}/convert", "/v1/payment_links/{link_id}/deactivate"}
+"""What can happen only once by itself."""
+
+
 def known_codes() -> list[tuple[int, str, str]]:
     """Return every problem's status, code and meaning: those of our error classes, and the framework's."""
     named = {
@@ -100,17 +129,24 @@ def document(app: FastAPI) -> None:
 
 
 def _completed(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with our problems in place of the framework's, and the key that every operation needs."""
-    for path in plain["paths"].values():
-        for operation in path.values():
-            answers = {status: answer for status, answer in operation["responses"].items() if status < "400"}
-            refusals = {str(status): {"$ref": f"#/components/responses/{status}"} for status in MEANINGS}
-            operation["responses"] = answers | refusals
+    """Return the document with our problems in place of the framework's, our answers, and what each request needs."""
+    for path, operations in plain["paths"].items():
+        for method, operation in operations.items():
+            _complete_answers(f"{method.upper()} {path}", operation)
             operation["security"] = [{"api_key": []}]
+            parameters = operation.setdefault("parameters", [])
+            for parameter in parameters:
+                _complete_parameter(parameter)
+            if method == "post" and path not in WITHOUT_KEY:
+                others = [each for each in parameters if each["name"].lower() != "idempotency-key"]
+                operation["parameters"] = [*others, IDEMPOTENCY_HEADER]
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            if body:
+                body["schema"] = _exact(body["schema"])
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     later = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     plain["components"] = {
-        "schemas": {"Problem": PROBLEM},
+        "schemas": {"Problem": PROBLEM, "KnownCurrency": {"enum": sorted(known_currencies())}, **components()},
         "responses": {
             str(status): {"description": meaning, "content": content}
             | ({"headers": later} if status in (429, 503) else {})
@@ -119,6 +155,49 @@ def _completed(plain: dict[str, Any]) -> dict[str, Any]:
         "securitySchemes": {"api_key": {"type": "http", "scheme": "bearer", "description": "sk_test_… or sk_live_…"}},
     }
     return plain
+
+
+def _complete_answers(name: str, operation: dict[str, Any]) -> None:
+    answers = {status: answer for status, answer in operation["responses"].items() if status < "400"}
+    schema = answer_schema(name)
+    for status, answer in answers.items():
+        if status != "204" and schema is not None:
+            answer["content"] = {"application/json": {"schema": schema}}
+    refusals = {str(status): {"$ref": f"#/components/responses/{status}"} for status in MEANINGS}
+    operation["responses"] = answers | refusals
+
+
+def _complete_parameter(parameter: dict[str, Any]) -> None:
+    prefix = ID_PREFIXES.get(parameter["name"])
+    if prefix is not None:
+        parameter["schema"] = {"type": "string", "pattern": f"^{prefix}_{ID_DIGITS}$"}
+    elif parameter["name"] == "currency":
+        parameter["schema"] = CURRENCY
+
+
+ID_DIGITS = "[0-7][0-9a-hjkmnp-tv-z]{25}"
+CURRENCY = {"$ref": "#/components/schemas/KnownCurrency"}
+AMOUNT = {
+    "anyOf": [
+        {"type": "string", "pattern": "^0*[1-9][0-9]*$", "maxLength": 38},
+        {"type": "integer", "minimum": 1, "maximum": 10**38 - 1},
+    ]
+}
+
+
+def _exact(schema: Any, name: str = "") -> Any:
+    """Return a body's schema that says of amounts, currencies and ids what the models check by functions."""
+    if isinstance(schema, list):
+        return [_exact(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("pattern") == "^[0-9]{1,38}$":
+        return {key: value for key, value in schema.items() if key not in ("type", "pattern")} | AMOUNT
+    if name.endswith("currency") and schema.get("type") == "string":
+        return CURRENCY
+    if "pattern" in schema:
+        return schema | {"pattern": schema["pattern"].replace("[0-9a-hjkmnp-tv-z]{26}", ID_DIGITS)}
+    return {key: _exact(value, key) for key, value in schema.items()}
 
 
 def _errors_page() -> APIRouter:

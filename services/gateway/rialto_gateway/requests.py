@@ -8,7 +8,14 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from starlette.types import Receive, Scope, Send
 
+from rialto_common.errors import InvalidRequest
 from rialto_gateway.merchants.keys import ApiKeys, Principal
+
+
+class ParameterUnknown(InvalidRequest):
+    """A query parameter this endpoint does not know, perhaps misspelt."""
+
+    code = "unknown_parameter"
 
 
 class DirectRoute(APIRoute):
@@ -53,10 +60,27 @@ def traceparent_of(header: str | None) -> str | None:
     return header if header is not None and _TRACEPARENT.fullmatch(header) else None
 
 
+def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse a query that names what the route does not know: a misspelt filter would quietly show everything.
+
+    Raises: ParameterUnknown.
+    """
+    if not request.url.query:
+        return
+    known = {each.alias for each in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            offered = ", ".join(sorted(known)) or "none"
+            raise ParameterUnknown(
+                f"'{name[:40]}' is not a parameter of this request; there are: {offered}", param=name[:40]
+            )
+
+
 def caller_of(keys: ApiKeys) -> Callable[[Request], Awaitable[Principal]]:
     """Return the dependency that says who calls."""
 
     async def caller(request: Request) -> Principal:
+        refuse_unknown_parameters(request)
         headers = request.headers
         return await keys.admit(request.scope, headers.get("authorization"), headers.get("rialto-version"))
 

@@ -9,15 +9,14 @@ from pydantic import Field, StringConstraints, field_validator
 
 from rialto_common import ids
 from rialto_common.database import Connection
-from rialto_common.errors import CursorInvalid, InvalidId
 from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
+from rialto_gateway.cursors import id_cursor
 from rialto_gateway.customers.store import Customer, Customers, Owner
-from rialto_gateway.idempotency import IdempotentRequests, check_key
+from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.bodies import Country, Metadata, MetadataKey, MetadataValue, Person, Text
-from rialto_gateway.payments.errors import IdempotencyKeyMissing
 from rialto_gateway.payments.view import time_text
 from rialto_gateway.requests import Body, caller_of
 
@@ -65,10 +64,7 @@ def customer_router(*, customers: Customers, once: IdempotentRequests, keys: Api
 
     async def written(request: Request, caller: Principal, action: str, body: Body, write: Write) -> Response:
         """Write once per key. What is kept under the key names the customer and nothing that is known of the person."""
-        key = check_key(request.headers.get("idempotency-key"))
-        if key is None:
-            detail = "send an Idempotency-Key header, a new one for each change"
-            raise IdempotencyKeyMissing(detail, param="Idempotency-Key")
+        key = required_key(request.headers.get("idempotency-key"))
 
         async def work(connection: Connection, resource_id: UUID) -> dict[str, Any]:
             return {"id": ids.to_text("cus", await write(connection, resource_id))}
@@ -97,7 +93,7 @@ def customer_router(*, customers: Customers, once: IdempotentRequests, keys: Api
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     ) -> Response:
         """List customers, newest first."""
-        found = await customers.newest(_owner(caller), before=_before(cursor), limit=limit + 1)
+        found = await customers.newest(_owner(caller), before=id_cursor("cus", cursor), limit=limit + 1)
         page = found[:limit]
         after = ids.to_text("cus", page[-1].id) if len(found) > limit else None
         data = [_view(customer) for customer in page]
@@ -134,14 +130,6 @@ def customer_router(*, customers: Customers, once: IdempotentRequests, keys: Api
 def _owner(caller: Principal) -> Owner:
     merchant_id, mode, _ = caller.merchant()
     return Owner(merchant_id, mode)
-
-
-def _before(cursor: str | None) -> UUID | None:
-    try:
-        return None if cursor is None else ids.from_text("cus", cursor)
-    except InvalidId as error:
-        detail = "the cursor is not one of ours; use next_cursor of the page before"
-        raise CursorInvalid(detail, param="cursor") from error
 
 
 def _view(customer: Customer) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rialto_gateway.cursors import Cursors, Place
 from rialto_gateway.expand import read_expand
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.api import json_answer
-from rialto_gateway.payments.bodies import plausible
+from rialto_gateway.payments.bodies import instant
 from rialto_gateway.payments.ports import PaymentReader
 from rialto_gateway.payments.view import payment_view, time_text
 from rialto_gateway.requests import caller_of
@@ -61,8 +61,8 @@ def event_router(*, pool: Pool, keys: ApiKeys, payments: PaymentReader, cursors:
         context = f"events/{merchant_id}/{mode}"
         place = cursors.read(cursor, context)
         if created_until is not None:
-            place = min(place, Place(_instant(created_until, "created_until"), UUID(int=0)), key=_in_order)
-        since = OLDEST if created_since is None else _instant(created_since, "created_since")
+            place = min(place, Place(instant(created_until, "created_until"), UUID(int=0)), key=_in_order)
+        since = OLDEST if created_since is None else instant(created_since, "created_since")
         asked: list[Any] = [merchant_id, mode, _types(types or []), place.at, place.id, since, limit + 1]
         if object_id is None:
             rows = await pool.fetch(QUERIES["page"], *asked)
@@ -126,13 +126,6 @@ def _types(asked: list[str]) -> list[str]:
 
 def _object(text: str) -> UUID:
     return ids.from_text(text.partition("_")[0], text)
-
-
-def _instant(at: datetime, param: str) -> datetime:
-    try:
-        return plausible(at)
-    except ValueError as error:
-        raise InvalidRequest(f"{param} {error}", param=param) from error
 
 
 def _in_order(place: Place) -> tuple[datetime, int]:

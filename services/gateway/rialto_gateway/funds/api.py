@@ -9,17 +9,17 @@ from pydantic import Field, field_validator, model_validator
 
 from rialto_common import ids
 from rialto_common.database import Connection
-from rialto_common.errors import CursorInvalid
+from rialto_common.errors import CursorInvalid, UnknownCurrency
 from rialto_common.events.common import WalletId
 from rialto_common.events.envelope import MinorUnits
+from rialto_common.money import currency_exponent
 from rialto_common.request_bodies import documented_body, read_body
 from rialto_gateway.funds.errors import CurrencyMismatch
 from rialto_gateway.funds.ledger import Answer, LedgerFunds
-from rialto_gateway.idempotency import IdempotentRequests, check_key
+from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.api import json_answer, replay_header
-from rialto_gateway.payments.bodies import Metadata, known_currency, plausible
-from rialto_gateway.payments.errors import IdempotencyKeyMissing
+from rialto_gateway.payments.bodies import Metadata, instant, known_currency
 from rialto_gateway.requests import Body, caller_of
 from rialto_gateway.wallets.directory import WalletDirectory
 
@@ -95,7 +95,9 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
                 param="to_wallet_id",
             )
         request_hash = keys.request_hash(body.model_dump_json().encode())
-        named, replayed = await once.once(caller, "transfers", _key(request, "transfer"), request_hash, _named("trf"))
+        named, replayed = await once.once(
+            caller, "transfers", required_key(request.headers.get("idempotency-key")), request_hash, _named("trf")
+        )
         # After the commit, and again at every retry: the ledger moves it once, by the transfer's id.
         moved = await funds.transfer(
             ids.from_text("trf", named["id"]), source, target, body.amount_minor, body.metadata
@@ -115,7 +117,7 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
         """Return a price and hold it until `expires_at`. It moves nothing; needs an Idempotency-Key."""
         merchant_id, mode, _ = caller.merchant()
         body = read_body(CreateFxQuote, await request.body())
-        key = _key(request, "quote")
+        key = required_key(request.headers.get("idempotency-key"))
         sell = (body.sell_amount_minor, body.sell_currency)
         quote = _quote(await funds.quote(merchant_id, mode, sell, body.buy_currency))
 
@@ -163,7 +165,10 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
         From `created_from` up to, and without, `created_to`, which is a minute ago at the latest.
         """
         merchant_id, mode, _ = caller.merchant()
-        known_currency(currency)
+        try:
+            currency_exponent(currency)
+        except UnknownCurrency as error:
+            raise UnknownCurrency(error.detail, param="currency") from error
         if cursor is not None and (created_from is not None or created_to is not None):
             raise CursorInvalid("the cursor carries its period: leave out `created_from` and `created_to`")
         account = await funds.payable(merchant_id, mode, currency)
@@ -173,8 +178,8 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
             account["id"],
             merchant_id,
             mode,
-            since=None if created_from is None else plausible(created_from),
-            until=None if created_to is None else plausible(created_to),
+            since=None if created_from is None else instant(created_from, "created_from"),
+            until=None if created_to is None else instant(created_to, "created_to"),
             after=cursor,
             limit=limit,
         )
@@ -183,15 +188,6 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
         return json_answer({"object": "list", "data": lines, "has_more": after is not None, "next_cursor": after})
 
     return router
-
-
-def _key(request: Request, what: str) -> str:
-    key = check_key(request.headers.get("idempotency-key"))
-    if key is None:
-        raise IdempotencyKeyMissing(
-            f"send an Idempotency-Key header, a new one for each {what}", param="Idempotency-Key"
-        )
-    return key
 
 
 def _named(prefix: str) -> Any:

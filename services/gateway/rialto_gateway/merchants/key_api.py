@@ -14,6 +14,7 @@ from rialto_common.errors import InvalidRequest, NotFound
 from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
 from rialto_gateway.answers import json_answer, replay_header
+from rialto_gateway.cursors import id_cursor
 from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.audit import AuditLog
 from rialto_gateway.merchants.keys import QUERIES, ApiKeys, KeyNotAllowed, Kind, Mode, Principal
@@ -92,7 +93,7 @@ def key_router(
         owner = caller.merchant_id or asked
         if asked not in (None, owner):
             raise KeyNotAllowed("a merchant's key lists its own merchant's keys alone")
-        before = _AFTER_ALL if cursor is None else ids.from_text("key", cursor)
+        before = id_cursor("key", cursor) or _AFTER_ALL
         rows = await pool.fetch(QUERIES["list_keys"], owner, caller.mode, before, limit + 1)
         return _page([key_view(row) for row in rows], limit)
 
@@ -150,7 +151,7 @@ def key_router(
         caller: Caller, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: str | None = None
     ) -> Response:
         """List administrative acts, newest first: the operator all, a merchant those on its own keys of this mode."""
-        before = _AFTER_ALL if cursor is None else ids.from_text("act", cursor)
+        before = id_cursor("act", cursor) or _AFTER_ALL
         rows = await pool.fetch(QUERIES["list_audit"], caller.merchant_id, caller.mode, before, limit + 1)
         entries = [
             {

@@ -9,16 +9,16 @@ from pydantic import AwareDatetime, Field, StringConstraints, field_validator
 
 from rialto_common import ids
 from rialto_common.database import Connection
-from rialto_common.errors import CursorInvalid, InvalidId
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
-from rialto_gateway.idempotency import IdempotentRequests, check_key
+from rialto_gateway.cursors import id_cursor
+from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payment_links.store import PaymentLink, PaymentLinks
 from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.bodies import Metadata, Text, known_currency, plausible
-from rialto_gateway.payments.errors import CurrencyNotSupported, IdempotencyKeyMissing
+from rialto_gateway.payments.errors import CurrencyNotSupported
 from rialto_gateway.payments.view import time_text
 from rialto_gateway.requests import Body, caller_of
 
@@ -100,11 +100,7 @@ def payment_link_router(
             raise CurrencyNotSupported(
                 f"{body.currency} cannot be settled here; supported: {supported}", param="currency"
             )
-        key = check_key(request.headers.get("idempotency-key"))
-        if key is None:
-            raise IdempotencyKeyMissing(
-                "send an Idempotency-Key header, a new one for each link", param="Idempotency-Key"
-            )
+        key = required_key(request.headers.get("idempotency-key"))
 
         async def work(connection: Connection, link_id: UUID) -> dict[str, Any]:
             link = PaymentLink(
@@ -139,7 +135,7 @@ def payment_link_router(
     ) -> Response:
         """List links, newest first."""
         merchant_id, mode, _ = caller.merchant()
-        found = await links.newest(merchant_id, mode, before=_before(cursor), limit=limit + 1)
+        found = await links.newest(merchant_id, mode, before=id_cursor("plink", cursor), limit=limit + 1)
         page = found[:limit]
         after = page[-1].text_id if len(found) > limit else None
         data = [view(link) for link in page]
@@ -161,11 +157,3 @@ def payment_link_router(
         return json_answer(view(await links.get(wanted, merchant_id, mode)))
 
     return router
-
-
-def _before(cursor: str | None) -> UUID | None:
-    try:
-        return None if cursor is None else ids.from_text("plink", cursor)
-    except InvalidId as error:
-        detail = "the cursor is not one of ours; use next_cursor of the page before"
-        raise CursorInvalid(detail, param="cursor") from error

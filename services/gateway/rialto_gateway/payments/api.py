@@ -9,13 +9,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from rialto_common import ids
-from rialto_common.errors import CursorInvalid, InvalidRequest
+from rialto_common.errors import CursorInvalid, InvalidId
 from rialto_common.request_bodies import documented_body, read_body
 from rialto_gateway.answers import json_answer as json_answer
 from rialto_gateway.answers import replay_header as replay_header
+from rialto_gateway.cursors import NOT_OURS, id_cursor
 from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
-from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, plausible
+from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, instant, plausible
 from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
 from rialto_gateway.payments.overload import Admission
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
@@ -31,13 +32,6 @@ PAYMENT_EXAMPLE = {
     "capture_method": "automatic",
     "description": "Order 1001",
 }
-IDEMPOTENCY_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "names this request for every retry; the same key and body always give the first answer",
-}
 PREFER_HEADER = {
     "name": "Prefer",
     "in": "header",
@@ -45,7 +39,7 @@ PREFER_HEADER = {
     "schema": {"type": "string", "example": "wait=5"},
     "description": "wait=N: hold the answer up to N (at most 30) seconds for the decision",
 }
-COMMAND_HEADERS = {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]}
+WAITS = {"parameters": [PREFER_HEADER]}
 
 
 def payment_router(
@@ -78,8 +72,7 @@ def payment_router(
         create_payment,
         methods=["POST"],
         status_code=202,
-        openapi_extra=documented_body(CreatePayment, PAYMENT_EXAMPLE)
-        | {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]},
+        openapi_extra=documented_body(CreatePayment, PAYMENT_EXAMPLE) | WAITS,
         responses={200: {"description": "decided within the time of Prefer: wait"}},
         route_class_override=DirectRoute,
     )
@@ -96,13 +89,12 @@ def payment_router(
         """List payments, newest first; or with `updated_since` those that changed, in the order of change."""
         mode = caller.mode or mode
         if updated_since is None:
-            before = None if cursor is None else _cursor_id(cursor)
+            before = id_cursor("pay", cursor)
             data, more = await payments.newest(caller, mode, limit=limit, before=before, status=status)
             return json_answer({"object": "list", "data": data, "has_more": more is not None, "next_cursor": more})
-        since, after = _since(updated_since), FIRST_ID
+        since, after = instant(updated_since, "updated_since"), FIRST_ID
         if cursor is not None:
-            at, _, last = cursor.partition("/")
-            since, after = _cursor_time(at), _cursor_id(last)
+            since, after = _place(cursor)
         data, place, has_more = await payments.changed_since(
             caller, mode, since=since, after=after, status=status, limit=limit
         )
@@ -138,7 +130,7 @@ def payment_router(
 
     @router.post(
         "/{payment_id}/capture",
-        openapi_extra=documented_body(CapturePayment, {"amount_minor": "500", "final": False}) | COMMAND_HEADERS,
+        openapi_extra=documented_body(CapturePayment, {"amount_minor": "500", "final": False}) | WAITS,
     )
     async def capture_payment(payment_id: str, request: Request, caller: Caller) -> Response:
         """Capture all or part of an authorised payment."""
@@ -154,7 +146,7 @@ def payment_router(
 
         return await commanded(request, caller, payment_id, "capture", body, work)
 
-    @router.post("/{payment_id}/void", openapi_extra=documented_body(VoidPayment, {}) | COMMAND_HEADERS)
+    @router.post("/{payment_id}/void", openapi_extra=documented_body(VoidPayment, {}) | WAITS)
     async def void_payment(payment_id: str, request: Request, caller: Caller) -> Response:
         """Give back what is not captured."""
         caller.merchant()
@@ -167,7 +159,7 @@ def payment_router(
 
     @router.post(
         "/{payment_id}/review",
-        openapi_extra=documented_body(ReviewPayment, {"decision": "approve"}) | COMMAND_HEADERS,
+        openapi_extra=documented_body(ReviewPayment, {"decision": "approve"}) | WAITS,
     )
     async def decide_review(payment_id: str, request: Request, caller: Caller) -> Response:
         """Decide a payment in review; the operator's key only."""
@@ -182,26 +174,9 @@ def payment_router(
     return router
 
 
-def _since(at: datetime) -> datetime:
+def _place(cursor: str) -> tuple[datetime, UUID]:
+    at, _, last = cursor.partition("/")
     try:
-        return plausible(at)
-    except ValueError as error:
-        raise InvalidRequest(f"updated_since {error}", param="updated_since") from error
-
-
-def _cursor_id(text: str) -> UUID:
-    try:
-        return ids.from_text("pay", text)
-    except InvalidRequest as error:
-        raise CursorInvalid(
-            "the cursor is not one of ours; use next_cursor of the page before", param="cursor"
-        ) from error
-
-
-def _cursor_time(text: str) -> datetime:
-    try:
-        return plausible(datetime.fromisoformat(text))
-    except ValueError as error:
-        raise CursorInvalid(
-            "the cursor is not one of ours; use next_cursor of the page before", param="cursor"
-        ) from error
+        return plausible(datetime.fromisoformat(at)), ids.from_text("pay", last)
+    except (ValueError, InvalidId) as error:
+        raise CursorInvalid(NOT_OURS, param="cursor") from error

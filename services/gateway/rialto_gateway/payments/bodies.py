@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, field_validator
 
-from rialto_common.errors import InvalidField, UnknownCurrency
+from rialto_common.errors import InvalidField, InvalidRequest, UnknownCurrency
 from rialto_common.events.common import WalletId
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.money import currency_exponent
@@ -84,6 +84,17 @@ def plausible(at: datetime) -> datetime:
     if not 1970 <= at.year <= 2200:
         raise ValueError("must lie between 1970 and 2200")
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def instant(at: datetime, param: str) -> datetime:
+    """Return an instant of a query in UTC.
+
+    Raises: InvalidRequest: one that is not plausible.
+    """
+    try:
+        return plausible(at)
+    except ValueError as error:
+        raise InvalidRequest(f"{param} {error}", param=param) from error
 
 
 class CreatePayment(Body):

@@ -9,11 +9,10 @@ from pydantic import Field
 from rialto_common import ids
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.request_bodies import documented_body, read_body
-from rialto_gateway.idempotency import check_key
+from rialto_gateway.idempotency import required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
-from rialto_gateway.payments.api import IDEMPOTENCY_HEADER, PREFER_HEADER, json_answer, replay_header
+from rialto_gateway.payments.api import WAITS, json_answer, replay_header
 from rialto_gateway.payments.bodies import Metadata
-from rialto_gateway.payments.errors import IdempotencyKeyMissing
 from rialto_gateway.payments.facts import RefundAsked
 from rialto_gateway.payments.wait import wait_of
 from rialto_gateway.refunds.service import RefundService
@@ -38,19 +37,14 @@ def refund_router(refunds: RefundService, keys: ApiKeys) -> APIRouter:
     @router.post(
         "/payments/{payment_id}/refunds",
         status_code=202,
-        openapi_extra=documented_body(CreateRefund, {"amount_minor": "500", "reason": "requested_by_customer"})
-        | {"parameters": [IDEMPOTENCY_HEADER, PREFER_HEADER]},
+        openapi_extra=documented_body(CreateRefund, {"amount_minor": "500", "reason": "requested_by_customer"}) | WAITS,
         responses={200: {"description": "it has an outcome within the time of Prefer: wait"}},
     )
     async def create_refund(payment_id: str, request: Request, caller: Caller) -> Response:
         """Refund all or part of what was captured. The outcome follows, or is waited for with Prefer."""
         caller.merchant()
         body = read_body(CreateRefund, await request.body())
-        key = check_key(request.headers.get("idempotency-key"))
-        if key is None:
-            raise IdempotencyKeyMissing(
-                "send an Idempotency-Key header, a new one for each refund", param="Idempotency-Key"
-            )
+        key = required_key(request.headers.get("idempotency-key"))
         refund, replayed = await refunds.create(
             caller,
             ids.from_text("pay", payment_id),

@@ -170,7 +170,8 @@ def delivery_router(
             rows = [
                 row for each in made for row in await connection.fetch(QUERIES["delivery"], each.delivery_id, wanted)
             ]
-            return {"object": "list", "data": [delivery_view(row) for row in rows], "has_more": False}
+            data = [delivery_view(row) for row in rows]
+            return {"object": "list", "data": data, "has_more": False, "next_cursor": None}
 
         key = check_key(request.headers.get("idempotency-key"))
         request_hash = keys.request_hash(body.model_dump_json().encode())

@@ -12,6 +12,7 @@ from rialto_common import problems
 from rialto_common.service import Service
 from rialto_gateway.customers.api import ChangeCustomer, CreateCustomer
 from rialto_gateway.documentation import MEANINGS, WHAT_TO_DO, known_codes
+from rialto_gateway.documented_answers import ANSWERS, LISTS
 from rialto_gateway.funds.api import Convert, CreateFxQuote, CreateTransfer
 from rialto_gateway.main import build
 from rialto_gateway.merchants.api import CreateMerchant
@@ -103,7 +104,8 @@ def test_every_schema_is_one_and_every_example_fits_it_and_the_model(document: d
     for path, model in BODIES.items():
         content = posts[path]["requestBody"]["content"]["application/json"]
         Draft202012Validator.check_schema(content["schema"])
-        Draft202012Validator(content["schema"]).validate(content["example"])
+        standalone = content["schema"] | {"components": document["components"]}
+        Draft202012Validator(standalone).validate(content["example"])
         model.model_validate(content["example"])
         assert content["schema"]["additionalProperties"] is False
     for _, _, operation in operations(document):
@@ -121,6 +123,17 @@ def test_every_operation_names_its_problems_and_the_key_it_needs(document: dict[
     for response in document["components"]["responses"].values():
         assert list(response["content"]) == ["application/problem+json"]
     assert "HTTPValidationError" not in str(document)
+
+
+def test_every_operation_says_what_it_answers_and_no_other_is_described(document: dict[str, Any]) -> None:
+    described = set()
+    for path, method, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if status in ("200", "201", "202"):
+                described.add(f"{method.upper()} {path}")
+                Draft202012Validator.check_schema(answer["content"]["application/json"]["schema"])
+    assert described == set(ANSWERS)
+    assert set(ANSWERS) >= LISTS
 
 
 async def test_a_problem_is_as_the_document_says_and_its_type_is_a_place_on_the_page(http: httpx.AsyncClient) -> None:

@@ -1,0 +1,519 @@
+"""What every operation answers, for the OpenAPI document; a test holds the answers of a running API to it.
+
+The answers are written by the views beside each capability, and never pass through these models: a payment's path does
+not pay for its documentation. What a model requires is always there; what is new may be added, never taken away.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from rialto_gateway.attempts.attempt import State as AttemptState
+from rialto_gateway.connectors.port import Step
+from rialto_gateway.merchants.keys import Kind
+from rialto_gateway.payments.states import State as PaymentState
+
+Minor = Annotated[str, Field(pattern=r"^[0-9]{1,38}$", description="whole minor units", examples=["1250"])]
+SignedMinor = Annotated[str, Field(pattern=r"^-?[0-9]{1,38}$", description="whole minor units", examples=["-1250"])]
+Time = Annotated[
+    str, Field(json_schema_extra={"format": "date-time"}, description="UTC", examples=["2026-03-01T09:30:00.000000Z"])
+]
+Currency = Annotated[str, Field(examples=["USD"])]
+Mode = Literal["test", "live"]
+Metadata = dict[str, str]
+
+
+def _id(prefix: str) -> Any:
+    return Field(pattern=f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", examples=[f"{prefix}_01kb6w1m8xf0gbb7n5d8jq2c4r"])
+
+
+PaymentId = Annotated[str, _id("pay")]
+MerchantId = Annotated[str, _id("mer")]
+WalletId = Annotated[str, _id("wal")]
+
+
+class OfWallet(BaseModel):
+    """Paid from a wallet on our ledger."""
+
+    type: Literal["wallet"]
+    wallet_id: WalletId
+
+
+class OfCard(BaseModel):
+    """Paid by card; the fingerprint is the same for the same card at the same merchant."""
+
+    type: Literal["card"]
+    fingerprint: str
+
+
+class NextAction(BaseModel):
+    """What the payer must do: go to `url`."""
+
+    type: Literal["redirect"]
+    url: str
+
+
+class Settlement(BaseModel):
+    """Where the merchant was paid."""
+
+    id: Annotated[str, _id("set")]
+    rail: Literal["chain"]
+    chain_id: int
+    token: str | None
+    token_amount: int | str | None
+    tx_hash: str
+    block_number: int | None
+    batch_id: Annotated[str, _id("bat")]
+
+
+class TimelineEntry(BaseModel):
+    """A change of a payment: what happened, the event that caused it, and who."""
+
+    at: Time
+    status: PaymentState
+    event: str
+    cause: str | None
+    actor: str
+    detail: dict[str, Any] | None
+
+
+class Capture(BaseModel):
+    """All or part of a payment, collected."""
+
+    id: Annotated[str, _id("cap")]
+    object: Literal["capture"]
+    amount_minor: Minor
+    final: bool
+    status: str
+    failure_code: str | None
+    created_at: Time
+
+
+class Attempt(BaseModel):
+    """One question to an acquirer and what is known of its outcome."""
+
+    id: Annotated[str, _id("att")]
+    object: Literal["attempt"]
+    step: Step
+    for_: Annotated[str | None, Field(alias="for", description="the capture or refund it is for")]
+    connector: str | None
+    status: AttemptState
+    amount_minor: Minor
+    code: str | None
+    created_at: Time
+    started_at: Time | None
+    answered_at: Time | None
+    unknown_since: Time | None
+    asked_next_at: Time | None
+
+
+class UnknownAttempt(Attempt):
+    """An attempt whose outcome is unknown, for the operator."""
+
+    payment_id: PaymentId
+    merchant_id: MerchantId
+    mode: Mode
+    currency: Currency
+    overdue_at: Time | None
+
+
+class Payment(BaseModel):
+    """A payment; its personal data is never shown."""
+
+    id: PaymentId
+    object: Literal["payment"]
+    merchant_id: MerchantId
+    mode: Mode
+    status: PaymentState
+    status_reason: str | None
+    decline_code: str | None
+    amount_minor: Minor
+    currency: Currency
+    amount_captured_minor: Minor
+    amount_capturable_minor: Minor
+    amount_refunded_minor: Minor
+    payment_method: Annotated[OfWallet | OfCard, Field(discriminator="type")]
+    next_action: NextAction | None
+    capture_method: Literal["automatic", "manual"]
+    terminal_id: str | None
+    description: str | None
+    metadata: Metadata
+    settlement: Settlement | None
+    occurred_at: Time
+    created_at: Time
+    updated_at: Time
+    authorised_at: Time | None
+    deadline_at: Annotated[Time | None, Field(description="when the present state ends if nothing else happens")]
+    timeline: list[TimelineEntry] | None = None
+    captures: list[Capture] | None = None
+    attempts: list[Attempt] | None = None
+
+
+class Refund(BaseModel):
+    """All or part of what was captured, given back."""
+
+    id: Annotated[str, _id("re")]
+    object: Literal["refund"]
+    payment_id: PaymentId
+    merchant_id: MerchantId
+    mode: Mode
+    status: Literal["pending", "succeeded", "failed"]
+    failure_code: str | None
+    amount_minor: Minor
+    currency: Currency
+    reason: str | None
+    metadata: Metadata
+    created_at: Time
+    updated_at: Time
+
+
+class Wallet(BaseModel):
+    """An account on our ledger that payments are charged to."""
+
+    id: WalletId
+    object: Literal["wallet"]
+    merchant_id: MerchantId | None
+    mode: Mode
+    currency: Currency
+    ledger_balance_minor: SignedMinor
+    available_balance_minor: SignedMinor
+    metadata: Metadata | None = None
+    created_at: Time | None = None
+
+
+class TopUp(BaseModel):
+    """Test money put into a wallet."""
+
+    id: Annotated[str, _id("je")]
+    object: Literal["top_up"]
+    wallet_id: WalletId
+    amount_minor: Minor
+    currency: Currency
+
+
+class Transfer(BaseModel):
+    """Money moved between wallets."""
+
+    id: Annotated[str, _id("trf")]
+    object: Literal["transfer"]
+    state: Literal["sent", "received", "returned"]
+    refusal_code: str | None
+    from_wallet_id: WalletId
+    to_wallet_id: WalletId
+    amount_minor: Minor
+    currency: Currency
+    created_at: Time
+    ended_at: Time | None
+
+
+class FxQuote(BaseModel):
+    """A price for a conversion, held until `expires_at`."""
+
+    id: Annotated[str, _id("fxq")]
+    object: Literal["fx_quote"]
+    sell_currency: Currency
+    sell_amount_minor: Minor
+    buy_currency: Currency
+    buy_amount_minor: Minor
+    rate: str
+    rate_source: str
+    rate_observed_at: Time
+    spread_bps: int | str
+    created_at: Time
+    expires_at: Time
+    used_by: str | None
+
+
+class BalanceTransaction(BaseModel):
+    """What changed a merchant's balance, and the balance after it."""
+
+    object: Literal["balance_transaction"]
+    type: str
+    payment_id: PaymentId | None
+    entry_id: Annotated[str, _id("je")]
+    line: int
+    amount_minor: SignedMinor
+    balance_minor: SignedMinor
+    currency: Currency
+    created_at: Time
+    effective_at: Time
+
+
+class Customer(BaseModel):
+    """A customer; of one that was deleted only that it was."""
+
+    id: Annotated[str, _id("cus")]
+    object: Literal["customer"]
+    deleted: bool
+    created_at: Time
+    updated_at: Time
+    name: str | None = None
+    country: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    date_of_birth: str | None = None
+    address_line: str | None = None
+    city: str | None = None
+    postal_code: str | None = None
+    metadata: Metadata | None = None
+
+
+class PaymentLink(BaseModel):
+    """A page on which one asks for a payment."""
+
+    id: Annotated[str, _id("plink")]
+    object: Literal["payment_link"]
+    url: str
+    active: bool
+    amount_minor: Minor
+    currency: Currency
+    description: str
+    return_url: str | None
+    metadata: Metadata
+    max_payments: int
+    expires_at: Time | None
+    created_at: Time
+
+
+class Merchant(BaseModel):
+    """A merchant of this installation."""
+
+    id: MerchantId
+    object: Literal["merchant"]
+    name: str
+    country: str | None
+    settlement_address: str
+    created_at: Time
+
+
+class MerchantKeys(BaseModel):
+    """A new merchant's secret keys; shown once."""
+
+    test: str
+    live: str
+
+
+class NewMerchant(Merchant):
+    """A merchant just opened, with its keys."""
+
+    keys: MerchantKeys
+
+
+class ApiKey(BaseModel):
+    """All of an API key but the key."""
+
+    id: Annotated[str, _id("key")]
+    object: Literal["api_key"]
+    merchant_id: MerchantId
+    mode: Mode
+    kind: Kind
+    scopes: list[str]
+    api_version: str
+    hint: str
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Time | None
+
+
+class NewApiKey(ApiKey):
+    """A key just issued; `secret` is shown once."""
+
+    secret: str
+
+
+class AuditEntry(BaseModel):
+    """An administrative act."""
+
+    id: Annotated[str, _id("act")]
+    object: Literal["audit_entry"]
+    at: Time
+    actor: str
+    act: str
+    target: str
+    merchant_id: MerchantId
+    mode: Mode | None
+    request_id: str | None
+
+
+class Circuit(BaseModel):
+    """Whether an endpoint is left alone just now."""
+
+    state: str
+    failures: int
+    opened_at: Time | None
+    next_probe_at: Time | None
+
+
+class WebhookEndpoint(BaseModel):
+    """Where a merchant hears of its payments."""
+
+    id: Annotated[str, _id("we")]
+    object: Literal["webhook_endpoint"]
+    url: str
+    events: list[str]
+    enabled: bool
+    circuit: Circuit
+    previous_secret_valid_until: Time | None
+    created_at: Time
+    updated_at: Time
+
+
+class NewWebhookEndpoint(WebhookEndpoint):
+    """An endpoint with a new signing secret, shown once."""
+
+    secret: str
+
+
+class WebhookDelivery(BaseModel):
+    """A message to an endpoint and what became of it."""
+
+    id: Annotated[str, _id("msg")]
+    object: Literal["webhook_delivery"]
+    webhook_id: Annotated[str, _id("msg")]
+    endpoint_id: Annotated[str, _id("we")]
+    event_id: Annotated[str, _id("evt")] | None
+    payment_id: PaymentId
+    event: str
+    test: bool
+    status: str
+    attempts: int
+    last_http_status: int | None
+    last_error: str | None
+    next_attempt_at: Time | None
+    created_at: Time
+
+
+class WebhookAttempt(BaseModel):
+    """One sending of a message, and the beginning of the answer."""
+
+    number: int
+    started_at: Time
+    status: str
+    http_status: int | None
+    error: str | None
+    duration_ms: int | None
+    response_body: str | None
+
+
+class WebhookDeliveryWithLog(WebhookDelivery):
+    """A delivery with its message and attempts."""
+
+    message: dict[str, Any] | None
+    attempt_log: list[WebhookAttempt]
+
+
+class WebhookRedelivery(BaseModel):
+    """How many deliveries of a range are sent again."""
+
+    object: Literal["webhook_redelivery"]
+    deliveries: int
+    has_more: bool
+
+
+class Event(BaseModel):
+    """What happened to a payment, with the payment as it was then."""
+
+    id: Annotated[str, _id("evt")]
+    object: Literal["event"]
+    type: str
+    created_at: Time
+    payment: Annotated[PaymentId | Payment | None, Field(description="its id; the object itself where expanded")]
+    data: dict[str, Any]
+
+
+ANSWERS: dict[str, type[BaseModel]] = {
+    "POST /v1/payments": Payment,
+    "GET /v1/payments": Payment,
+    "GET /v1/payments/{payment_id}": Payment,
+    "POST /v1/payments/{payment_id}/capture": Payment,
+    "POST /v1/payments/{payment_id}/void": Payment,
+    "POST /v1/payments/{payment_id}/review": Payment,
+    "POST /v1/payments/{payment_id}/refunds": Refund,
+    "GET /v1/payments/{payment_id}/refunds": Refund,
+    "GET /v1/refunds/{refund_id}": Refund,
+    "GET /v1/attempts": UnknownAttempt,
+    "POST /v1/wallets": Wallet,
+    "GET /v1/wallets/{wallet_id}": Wallet,
+    "POST /v1/wallets/{wallet_id}/top_ups": TopUp,
+    "POST /v1/transfers": Transfer,
+    "GET /v1/transfers/{transfer_id}": Transfer,
+    "POST /v1/fx_quotes": FxQuote,
+    "GET /v1/fx_quotes/{quote_id}": FxQuote,
+    "POST /v1/fx_quotes/{quote_id}/convert": FxQuote,
+    "GET /v1/balance_transactions": BalanceTransaction,
+    "POST /v1/customers": Customer,
+    "GET /v1/customers": Customer,
+    "GET /v1/customers/{customer_id}": Customer,
+    "POST /v1/customers/{customer_id}": Customer,
+    "DELETE /v1/customers/{customer_id}": Customer,
+    "POST /v1/payment_links": PaymentLink,
+    "GET /v1/payment_links": PaymentLink,
+    "GET /v1/payment_links/{link_id}": PaymentLink,
+    "POST /v1/payment_links/{link_id}/deactivate": PaymentLink,
+    "POST /v1/merchants": NewMerchant,
+    "GET /v1/merchants/{merchant_id}": Merchant,
+    "POST /v1/merchants/{merchant_id}/keys": NewApiKey,
+    "GET /v1/api_keys": ApiKey,
+    "POST /v1/api_keys/{key_id}/roll": NewApiKey,
+    "GET /v1/audit_log": AuditEntry,
+    "POST /v1/webhook_endpoints": NewWebhookEndpoint,
+    "GET /v1/webhook_endpoints": WebhookEndpoint,
+    "GET /v1/webhook_endpoints/{endpoint_id}": WebhookEndpoint,
+    "PATCH /v1/webhook_endpoints/{endpoint_id}": WebhookEndpoint,
+    "POST /v1/webhook_endpoints/{endpoint_id}/rotate_secret": NewWebhookEndpoint,
+    "GET /v1/webhook_endpoints/{endpoint_id}/deliveries": WebhookDelivery,
+    "GET /v1/webhook_endpoints/{endpoint_id}/deliveries/{delivery_id}": WebhookDeliveryWithLog,
+    "POST /v1/webhook_endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver": WebhookDelivery,
+    "POST /v1/webhook_endpoints/{endpoint_id}/redeliver": WebhookRedelivery,
+    "POST /v1/webhook_endpoints/{endpoint_id}/test": WebhookDelivery,
+    "GET /v1/events": Event,
+    "GET /v1/events/{event_id}": Event,
+}
+"""Operation → the object in its answer, or of which its answer is a list."""
+
+LISTS = {
+    "GET /v1/payments",
+    "GET /v1/payments/{payment_id}/refunds",
+    "GET /v1/attempts",
+    "GET /v1/balance_transactions",
+    "GET /v1/customers",
+    "GET /v1/payment_links",
+    "GET /v1/api_keys",
+    "GET /v1/audit_log",
+    "GET /v1/webhook_endpoints",
+    "GET /v1/webhook_endpoints/{endpoint_id}/deliveries",
+    "POST /v1/webhook_endpoints/{endpoint_id}/test",
+    "GET /v1/events",
+}
+"""Those that answer with a list."""
+
+
+def answer_schema(operation: str) -> dict[str, Any] | None:
+    """Return the schema of an operation's answer, which names `components()`; None where it answers with nothing."""
+    model = ANSWERS.get(operation)
+    if model is None:
+        return None
+    one = {"$ref": f"#/components/schemas/{model.__name__}"}
+    if operation not in LISTS:
+        return one
+    return {
+        "type": "object",
+        "required": ["object", "data", "has_more", "next_cursor"],
+        "properties": {
+            "object": {"const": "list"},
+            "data": {"type": "array", "items": one},
+            "has_more": {"type": "boolean"},
+            "next_cursor": {"type": ["string", "null"], "description": "asks for the page after this one"},
+        },
+    }
+
+
+def components() -> dict[str, Any]:
+    """Return the schemas of all objects, by name."""
+    named: dict[str, Any] = {}
+    for model in ANSWERS.values():
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        named |= schema.pop("$defs", {})
+        named[model.__name__] = schema
+    return dict(sorted(named.items()))
