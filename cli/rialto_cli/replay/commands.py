@@ -12,6 +12,7 @@ from rialto_cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, BusName, 
 
 DEFAULT_IN_FLIGHT = 64
 DEFAULT_PATIENCE_SECONDS = 120.0
+DEFAULT_CARD_SHARE = 0.3
 
 Patience = Annotated[
     float, typer.Option("--patience", min=1, help="Give up after this many seconds without any progress at all.")
@@ -55,6 +56,9 @@ def replay(
         int, typer.Option("--in-flight", min=1, max=1024, help="Requests under way at once.")
     ] = DEFAULT_IN_FLIGHT,
     patience: Patience = DEFAULT_PATIENCE_SECONDS,
+    cards: Annotated[
+        float, typer.Option("--cards", min=0, max=1, help="Share of customers who pay by card, at the acquirer-sim.")
+    ] = DEFAULT_CARD_SHARE,
     run: Annotated[
         str, typer.Option("--run", help="Another name pays the same rows once more, from wallets of their own.")
     ] = "1",
@@ -76,7 +80,7 @@ def replay(
     choice = Choice(
         mapped=_mapping(column or []), epoch=_epoch(epoch), day=day, limit=limit, skip_bad_rows=skip_bad_rows
     )
-    options = Options(Pace(in_flight, rate, speedup), run, patience)
+    options = Options(Pace(in_flight, rate, speedup), run, patience, card_share=cards)
     raise typer.Exit(main.replay(file, choice, data_dir.expanduser().absolute(), options, as_json=as_json))
 
 

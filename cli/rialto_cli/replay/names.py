@@ -1,7 +1,7 @@
-"""Seeded names for people and shops, made of parts of our own, and who of them is short of money or listed.
+"""Seeded names for people and shops, made of parts of our own, and who is short of money, listed, or has a card.
 
-Everything is a function of the scene's seed and the customer or terminal, never of the other rows, so that a run over
-part of a file and a later one over all of it agree about everybody.
+Everything is a function of the scene's seed and the customer, terminal or row, never of the other rows, so that a run
+over part of a file and a later one over all of it agree about everybody.
 """
 
 import csv
@@ -17,6 +17,21 @@ SHORT_SHARE = 0.02
 
 LISTED_SHARE = 0.01
 """Share of customers with a name from the fixture sanctions list; half of them write the given name as an initial."""
+
+_CARDS = (
+    ("tok_approve", 86),
+    ("tok_decline_insufficient_funds", 3),
+    ("tok_decline_do_not_honour", 1),
+    ("tok_slow", 1),
+    ("tok_late_approve", 1),
+    ("tok_timeout_after", 2),
+    ("tok_timeout_before", 1),
+    ("tok_reset_after", 2),
+    ("tok_error_before", 1),
+    ("tok_capture_timeout_after", 1),
+    ("tok_capture_error_after", 1),
+)
+"""The acquirer's test tokens, and of how many in a hundred payments by card each is; some end in no clear answer."""
 
 _GIVEN = (
     "Ada Alma Anton Arthur Bella Bruno Carla Cecily Clara Daniel Edith Elena Emil Ernest Esther Felix Flora Frances"
@@ -42,12 +57,13 @@ _COUNTRIES = ("US", "US", "US", "US", "US", "US", "CA", "GB", "DE", "FR")
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who pays. `short` customers' wallets hold half of what their rows come to."""
+    """Who pays, from a wallet or `by_card`. `short` customers' wallets hold half of what their rows come to."""
 
     name: str
     country: str
     short: bool
     listed: bool
+    by_card: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,7 @@ class Cast:
     listed_names: Sequence[str]
     short_share: float = SHORT_SHARE
     listed_share: float = LISTED_SHARE
+    card_share: float = 0.0
 
     def customer(self, customer_id: str) -> Customer:
         """Return who bears this customer id."""
@@ -71,7 +88,13 @@ class Cast:
             # The exact name is refused; one that is nearly it goes to a person.
             given, _, family = name.partition(" ")
             name = name if draw.share() < 0.5 else f"{given[0]} {family}"
-        return Customer(name, country, short=short and not listed, listed=listed)
+        by_card = _Draw(f"{self.seed}/method/{customer_id}").share() < self.card_share
+        return Customer(name, country, short=short and not listed, listed=listed, by_card=by_card)
+
+    def token(self, row_number: int) -> str:
+        """Return the test token that a row is paid with, where it is paid by card."""
+        draw = _Draw(f"{self.seed}/token/{row_number}")
+        return draw.of([token for token, weight in _CARDS for _ in range(weight)])
 
 
 def shop_name(seed: str, ordinal: int) -> str:

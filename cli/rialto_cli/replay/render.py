@@ -1,11 +1,12 @@
 """The report as tables for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from rialto_cli.acquirer_sim.tokens import token
 from rialto_cli.audit.book import INVARIANTS
 from rialto_cli.replay.report import Report, violations
 from rialto_cli.replay.tally import REACHED
@@ -21,6 +22,8 @@ def render(report: Report, console: Console) -> None:
         console.print(f"  {tx_hash}", highlight=False, soft_wrap=True)
     if len(report.tx_hashes) > _SHOWN_HASHES:
         console.print(f"  and {len(report.tx_hashes) - _SHOWN_HASHES:,} more (--json lists them all)")
+    if report.unknowns:
+        console.print(_unknowns(report.unknowns))
     if report.confusion:
         console.print(_confusion(report.confusion))
     console.print(_books(report.books))
@@ -59,6 +62,27 @@ def _payments(report: Report) -> Table:
     for state, count in states.items():
         if state not in others:
             table.add_row(state, f"{count:,}", "")
+    return table
+
+
+def _unknowns(lines: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title="Unknown outcomes at the acquirer, and what came of them", title_justify="left")
+    table.add_column("what the acquirer did", overflow="fold")
+    table.add_column("question", no_wrap=True)
+    table.add_column("count", justify="right")
+    table.add_column("came to", no_wrap=True)
+    table.add_column("median", justify="right", no_wrap=True)
+    table.add_column("longest", justify="right", no_wrap=True)
+    for line in lines:
+        resolved = line["median_seconds"] is not None
+        table.add_row(
+            token(line["token"]).says,
+            line["step"],
+            f"{line['count']:,}",
+            line["outcome"] if resolved else f"[red]{line['outcome']}[/]",
+            f"{line['median_seconds']:.1f} s" if resolved else "-",
+            f"{line['longest_seconds']:.1f} s" if resolved else "-",
+        )
     return table
 
 

@@ -1,7 +1,7 @@
 """The report of a replay, from what became of its rows and from the books; pure, and the shape that `--json` prints."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rialto_cli.audit.book import INVARIANTS
 from rialto_cli.replay.source import Selection
 from rialto_cli.replay.tally import Tally
+from rialto_cli.replay.unknowns import Unknown, summary
 
 _LABELS = {1: "fraud", 0: "genuine", -1: "unlabelled"}
 
@@ -34,6 +35,7 @@ class Report:
     duration_seconds: float
     stopped: str | None = None
     currency: str = "USD"
+    unknowns: list[dict[str, Any]] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -47,6 +49,9 @@ class Report:
         reasons = [self.stopped] if self.stopped else []
         if self.unfinished:
             reasons.append(f"{self.unfinished} accepted payments are neither final nor in review")
+        still = sum(line["count"] for line in self.unknowns if line["median_seconds"] is None)
+        if still:
+            reasons.append(f"the outcome of {still} questions to the acquirer is still unknown")
         if not self.accepted:
             reasons.append("no payment was accepted")
         if not self.tx_hashes:
@@ -74,6 +79,7 @@ class Report:
             "tx_hashes": self.tx_hashes,
             "latency_ms": self.latency_ms,
             "confusion": self.confusion,
+            "unknown_outcomes": self.unknowns,
             "books": self.books,
             "unfinished": self.unfinished,
             "repeats": self.repeats,
@@ -98,6 +104,7 @@ def build(
     duration_seconds: float,
     repeats: int,
     stopped: str | None,
+    unknowns: Iterable[Unknown] = (),
     notes: Mapping[str, Any] | None = None,
 ) -> Report:
     """Return the report.
@@ -120,6 +127,7 @@ def build(
         repeats=repeats,
         duration_seconds=round(duration_seconds, 3),
         stopped=stopped,
+        unknowns=summary(unknowns),
         notes=dict(notes or {}),
     )
 

@@ -17,6 +17,7 @@ from rialto_cli.replay.scene import Scene, Stage
 from rialto_cli.replay.sender import Pace, Sender, run_token
 from rialto_cli.replay.source import Selection
 from rialto_cli.replay.tally import Tally
+from rialto_cli.replay.unknowns import Unknown, ask, card_payments
 from rialto_cli.replay.watch import Watcher
 
 Books = Mapping[str, Mapping[str, Any]]
@@ -36,12 +37,16 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to replay. `run` names one paying of the file: another name pays its rows again, from wallets of its own."""
+    """How to replay. `run` names one paying of the file: another name pays its rows again, from wallets of its own.
+
+    `card_share` is the share of customers who pay by card.
+    """
 
     pace: Pace
     run: str
     patience_seconds: float
     poll_seconds: float = 1.0
+    card_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class _Sent:
     duration_seconds: float
     repeats: int
     stopped: str | None
+    unknowns: list[Unknown]
 
 
 async def replay(selection: Selection, platform: Platform, options: Options, progress: Progress) -> Report:
@@ -73,6 +79,7 @@ async def replay(selection: Selection, platform: Platform, options: Options, pro
         duration_seconds=sent.duration_seconds,
         repeats=sent.repeats,
         stopped=stopped,
+        unknowns=sent.unknowns,
         notes={"run": options.run, "rows": len(selection)},
     )
 
@@ -96,12 +103,15 @@ async def _pay(selection: Selection, platform: Platform, options: Options, progr
             stopped = await _send_and_follow(Sender(api, scene, selection, tally, watcher), watcher, tally, options)
         finally:
             showing.cancel()
-        return _Sent(tally, time.monotonic() - began, api.repeats, stopped)
+        duration = time.monotonic() - began
+        cards = list(card_payments(selection, scene.cast, tally)) if options.card_share and not stopped else []
+        found = await ask(api, platform.admin_key, cards) if cards else []
+        return _Sent(tally, duration, api.repeats, stopped, found)
 
 
 async def _set_scene(api: Api, selection: Selection, platform: Platform, options: Options, progress: Progress) -> Scene:
     # The cast follows the file, not the run: a file's customers keep their names and luck in every run of it.
-    cast = Cast(selection.fingerprint, fixture_people())
+    cast = Cast(selection.fingerprint, fixture_people(), card_share=options.card_share)
     stage = Stage(api, platform.admin_key, platform.data_dir / "replay", in_flight=_SCENE_IN_FLIGHT)
     try:
         return await stage.set(run_token(selection.fingerprint, options.run), cast, selection, progress.note)

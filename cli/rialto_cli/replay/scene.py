@@ -1,10 +1,10 @@
 """Sets the scene as the platform's operator and a merchant would: shops that own the terminals, funded wallets.
 
 A transaction file has neither names nor merchants nor money, so a run opens a few dozen merchants, each owning the
-terminals that hash to it, and a wallet per customer, topped up with what the customer's rows come to (half of that for
-the seeded few who are short of money). Every request bears an idempotency key derived from the run, and what it made
-is kept in the data directory, so a run that is repeated finds the same merchants and wallets: the rows' own
-idempotency keys count per merchant, so a second set of merchants would let rows be paid twice.
+terminals that hash to it, and a wallet per customer who does not pay by card, topped up with what the customer's rows
+come to (half of that for the seeded few who are short of money). Every request bears an idempotency key derived from
+the run, and what it made is kept in the data directory, so a run that is repeated finds the same merchants and wallets:
+the rows' own idempotency keys count per merchant, so a second set of merchants would let rows be paid twice.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class Stage:
         if not scene.merchants:
             scene.merchants = [await self._open_merchant(token, cast, ordinal) for ordinal in range(MERCHANTS)]
             self._remember(scene)
-        needs = selection.needs()
+        needs = {customer: need for customer, need in selection.needs().items() if not cast.customer(customer).by_card}
         funded = scene.funded.setdefault(selection.window, set())
         todo = [customer for customer in needs if customer not in funded]
         done = 0

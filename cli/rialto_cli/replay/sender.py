@@ -56,13 +56,19 @@ def payment_body(row: Row, scene: Scene, token: str) -> dict[str, Any]:
     return {
         "amount_minor": str(row.amount_minor),
         "currency": CURRENCY,
-        "payment_method": {"type": "wallet", "wallet_id": scene.wallets[row.customer]},
+        "payment_method": _method(row, scene, by_card=customer.by_card),
         "payer": {"name": customer.name, "country": customer.country},
         "capture_method": "automatic",
         "terminal_id": row.terminal,
         "occurred_at": row.occurred_at.isoformat().replace("+00:00", "Z"),
         "metadata": metadata,
     }
+
+
+def _method(row: Row, scene: Scene, *, by_card: bool) -> dict[str, str]:
+    if by_card:
+        return {"type": "card", "token": scene.cast.token(row.number)}
+    return {"type": "wallet", "wallet_id": scene.wallets[row.customer]}
 
 
 class Sender:

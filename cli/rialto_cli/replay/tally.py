@@ -88,6 +88,10 @@ class Tally:
         """Accepted to authorised, in milliseconds, for every payment that was authorised."""
         return self._latency_ms[~np.isnan(self._latency_ms)]
 
+    def payment_id(self, place: int) -> str | None:
+        """Return the id of a row's payment, once it has one."""
+        return bytes(self._ids[place]).decode() or None
+
     def state_of(self, place: int) -> str:
         return _STATES[int(self._states[place])]
 

@@ -1,5 +1,8 @@
 """The cast: seeded, in the promised shares, and nobody looks like a listed person by accident."""
 
+from dataclasses import replace
+
+from rialto_cli.acquirer_sim.tokens import TOKENS
 from rialto_cli.replay.names import LISTED_SHARE, SHORT_SHARE, Cast, fixture_people
 from rialto_cli.replay.sample.generate import PATH as SAMPLE
 from rialto_cli.replay.sample.generate import generate, write
@@ -66,3 +69,17 @@ def test_the_bundled_sample_shows_every_outcome() -> None:
     assert 5 <= int((selection.labels == 1).sum()) <= 15
     stopped = sum(cast.customer(row.customer).short or cast.customer(row.customer).listed for row in rows)
     assert stopped + int((selection.labels == 1).sum()) < 0.05 * len(rows)
+
+
+def test_the_share_of_customers_with_a_card_is_as_asked_and_leaves_everybody_else_as_they_were() -> None:
+    plain = [Cast("seed", PEOPLE).customer(str(number)) for number in range(5000)]
+    cast = [Cast("seed", PEOPLE, card_share=0.3).customer(str(number)) for number in range(5000)]
+    assert not any(customer.by_card for customer in plain)
+    assert abs(sum(customer.by_card for customer in cast) / 5000 - 0.3) < 0.03
+    assert [replace(customer, by_card=False) for customer in cast] == plain
+
+
+def test_every_token_is_one_of_the_acquirers_and_some_leave_the_outcome_unknown() -> None:
+    tokens = {Cast("seed", PEOPLE).token(row) for row in range(3000)}
+    assert tokens <= set(TOKENS)
+    assert {"tok_approve", "tok_timeout_after", "tok_timeout_before", "tok_capture_timeout_after"} <= tokens

@@ -13,6 +13,7 @@ from rialto_cli.replay.render import render
 from rialto_cli.replay.report import Report
 from rialto_cli.replay.source import Choice, Selection, read
 from rialto_cli.replay.tally import Tally
+from rialto_cli.replay.unknowns import unknowns
 
 CLEAN = {name: {"checked": 5, "violations": 0} for name in INVARIANTS}
 
@@ -118,3 +119,44 @@ def test_the_tables_name_what_people_look_for(selection: Selection) -> None:
     for word in ("accepted", "fraud_suspected", "0xaa", "0xbb", "p50 200.0 ms", "amount_invalid", *INVARIANTS):
         assert word in text
     assert "Every check holds" in text
+
+
+def attempted(step: str, status: str, since: str | None, answered: str | None) -> dict[str, Any]:
+    at = "2026-01-01T00:00:{}.000000Z"
+    return {
+        "step": step,
+        "status": status,
+        "unknown_since": None if since is None else at.format(since),
+        "answered_at": None if answered is None else at.format(answered),
+    }
+
+
+def test_unknown_outcomes_are_told_by_what_came_of_them_and_after_how_long(selection: Selection) -> None:
+    attempts = [attempted("authorise", "succeeded", None, "01"), attempted("capture", "succeeded", "02", "05")]
+    later = [attempted("capture", "succeeded", "02", "07"), attempted("refund", "succeeded", None, "08")]
+    found = [*unknowns("tok_capture_timeout_after", attempts), *unknowns("tok_capture_timeout_after", later)]
+    told = report.build(
+        selection, tallied(selection), CLEAN, duration_seconds=1, repeats=0, stopped=None, unknowns=found
+    )
+    assert told.to_dict()["unknown_outcomes"] == [
+        {
+            "token": "tok_capture_timeout_after",
+            "step": "capture",
+            "outcome": "succeeded",
+            "count": 2,
+            "median_seconds": 4.0,
+            "longest_seconds": 5.0,
+        }
+    ]
+    assert told.failures == []
+    console = Console(width=120, record=True)
+    render(told, console)
+    assert "capture: it is done and no answer comes" in console.export_text()
+
+
+def test_a_report_does_not_pass_while_an_outcome_is_unknown(selection: Selection) -> None:
+    found = unknowns("tok_timeout_after", [attempted("authorise", "unknown", "02", None)])
+    told = report.build(
+        selection, tallied(selection), CLEAN, duration_seconds=1, repeats=0, stopped=None, unknowns=found
+    )
+    assert told.failures == ["the outcome of 1 questions to the acquirer is still unknown"]

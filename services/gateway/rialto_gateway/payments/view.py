@@ -80,7 +80,7 @@ def payment_view(
 
 
 def attempt_view(attempt: Attempt) -> dict[str, Any]:
-    """Return an attempt: while its outcome is open, since when that is unknown and when it is asked about next."""
+    """Return an attempt; if its outcome was unknown, since when, and while it is, when it is asked about next."""
     subject = None
     if attempt.subject_id is not None:
         subject = ids.to_text("re" if attempt.step == "refund" else "cap", attempt.subject_id)
@@ -96,7 +96,7 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
         "created_at": time_text(attempt.created_at),
         "started_at": time_text(attempt.started_at),
         "answered_at": time_text(attempt.answered_at),
-        "unknown_since": time_text(attempt.unknown_since) if attempt.due_at is not None else None,
+        "unknown_since": time_text(attempt.unknown_since),
         "asked_next_at": time_text(attempt.due_at),
     }
 

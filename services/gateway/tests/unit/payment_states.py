@@ -148,6 +148,7 @@ EVERY_FACT: list[Fact] = [
     OutcomeUnknown(attempt("refund", AMOUNT // 4), "timed_out"),
     AcquirerCaptured(attempt("capture", AMOUNT // 4), 1, False, NOW),
     AcquirerRefusedCapture(attempt("capture", AMOUNT // 4), "authorisation_expired"),
+    AcquirerRefusedCapture(attempt("capture", AMOUNT // 4), "acquirer_has_nothing"),
     CaptureBooked(capture_id(), AMOUNT // 4, False),
     CaptureBooked(capture_id(), AMOUNT // 4, True),
     AcquirerVoided(attempt("void"), AUTHORISATION),

@@ -1,12 +1,15 @@
 """The state machine's decisions, one by one."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from rialto_common.events import payments as events
 from rialto_common.events.envelope import EventData
+from rialto_gateway.attempts.attempt import NOT_FOUND
 from rialto_gateway.payments import machine
+from rialto_gateway.payments.chapters.captures import CAPTURES_ASKED_FOR
 from rialto_gateway.payments.errors import (
     CaptureAboveAuthorised,
     PaymentNotCapturable,
@@ -14,6 +17,7 @@ from rialto_gateway.payments.errors import (
     PaymentNotVoidable,
 )
 from rialto_gateway.payments.facts import (
+    AcquirerRefusedCapture,
     AuthorisationRefused,
     CaptureAsked,
     CaptureRefused,
@@ -30,7 +34,7 @@ from rialto_gateway.payments.facts import (
 )
 from rialto_gateway.payments.states import HOLD_LASTS, Payment, State
 
-from .payment_states import AMOUNT, DEADLINES, NOW, PAYMENT_ID, capture_id, payment
+from .payment_states import AMOUNT, DEADLINES, NOW, PAYMENT_ID, attempt, capture_id, card, payment
 
 HOLD = HoldPlaced(PAYMENT_ID)
 
@@ -239,3 +243,30 @@ def test_why_a_settlement_failed_is_not_forgotten_when_it_is_asked_for_again() -
     assert (failed.state, failed.reason) == ("captured", "token_paused")
     overdue, _ = after(payment("captured"), DeadlinePassed())
     assert overdue.reason == "settlement_overdue"
+
+
+def test_an_automatic_capture_that_the_acquirer_has_nothing_of_is_asked_for_again_a_few_times() -> None:
+    held = card("authorised", captures=1, capture_pending_minor=AMOUNT)
+    asked = []
+    for ordinal in range(1, CAPTURES_ASKED_FOR + 1):
+        change = machine.apply(
+            held, AcquirerRefusedCapture(attempt("capture", ordinal=ordinal), NOT_FOUND), NOW, DEADLINES
+        )
+        assert change is not None
+        held = change.payment
+        assert change.captures[0].capture_id == capture_id(ordinal)
+        assert change.captures[0].state == "failed"
+        asked += [question.subject_id for question in change.attempts]
+    assert asked == [capture_id(ordinal) for ordinal in range(2, CAPTURES_ASKED_FOR + 1)]
+    assert (held.state, held.capturable_minor) == ("authorised", AMOUNT), "a merchant can still capture or void it"
+
+
+def test_a_capture_that_a_merchant_asked_for_or_an_acquirer_declined_is_not_asked_for_again() -> None:
+    pending: dict[str, Any] = {"captures": 1, "capture_pending_minor": AMOUNT}
+    for held, code in (
+        (card("authorised", capture_method="manual", **pending), NOT_FOUND),
+        (card("authorised", **pending), "capture_refused"),
+    ):
+        change = machine.apply(held, AcquirerRefusedCapture(attempt("capture"), code), NOW, DEADLINES)
+        assert change is not None
+        assert (change.attempts, change.payment.captures) == ((), 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 from rialto_common import ids
 from rialto_common.events import payments as events
+from rialto_gateway.attempts.attempt import NOT_FOUND
 from rialto_gateway.payments.chapters import settlement
 from rialto_gateway.payments.chapters.change import (
     AttemptChange,
@@ -38,6 +39,9 @@ from rialto_gateway.payments.facts import (
     VoidAsked,
 )
 from rialto_gateway.payments.states import ASK_AGAIN_AFTER, Payment
+
+CAPTURES_ASKED_FOR = 3
+"""How often a capture that nobody asked for is asked of an acquirer that has nothing of the one before."""
 
 
 def asked(payment: Payment, fact: CaptureAsked, now: datetime, deadlines: Deadlines) -> Change | None:
@@ -156,7 +160,7 @@ def refused(payment: Payment, fact: CaptureRefused, now: datetime, deadlines: De
 def refused_by_acquirer(
     payment: Payment, fact: AcquirerRefusedCapture, now: datetime, deadlines: Deadlines
 ) -> Change | None:
-    """The acquirer did not capture: certainly, and for good."""
+    """The acquirer did not make this capture: certainly, and for good."""
     attempt = fact.attempt
     if payment.state != "authorised" or attempt.subject_id is None:
         return None
@@ -165,7 +169,13 @@ def refused_by_acquirer(
     without = _answered(payment, attempt.amount_minor, fact.code)
     record = CaptureChange(attempt.subject_id, None, attempt.amount_minor, False, "failed", fact.code)
     outgoing = resolved(payment, attempt, "failed")
-    return Change(without, "attempt.failed", outgoing, (record,), about(attempt, code=fact.code))
+    failed = Change(without, "attempt.failed", outgoing, (record,), about(attempt, code=fact.code))
+    never_arrived = fact.code == NOT_FOUND and payment.captures < CAPTURES_ASKED_FOR
+    if payment.capture_method == "manual" or not never_arrived or without.capturable_minor == 0:
+        return failed
+    # Nobody waits for the outcome of an automatic capture, and this one can no longer happen: another is asked for.
+    again = ask_capture(without, attempt.amount_minor, final=True, name="attempt.failed", now=now)
+    return replace(again, outgoing=outgoing, captures=(record, *again.captures), detail=failed.detail)
 
 
 def _answered(payment: Payment, amount_minor: int, reason: str | None) -> Payment:
