@@ -93,9 +93,12 @@ class AcquirerSim:
 
     async def _operate(self, request: web.Request) -> web.StreamResponse:
         step = _STEPS[request.match_info["kind"]]
-        asked = self._asked(step, await _body(request))
+        body = await _body(request)
+        asked = self._asked(step, body)
         known = self._books.find(asked.reference)
         behaviour = behaviour_of(self._books, step, asked.token, asked.authorisation)
+        if behaviour.decision == "challenge" and body.get("off_session") is True:
+            behaviour = Behaviour("decline", "authentication_required")  # nobody is there to confirm it
         fault = None if known is not None else behaviour.fault
         if fault is not None and behaviour.when == "before":
             return await self._fail(request, fault)

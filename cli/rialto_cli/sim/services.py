@@ -43,6 +43,7 @@ from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.memory import MemoryUnit as GatewayUnit
 from rialto_gateway.payments.memory import MemoryUnits
 from rialto_gateway.payments.memory_reader import MemoryPaymentReader, MemoryWallets
+from rialto_gateway.payments.ports import NoSavedCards
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.wallets.directory import WalletDirectory
 from rialto_ledger.adapters.memory import MemoryLedger
@@ -100,6 +101,7 @@ class Starter:
             attempts=MemoryAttemptReader(world.stores.gateway.attempts, world.stores.gateway.card_of),
             connectors=InOrder(),
             wallets=WalletDirectory(MemoryWallets(world.stores.wallets)),
+            saved=NoSavedCards(),
             runtime=process,
             deadlines=deadlines,
             currencies=frozenset({"USD"}),

@@ -84,6 +84,9 @@ ID_PREFIXES = {
     "transfer_id": "trf",
     "quote_id": "fxq",
     "customer_id": "cus",
+    "method_id": "pm",
+    "payment_method_id": "pm",
+    "mandate_id": "mdt",
     "link_id": "plink",
     "merchant_id": "mer",
     "key_id": "key",
@@ -100,7 +103,12 @@ IDEMPOTENCY_HEADER = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     "description": "names this request for every retry; the same key and body always give the first answer",
 }
-WITHOUT_KEY = {"/v1/fx_quotes/{quote_id}/convert", "/v1/payment_links/{link_id}/deactivate"}
+WITHOUT_KEY = {
+    "/v1/fx_quotes/{quote_id}/convert",
+    "/v1/payment_links/{link_id}/deactivate",
+    "/v1/payment_methods/{method_id}/detach",
+    "/v1/mandates/{mandate_id}/revoke",
+}
 """What can happen only once by itself."""
 
 

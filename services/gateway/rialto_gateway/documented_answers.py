@@ -12,6 +12,7 @@ from rialto_gateway.attempts.attempt import State as AttemptState
 from rialto_gateway.connectors.port import Step
 from rialto_gateway.merchants.keys import Kind
 from rialto_gateway.payments.states import State as PaymentState
+from rialto_gateway.saved_methods.mandate import Period, Status
 
 Minor = Annotated[str, Field(pattern=r"^[0-9]{1,38}$", description="whole minor units", examples=["1250"])]
 SignedMinor = Annotated[str, Field(pattern=r"^-?[0-9]{1,38}$", description="whole minor units", examples=["-1250"])]
@@ -44,6 +45,8 @@ class OfCard(BaseModel):
 
     type: Literal["card"]
     fingerprint: str
+    payment_method_id: Annotated[str | None, Field(description="the saved method that it is")]
+    mandate_id: Annotated[str | None, Field(description="the mandate it was charged by")]
 
 
 class NextAction(BaseModel):
@@ -258,6 +261,53 @@ class Customer(BaseModel):
     metadata: Metadata | None = None
 
 
+class PaymentMethod(BaseModel):
+    """A card kept for a customer."""
+
+    id: Annotated[str, _id("pm")]
+    object: Literal["payment_method"]
+    type: Literal["card"]
+    customer_id: Annotated[str, _id("cus")]
+    fingerprint: str
+    created_at: Time
+    detached_at: Time | None
+
+
+class MandatePeriod(BaseModel):
+    """What may be charged within each period."""
+
+    interval: Period
+    max_amount_minor: Minor | None
+    max_payments: int | None
+
+
+class PresentPeriod(BaseModel):
+    """What was charged in the period that has begun last."""
+
+    started_at: Time
+    payments: int
+    amount_minor: Minor
+
+
+class Mandate(BaseModel):
+    """What a customer has agreed may be charged without them."""
+
+    id: Annotated[str, _id("mdt")]
+    object: Literal["mandate"]
+    status: Status
+    payment_method_id: Annotated[str, _id("pm")]
+    currency: Currency
+    max_amount_minor: Minor
+    period: MandatePeriod | None
+    accepted_at: Time
+    starts_at: Time
+    ends_at: Time | None
+    revoked_at: Time | None
+    metadata: Metadata
+    created_at: Time
+    this_period: Annotated[PresentPeriod | None, Field(description="not in lists")] = None
+
+
 class PaymentLink(BaseModel):
     """A page on which one asks for a payment."""
 
@@ -447,6 +497,14 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "GET /v1/customers/{customer_id}": Customer,
     "POST /v1/customers/{customer_id}": Customer,
     "DELETE /v1/customers/{customer_id}": Customer,
+    "POST /v1/customers/{customer_id}/payment_methods": PaymentMethod,
+    "GET /v1/customers/{customer_id}/payment_methods": PaymentMethod,
+    "GET /v1/payment_methods/{method_id}": PaymentMethod,
+    "POST /v1/payment_methods/{method_id}/detach": PaymentMethod,
+    "POST /v1/mandates": Mandate,
+    "GET /v1/mandates": Mandate,
+    "GET /v1/mandates/{mandate_id}": Mandate,
+    "POST /v1/mandates/{mandate_id}/revoke": Mandate,
     "POST /v1/payment_links": PaymentLink,
     "GET /v1/payment_links": PaymentLink,
     "GET /v1/payment_links/{link_id}": PaymentLink,
@@ -478,6 +536,8 @@ LISTS = {
     "GET /v1/attempts",
     "GET /v1/balance_transactions",
     "GET /v1/customers",
+    "GET /v1/customers/{customer_id}/payment_methods",
+    "GET /v1/mandates",
     "GET /v1/payment_links",
     "GET /v1/api_keys",
     "GET /v1/audit_log",

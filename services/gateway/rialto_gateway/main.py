@@ -49,6 +49,8 @@ from rialto_gateway.rate_limiter import RateLimiter
 from rialto_gateway.refunds.api import refund_router
 from rialto_gateway.refunds.service import RefundService
 from rialto_gateway.refunds.store import PostgresRefundReader
+from rialto_gateway.saved_methods.api import saved_method_router
+from rialto_gateway.saved_methods.store import SavedMethods
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import wallet_router
 from rialto_gateway.wallets.directory import PostgresWallets, WalletDirectory
@@ -106,6 +108,8 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     connectors = connectors or InOrder()
     cards, attempts = Cards(vault, settings.master_key()), PostgresAttemptReader(pool)
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
+    customers = Customers(pool, keyring)
+    saved = SavedMethods(pool, cards, customers, runtime)
     payments = PaymentService(
         units=units,
         reader=reader,
@@ -113,6 +117,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
         attempts=attempts,
         connectors=connectors,
         wallets=directory,
+        saved=saved,
         runtime=runtime,
         deadlines=deadlines,
         currencies=settings.settled_currencies(),
@@ -141,8 +146,8 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     service.add_router(
         checkout_router(links=links, payments=payments, keys=keys, runtime=runtime, takes_cards=connectors.takes_cards)
     )
-    customers = Customers(pool, keyring)
     service.add_router(customer_router(customers=customers, once=once, keys=keys, runtime=runtime))
+    service.add_router(saved_method_router(saved=saved, once=once, keys=keys, runtime=runtime))
     refunds = RefundService(
         units=units, payments=reader, reader=PostgresRefundReader(pool), runtime=runtime, deadlines=deadlines
     )

@@ -109,6 +109,7 @@ class Card:
     token: str
     return_url: str | None
     descriptor: str | None
+    off_session: bool = False
 
     def __repr__(self) -> str:
         return "Card(token=…)"
@@ -120,7 +121,13 @@ def question_of(attempt: Attempt, card: Card | None) -> Question:
         if card is None:
             raise ValueError(f"attempt {attempt.reference} has no card")
         return Authorise(
-            attempt.reference, attempt.amount_minor, attempt.currency, card.token, card.descriptor, card.return_url
+            attempt.reference,
+            attempt.amount_minor,
+            attempt.currency,
+            card.token,
+            card.descriptor,
+            card.return_url,
+            card.off_session,
         )
     if attempt.authorisation is None:
         raise ValueError(f"attempt {attempt.reference} has no authorisation to {attempt.step}")

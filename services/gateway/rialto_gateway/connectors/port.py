@@ -29,7 +29,10 @@ Step = Literal["authorise", "capture", "void", "refund"]
 
 @dataclass(frozen=True, slots=True)
 class Authorise:
-    """Hold an amount on a card. `token` stands for the card at this acquirer; it is never logged."""
+    """Hold an amount on a card. `token` stands for the card at this acquirer; it is never logged.
+
+    `off_session`: the payer is not there and has agreed before; what would need them is declined.
+    """
 
     reference: str
     amount_minor: int
@@ -37,6 +40,7 @@ class Authorise:
     token: str
     descriptor: str | None = None
     return_url: str | None = None
+    off_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ CODES: Mapping[str, str] = {
     "invalid_card": "card_invalid",
     "issuer_unavailable": "issuer_unavailable",
     "authentication_failed": "authentication_failed",
+    "authentication_required": "authentication_required",
     "capture_refused": "capture_refused",
     "refund_refused": "refund_refused",
     "amount_too_large": "amount_too_large",
@@ -78,6 +79,7 @@ class SimulatedAcquirer:
             "token": question.token,
             "descriptor": question.descriptor,
             "return_url": question.return_url,
+            "off_session": question.off_session,
         }
         return await self._ask("/v1/authorisations", body)
 

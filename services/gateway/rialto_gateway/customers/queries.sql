@@ -26,5 +26,8 @@ LIMIT $4
 UPDATE gateway.customers SET person = $2, metadata = $3, updated_at = $4 WHERE customer_id = $1
 
 -- name: delete
--- A customer that is to be forgotten.
+-- A customer that is to be forgotten, and with it its saved cards.
+WITH cards AS (
+    UPDATE gateway.saved_methods SET token = NULL, detached_at = $2 WHERE customer_id = $1 AND detached_at IS NULL
+)
 UPDATE gateway.customers SET person = NULL, metadata = '{}', updated_at = $2, deleted_at = $2 WHERE customer_id = $1

@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
-from pydantic import AwareDatetime, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from rialto_common.errors import InvalidField, InvalidRequest, UnknownCurrency
 from rialto_common.events.common import WalletId
-from rialto_common.events.envelope import MinorUnits
+from rialto_common.events.envelope import MinorUnits, TextId
 from rialto_common.money import currency_exponent
 from rialto_gateway.requests import Body
 
@@ -33,6 +35,25 @@ class Person(Body):
     postal_code: Annotated[Text | None, Field(max_length=16)] = None
 
 
+CardToken = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255, pattern=r"^tok_[A-Za-z0-9_-]+$"),
+    Field(description="the acquirer's token for the card, `tok_…`", repr=False),
+]
+ReturnUrl = Annotated[
+    str | None,
+    StringConstraints(max_length=2048, pattern=r"^https://[^\s\x00-\x1f\x7f]+$"),
+    Field(description="where the payer comes back to after 3-D Secure; https"),
+]
+Descriptor = Annotated[
+    str | None,
+    StringConstraints(min_length=1, max_length=22, pattern=r"^[ -~]+$"),
+    Field(description="what the payer's statement shows; at most 22 printable ASCII characters"),
+]
+PaymentMethodId = Annotated[UUID, TextId("pm")]
+MandateId = Annotated[UUID, TextId("mdt")]
+
+
 class WalletPayment(Body):
     """Pay from a wallet on our ledger."""
 
@@ -44,24 +65,26 @@ class CardPayment(Body):
     """Pay by card. The token is the acquirer's, made in the payer's browser: no card number ever reaches us."""
 
     type: Literal["card"]
-    token: Annotated[
-        str,
-        StringConstraints(min_length=1, max_length=255, pattern=r"^tok_[A-Za-z0-9_-]+$"),
-        Field(description="the acquirer's token for the card, `tok_…`", repr=False),
-    ]
-    return_url: Annotated[
-        str | None,
-        StringConstraints(max_length=2048, pattern=r"^https://[^\s\x00-\x1f\x7f]+$"),
-        Field(description="where the payer comes back to after 3-D Secure; https"),
-    ] = None
-    descriptor: Annotated[
-        str | None,
-        StringConstraints(min_length=1, max_length=22, pattern=r"^[ -~]+$"),
-        Field(description="what the payer's statement shows; at most 22 printable ASCII characters"),
-    ] = None
+    token: CardToken
+    return_url: ReturnUrl = None
+    descriptor: Descriptor = None
 
 
-PaymentMethod = Annotated[WalletPayment | CardPayment, Field(discriminator="type")]
+class SavedPayment(Body):
+    """Pay by a card that was saved for a customer, who is the payer.
+
+    One that the merchant begins, with nobody there, needs the mandate by which the customer agreed to it.
+    """
+
+    type: Literal["saved"]
+    payment_method_id: PaymentMethodId
+    initiator: Literal["customer", "merchant"] = "customer"
+    mandate_id: MandateId | None = None
+    return_url: ReturnUrl = None
+    descriptor: Descriptor = None
+
+
+PaymentMethod = Annotated[WalletPayment | CardPayment | SavedPayment, Field(discriminator="type")]
 
 
 def known_currency(value: str) -> str:
@@ -97,13 +120,22 @@ def instant(at: datetime, param: str) -> datetime:
         raise InvalidRequest(f"{param} {error}", param=param) from error
 
 
+_PAYER_BY_METHOD = {
+    "if": {"properties": {"payment_method": {"properties": {"type": {"const": "saved"}}}}},
+    "then": {"properties": {"payer": {"type": "null"}}},
+    "else": {"properties": {"payer": {"type": "object"}}, "required": ["payer"]},
+}
+
+
 class CreatePayment(Body):
     """A payment to accept."""
+
+    model_config = ConfigDict(json_schema_extra=_PAYER_BY_METHOD)
 
     amount_minor: Annotated[MinorUnits, Field(description="whole minor units: '1250' is 12.50 USD")]
     currency: Annotated[str, Field(max_length=12, description="ISO 4217 code")]
     payment_method: PaymentMethod
-    payer: Person
+    payer: Annotated[Person | None, Field(validate_default=True, description="left out for a saved method")] = None
     payee: Person | None = None
     capture_method: Literal["automatic", "manual"] = "automatic"
     terminal_id: Annotated[Text | None, Field(max_length=64)] = None
@@ -112,6 +144,16 @@ class CreatePayment(Body):
     occurred_at: Annotated[AwareDatetime | None, Field(description="when it happened; test mode only")] = None
 
     _currency = field_validator("currency")(known_currency)
+
+    @field_validator("payer")
+    @classmethod
+    def _known(cls, value: Person | None, info: ValidationInfo) -> Person | None:
+        method = info.data.get("payment_method")
+        if value is None and isinstance(method, WalletPayment | CardPayment):
+            raise PydanticCustomError("missing", "Field required")
+        if value is not None and isinstance(method, SavedPayment):
+            raise ValueError("the payer is the customer that the method is saved for; leave it out")
+        return value
 
     @field_validator("occurred_at")
     @classmethod

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from rialto_gateway.payments.memory import GatewayStore
-from rialto_gateway.payments.ports import NewPayment
+from rialto_gateway.payments.ports import IdempotencyKey, NewPayment
 from rialto_gateway.payments.states import UNDECIDED, Payment
 from rialto_gateway.payments.store import settlement_json
 from rialto_gateway.wallets.directory import Wallet
@@ -28,6 +28,11 @@ class MemoryPaymentReader:
         if payment is None or merchant_id not in (None, payment.merchant_id) or mode not in (None, payment.mode):
             return None
         return self._row(payment)
+
+    async def made_under(self, key: IdempotencyKey) -> tuple[UUID, bytes] | None:
+        """Return the payment accepted under a key, and the hash of its request."""
+        payment_id = self._store.by_key.get(key)
+        return None if payment_id is None else (payment_id, self._store.accepted[payment_id].new.request_hash)
 
     async def rows(self, payment_ids: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
         """Return payments by id."""

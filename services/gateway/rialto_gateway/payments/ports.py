@@ -10,6 +10,9 @@ from uuid import UUID
 from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event
 from rialto_gateway.attempts.ports import Attempts
+from rialto_gateway.merchants.keys import Mode
+from rialto_gateway.payments.bodies import SavedPayment
+from rialto_gateway.payments.errors import MethodNotAvailable
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.states import Payment
 from rialto_gateway.refunds.ports import Refunds
@@ -100,11 +103,53 @@ class Payments(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SavedCard:
+    """What a payment by a saved method is charged to: the acquirer's token, and the payer's facts."""
+
+    token: str = field(repr=False)
+    payer: dict[str, object] = field(repr=False)
+
+
+class SavedCards(Protocol):
+    """The cards kept for customers, as far as payments are made by them."""
+
+    async def charge(
+        self, merchant_id: UUID, mode: Mode, method: SavedPayment, amount_minor: int, currency: str, key: str
+    ) -> SavedCard:
+        """Return what a payment is charged to, having put on record that it uses a mandate.
+
+        Raises: what refuses it.
+        """
+        ...
+
+    async def take_back(self, method: SavedPayment, key: str) -> None:
+        """Forget the use of a mandate by a payment that was refused."""
+        ...
+
+
+class NoSavedCards:
+    """No card is kept."""
+
+    async def charge(
+        self, merchant_id: UUID, mode: Mode, method: SavedPayment, amount_minor: int, currency: str, key: str
+    ) -> SavedCard:
+        """Raises: MethodNotAvailable."""
+        raise MethodNotAvailable("no cards are saved here", param="payment_method")
+
+    async def take_back(self, method: SavedPayment, key: str) -> None:
+        """Nothing was used."""
+
+
 class PaymentReader(Protocol):
     """Reads of committed payments, as rows of `gateway.payments` and of the tables beside it."""
 
     async def row(self, payment_id: UUID, merchant_id: UUID | None, mode: str | None) -> Mapping[str, Any] | None:
         """Return a payment; None where there is none, or another merchant's or mode's (None: any)."""
+        ...
+
+    async def made_under(self, key: IdempotencyKey) -> tuple[UUID, bytes] | None:
+        """Return the payment accepted under a key, and the hash of its request; None where there is none."""
         ...
 
     async def rows(self, payment_ids: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:

@@ -1,5 +1,6 @@
 """What the API does with payments: accept, look up, capture, void, decide a review."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,12 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from rialto_common import ids
+from rialto_common.errors import IdempotencyKeyReused, PaymentError
 from rialto_common.runtime import Runtime
 from rialto_gateway.attempts.cards import GivenCard
 from rialto_gateway.attempts.ports import AttemptReader, Connectors
 from rialto_gateway.merchants.keys import Principal
-from rialto_gateway.payments.accept import Acceptor, AcceptRequest
-from rialto_gateway.payments.bodies import CardPayment, CreatePayment
+from rialto_gateway.payments.accept import Accepted, Acceptor, AcceptRequest
+from rialto_gateway.payments.bodies import CardPayment, CreatePayment, SavedPayment, WalletPayment
 from rialto_gateway.payments.errors import (
     CurrencyNotSupported,
     MethodNotAvailable,
@@ -23,7 +25,7 @@ from rialto_gateway.payments.errors import (
 from rialto_gateway.payments.facts import CaptureAsked, Fact
 from rialto_gateway.payments.handlers import Occurrence, apply_all
 from rialto_gateway.payments.machine import Deadlines
-from rialto_gateway.payments.ports import PaymentReader, Unit, Units
+from rialto_gateway.payments.ports import PaymentReader, SavedCards, Unit, Units
 from rialto_gateway.payments.states import UNDECIDED
 from rialto_gateway.payments.view import as_accepted, payment_view, time_text
 from rialto_gateway.payments.wait import Waiters
@@ -44,6 +46,15 @@ class Answer:
     replayed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Charged:
+    """What a payment is charged to, a wallet or a card, and the facts of who pays."""
+
+    payer: dict[str, object]
+    wallet_id: UUID | None
+    card: GivenCard | None
+
+
 class PaymentService:
     """The commands and queries behind the routes."""
 
@@ -56,6 +67,7 @@ class PaymentService:
         attempts: AttemptReader,
         connectors: Connectors,
         wallets: WalletDirectory,
+        saved: SavedCards,
         runtime: Runtime,
         deadlines: Deadlines,
         currencies: frozenset[str],
@@ -68,6 +80,7 @@ class PaymentService:
         self._decisions = Waiters(reader.decided, runtime)
         self._answers = Waiters(reader.answered, runtime)
         self._wallets = wallets
+        self._saved = saved
         self._runtime = runtime
         self._deadlines = deadlines
         self._currencies = currencies
@@ -85,7 +98,7 @@ class PaymentService:
         """Accept a payment; durable when this returns.
 
         Raises: Forbidden, CurrencyNotSupported, MethodNotAvailable, WalletNotFound, WalletCurrencyMismatch,
-        OccurredAtInLiveMode, IdempotencyKeyReused, ServiceUnavailable, CommitUnknown.
+        OccurredAtInLiveMode, IdempotencyKeyReused, ServiceUnavailable, CommitUnknown, and what refuses a saved card.
         """
         merchant_id, mode, settlement_address = principal.merchant()
         if body.currency not in self._currencies:
@@ -96,38 +109,66 @@ class PaymentService:
         if body.occurred_at is not None and mode == "live":
             raise OccurredAtInLiveMode("occurred_at is for test mode only", param="occurred_at")
         method = body.payment_method
-        card: GivenCard | None = None
-        if isinstance(method, CardPayment):
-            if not self._connectors.takes_cards(mode):
-                raise MethodNotAvailable(f"no acquirer takes cards in {mode} mode here", param="payment_method")
-            card = GivenCard(method.token, method.return_url, method.descriptor)
-        else:
+        if isinstance(method, SavedPayment):
+            # What it may be charged to can change; what was accepted under the key before stands.
+            before = await self._reader.made_under((merchant_id, mode, key))
+            if before is not None:
+                return await self._answer(principal, _accepted_before(before, request_hash), wait_seconds)
+        charged = await self._charged_to(principal, body, key)
+        request = AcceptRequest(
+            merchant_id=merchant_id,
+            mode=mode,
+            idempotency_key=key,
+            request_hash=request_hash,
+            amount_minor=body.amount_minor,
+            currency=body.currency,
+            wallet_id=charged.wallet_id,
+            card=charged.card,
+            capture_method=body.capture_method,
+            terminal_id=body.terminal_id,
+            description=body.description,
+            metadata=body.metadata,
+            payer=charged.payer,
+            payee=None if body.payee is None else body.payee.model_dump(exclude_none=True),
+            payee_address=settlement_address,
+            occurred_at=body.occurred_at,
+            traceparent=traceparent,
+        )
+        try:
+            accepted = await self._acceptor.accept(request)
+        except PaymentError as refusal:
+            if isinstance(method, SavedPayment) and not refusal.retryable:
+                await self._saved.take_back(method, key)
+            raise
+        return await self._answer(principal, accepted, wait_seconds)
+
+    async def _charged_to(self, principal: Principal, body: CreatePayment, key: str) -> "_Charged":
+        merchant_id, mode, _ = principal.merchant()
+        method = body.payment_method
+        payer = {} if body.payer is None else body.payer.model_dump(exclude_none=True)
+        if isinstance(method, WalletPayment):
             wallet = await self._wallets.chargeable(principal, method.wallet_id)
             if wallet.currency != body.currency:
                 raise WalletCurrencyMismatch(
                     f"the wallet is in {wallet.currency}, not {body.currency}", param="currency"
                 )
-        accepted = await self._acceptor.accept(
-            AcceptRequest(
-                merchant_id=merchant_id,
-                mode=mode,
-                idempotency_key=key,
-                request_hash=request_hash,
-                amount_minor=body.amount_minor,
-                currency=body.currency,
-                wallet_id=None if isinstance(method, CardPayment) else method.wallet_id,
-                card=card,
-                capture_method=body.capture_method,
-                terminal_id=body.terminal_id,
-                description=body.description,
-                metadata=body.metadata,
-                payer=body.payer.model_dump(exclude_none=True),
-                payee=None if body.payee is None else body.payee.model_dump(exclude_none=True),
-                payee_address=settlement_address,
-                occurred_at=body.occurred_at,
-                traceparent=traceparent,
-            )
+            return _Charged(payer, method.wallet_id, None)
+        if not self._connectors.takes_cards(mode):
+            raise MethodNotAvailable(f"no acquirer takes cards in {mode} mode here", param="payment_method")
+        if isinstance(method, CardPayment):
+            return _Charged(payer, None, GivenCard(method.token, method.return_url, method.descriptor))
+        saved = await self._saved.charge(merchant_id, mode, method, body.amount_minor, body.currency, key)
+        card = GivenCard(
+            saved.token,
+            method.return_url,
+            method.descriptor,
+            saved_as=method.payment_method_id,
+            mandate_id=method.mandate_id,
+            off_session=method.initiator == "merchant",
         )
+        return _Charged(saved.payer, None, card)
+
+    async def _answer(self, principal: Principal, accepted: Accepted, wait_seconds: float) -> Answer:
         replayed = accepted.row is None
         if wait_seconds > 0:
             await self._decisions.wait(accepted.payment_id, wait_seconds)
@@ -237,3 +278,10 @@ class PaymentService:
         if row is None:
             raise PaymentNotFound(f"there is no payment {ids.to_text('pay', payment_id)} for this key")
         return row
+
+
+def _accepted_before(before: tuple[UUID, bytes], request_hash: bytes) -> Accepted:
+    payment_id, first = before
+    if not hmac.compare_digest(first, request_hash):
+        raise IdempotencyKeyReused("this Idempotency-Key was used for another request; use a new key for a new payment")
+    return Accepted(payment_id, None)

@@ -209,6 +209,11 @@ class PostgresPaymentReader:
         row: Mapping[str, Any] | None = await self._pool.fetchrow(QUERIES["get"], payment_id, merchant_id, mode)
         return row
 
+    async def made_under(self, key: IdempotencyKey) -> tuple[UUID, bytes] | None:
+        """Return the payment accepted under a key, and the hash of its request."""
+        row = await self._pool.fetchrow(QUERIES["by_idempotency_key"], *([part] for part in key))
+        return None if row is None else (row["payment_id"], row["request_hash"])
+
     async def rows(self, payment_ids: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
         """Return payments by id."""
         return await self._pool.fetch(QUERIES["get_many"], list(payment_ids))

@@ -9,7 +9,7 @@ import orjson
 
 from rialto_common import ids
 from rialto_gateway.attempts.attempt import Attempt
-from rialto_gateway.attempts.cards import merchants_fingerprint
+from rialto_gateway.attempts.cards import merchants_fingerprint, saved_under
 
 
 def payment_view(
@@ -104,7 +104,13 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
 def _method(row: Mapping[str, Any]) -> dict[str, Any]:
     if row["card"] is None:
         return {"type": "wallet", "wallet_id": ids.to_text("wal", row["wallet_id"])}
-    return {"type": "card", "fingerprint": merchants_fingerprint(row["card"], row["merchant_id"])}
+    saved_as, mandate_id = saved_under(row["card"])
+    return {
+        "type": "card",
+        "fingerprint": merchants_fingerprint(row["card"], row["merchant_id"]),
+        "payment_method_id": None if saved_as is None else ids.to_text("pm", saved_as),
+        "mandate_id": None if mandate_id is None else ids.to_text("mdt", mandate_id),
+    }
 
 
 def _next_action(row: Mapping[str, Any]) -> dict[str, Any] | None:

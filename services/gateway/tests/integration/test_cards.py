@@ -346,10 +346,24 @@ async def test_an_unknown_capture_parks_the_money_and_brings_it_to_the_merchant(
     assert shop.audited() == {}
 
 
-async def test_an_unknown_capture_that_never_arrived_leaves_nothing_and_can_be_asked_again(shop: Shop) -> None:
+async def test_an_automatic_capture_that_never_arrived_is_asked_for_again(shop: Shop) -> None:
     payment = await shop.pay(None, "lost_before")
-    for _ in range(2):
-        await shop.platform.ask_acquirers()
+    await shop.all_goes_on()
+    await shop.later(3)
+    captured = await shop.get(payment)
+    assert [(each["status"], each["failure_code"]) for each in captured["captures"]] == [
+        ("failed", "acquirer_has_nothing"),
+        ("succeeded", None),
+    ]
+    assert (captured["status"], await shop.books()) == ("captured", (1250, 0, 1250))
+    assert sum(shop.harbour.captured.values()) == 1250
+    assert shop.audited() == {}
+
+
+async def test_an_unknown_capture_that_never_arrived_leaves_nothing_and_can_be_asked_again(shop: Shop) -> None:
+    payment = await shop.authorised(None, "lost_before")
+    assert (await shop.post(payment, "capture")).status_code == 200
+    await shop.all_goes_on()
     await shop.later(3)
     failed = await shop.get(payment)
     assert (failed["status"], failed["captures"][0]["failure_code"]) == ("authorised", "acquirer_has_nothing")

@@ -31,12 +31,14 @@ SEED = 6
 
 BEYOND_A_SCHEMA = {
     "amount_invalid",  # 1250.0 is an integer to JSON Schema, and refused here as everything with a point in it
+    "capture_above_authorised",
     "cursor_invalid",
     "currency_not_supported",
     "expand_invalid",
     "fx_same_currency",
     "idempotency_key_reused",
     "invalid_request",
+    "refund_above_captured",
     "webhook_url_refused",
 }
 """Refusals of what a schema cannot tell from what is right."""
@@ -51,6 +53,8 @@ OPERATORS = {
 
 ENDS_ITS_OBJECT = (
     "POST /v1/payments/{payment_id}/void",
+    "POST /v1/mandates/{mandate_id}/revoke",
+    "POST /v1/payment_methods/{method_id}/detach",
     "DELETE /v1/customers/{customer_id}",
     "DELETE /v1/webhook_endpoints/{endpoint_id}",
     "POST /v1/api_keys/{key_id}/roll",
@@ -83,7 +87,12 @@ class World:
         if not isinstance(body, dict):
             return body
         wallets = self.objects["wallet_id"]
-        own = {"wallet_id": wallets[0], "from_wallet_id": wallets[0], "to_wallet_id": wallets[1]}
+        own = {
+            "wallet_id": wallets[0],
+            "from_wallet_id": wallets[0],
+            "to_wallet_id": wallets[1],
+            "payment_method_id": self.objects["payment_method_id"][0],
+        }
         return {name: own.get(name, self.filled(value)) for name, value in body.items()}
 
 
@@ -128,6 +137,10 @@ async def world_of(platform: Platform, shop: Shop) -> World:
     await made(f"/v1/webhook_endpoints/{endpoint['id']}/test", {"type": "payment.captured"})
     await platform.send_webhooks()
     customer = await made("/v1/customers", {"name": "Ada Example"})
+    method = await made(f"/v1/customers/{customer['id']}/payment_methods", {"token": "tok_approve"})
+    mandate = await made(
+        "/v1/mandates", {"payment_method_id": method["id"], "currency": "USD", "max_amount_minor": "5"}
+    )
     link = await made("/v1/payment_links", {"amount_minor": "500", "currency": "USD", "description": "Tea"})
     other = await platform.wallet(key, funds=1000)
     euros = (await made("/v1/wallets", {"currency": "EUR"}))["id"]
@@ -144,6 +157,9 @@ async def world_of(platform: Platform, shop: Shop) -> World:
             "endpoint_id": [endpoint["id"]],
             "delivery_id": await ids_of(f"/v1/webhook_endpoints/{endpoint['id']}/deliveries"),
             "customer_id": [customer["id"]],
+            "method_id": [method["id"]],
+            "payment_method_id": [method["id"]],
+            "mandate_id": [mandate["id"]],
             "link_id": [link["id"]],
             "wallet_id": [merchant.wallet_id, other],
             "transfer_id": [transfer["id"]],

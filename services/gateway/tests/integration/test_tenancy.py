@@ -57,6 +57,14 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/v1/customers/{customer_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("POST", "/v1/customers/{customer_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("DELETE", "/v1/customers/{customer_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/customers/{customer_id}/payment_methods"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("GET", "/v1/customers/{customer_id}/payment_methods"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("GET", "/v1/payment_methods/{method_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/payment_methods/{method_id}/detach"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/mandates"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("GET", "/v1/mandates"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/mandates/{mandate_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/mandates/{mandate_id}/revoke"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("POST", "/v1/payment_links"): (201, 201, FORBIDDEN),
     ("GET", "/v1/payment_links"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("GET", "/v1/payment_links/{link_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
@@ -82,6 +90,7 @@ IN_TEST_FUNDS = {
 
 
 CUSTOMER = {"name": "Ada Example"}
+MANDATE = {"currency": "USD", "max_amount_minor": "2000"}
 LINK = {"amount_minor": "1250", "currency": "USD", "description": "Order 1001"}
 
 
@@ -113,6 +122,14 @@ class Estate:
         for name, path, body in (("customer_id", "/v1/customers", CUSTOMER), ("link_id", "/v1/payment_links", LINK)):
             key = f"estate-{name}-{self.mode}"
             made = await self.platform.call("POST", path, body, key=self.key, Idempotency_Key=key)
+            assert made.status_code == 201, made.text
+            self.names[name] = made.json()["id"]
+        for name, path, body in (
+            ("method_id", f"/v1/customers/{self.names['customer_id']}/payment_methods", {"token": "tok_approve"}),
+            ("mandate_id", "/v1/mandates", MANDATE),
+        ):
+            named = body | ({"payment_method_id": self.names["method_id"]} if "method_id" in self.names else {})
+            made = await self.platform.call("POST", path, named, key=self.key)
             assert made.status_code == 201, made.text
             self.names[name] = made.json()["id"]
         self.names["refund_id"] = await self._refund(wallet_id)
@@ -152,6 +169,8 @@ class Estate:
             ("POST", "/v1/webhook_endpoints"): {"url": "https://stranger.example/"},
             ("POST", "/v1/customers"): CUSTOMER,
             ("POST", "/v1/customers/{customer_id}"): {"city": "Elsewhere"},
+            ("POST", "/v1/customers/{customer_id}/payment_methods"): {"token": "tok_approve"},
+            ("POST", "/v1/mandates"): MANDATE | {"payment_method_id": names["method_id"]},
             ("POST", "/v1/payment_links"): LINK,
             ("POST", "/v1/webhook_endpoints/{endpoint_id}/test"): {"type": "payment.settled"},
             ("POST", "/v1/webhook_endpoints/{endpoint_id}/redeliver"): {"created_since": "2026-01-01T00:00:00Z"},

@@ -20,6 +20,7 @@ from rialto_gateway.merchants.key_api import CreateKey, RollKey
 from rialto_gateway.payment_links.api import CreatePaymentLink
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
 from rialto_gateway.refunds.api import CreateRefund
+from rialto_gateway.saved_methods.api import AttachMethod, CreateMandate
 from rialto_gateway.settings import GatewaySettings
 from rialto_gateway.wallets.api import CreateWallet, TopUp
 from rialto_gateway.webhooks.bodies import CreateWebhookEndpoint, RedeliverRange, RotateSecret, SendTest
@@ -42,6 +43,8 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/payment_links": CreatePaymentLink,
     "/v1/customers": CreateCustomer,
     "/v1/customers/{customer_id}": ChangeCustomer,
+    "/v1/customers/{customer_id}/payment_methods": AttachMethod,
+    "/v1/mandates": CreateMandate,
     "/v1/transfers": CreateTransfer,
     "/v1/fx_quotes": CreateFxQuote,
     "/v1/fx_quotes/{quote_id}/convert": Convert,
@@ -50,7 +53,11 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/webhook_endpoints/{endpoint_id}/test": SendTest,
     "/v1/webhook_endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver": Nothing,
 }
-WITHOUT_BODY = {"/v1/payment_links/{link_id}/deactivate"}
+WITHOUT_BODY = {
+    "/v1/payment_links/{link_id}/deactivate",
+    "/v1/payment_methods/{method_id}/detach",
+    "/v1/mandates/{mandate_id}/revoke",
+}
 
 
 @pytest.fixture
