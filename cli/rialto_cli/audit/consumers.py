@@ -22,6 +22,7 @@ HANDLED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         _PAYMENTS: (
             *("payment.approved", "capture.requested", "void.requested", "payment_totals.reported"),
             *("refund.requested", "refund.succeeded", "refund.failed", "attempt.unknown", "attempt.resolved"),
+            "acquirer.settled",
         ),
         _SETTLEMENTS: (
             "settlement.confirmed",

@@ -373,7 +373,8 @@ WHERE l.event_id IS NULL AND p.created_at >= %(log_from)s::TIMESTAMPTZ
 -- a payment that was accepted, as the log and the timeline tell, is not there any more
 SELECT jsonb_build_object('payment_id', x.payment_id) AS ids, 'a payment' AS expected, 'none' AS found
 FROM (
-    SELECT l.key AS payment_id FROM bus.log AS l
+    SELECT CASE l.type WHEN 'rialto.acquirer.settled.v1' THEN l.data ->> 'payment_id' ELSE l.key END AS payment_id
+    FROM bus.log AS l
     WHERE l.topic = 'rialto.payments.v1' AND l.source = 'rialto.gateway'
         AND l.type <> 'rialto.payment_totals.reported.v1'
     UNION
@@ -788,6 +789,40 @@ LEFT JOIN (
 ) AS u ON u.subject = s.subject
 WHERE e.subject IS NULL AND u.subject IS NULL AND coalesce(g.state, 'lost') <> 'pending'
 
+-- check: I7 acquirer_settlement_differs
+-- uses: kept handles inboxes letters consumption unconsumed
+-- what a line of a settlement file clears was not booked so, or a settlement was booked that no line says
+-- So what an acquirer owes is what it captured less what it refunded and settled.
+SELECT
+    jsonb_build_object('attempt_id', x.attempt_id) AS ids,
+    coalesce(x.gross_minor || ' by a file', 'no line') AS expected,
+    coalesce(x.booked || ' by the ledger', 'nothing booked') AS found
+FROM (
+    SELECT
+        coalesce(g.attempt_id, l.attempt_id) AS attempt_id, g.gross_minor, g.settled_at, l.booked, l.entries
+    FROM (
+        SELECT text_id('att', s.attempt_id) AS attempt_id, s.gross_minor, a.settled_at
+        FROM gateway.settlement_lines AS s
+        LEFT JOIN gateway.attempts AS a ON a.attempt_id = s.attempt_id
+        WHERE s.attempt_id IS NOT NULL AND s.attempt_id >= (SELECT ids_from FROM kept)
+    ) AS g
+    FULL JOIN (
+        SELECT
+            e.metadata ->> 'attempt_id' AS attempt_id, count(DISTINCT e.id) AS entries,
+            sum(CASE p.side WHEN 'credit' THEN p.amount_minor ELSE -p.amount_minor END) AS booked
+        FROM ledger.journal_entries AS e
+        JOIN ledger.postings AS p ON p.entry_id = e.id
+        JOIN ledger.accounts AS a ON a.id = p.account_id AND a.code LIKE 'acquirer:%%:receivable'
+        WHERE e.kind = 'acquirer_settlement' GROUP BY 1
+    ) AS l ON l.attempt_id = g.attempt_id
+) AS x
+LEFT JOIN (
+    SELECT DISTINCT key FROM unconsumed
+    WHERE consumer_group = 'ledger' AND type = 'rialto.acquirer.settled.v1'
+) AS u ON u.key = x.attempt_id
+WHERE ((x.gross_minor, 1::BIGINT) IS DISTINCT FROM (x.booked, x.entries) AND u.key IS NULL)
+    OR (x.gross_minor IS NOT NULL AND x.settled_at IS NULL)
+
 -- facts: captures_on_the_way
 -- uses: handles inboxes letters consumption unconsumed
 -- Captures that the ledger has booked and the gateway has not heard of.
@@ -1105,6 +1140,8 @@ LEFT JOIN ledger.journal_entries AS s
 LEFT JOIN ledger.journal_entries AS d
     ON c.type = 'rialto.deposit.confirmed.v1' AND d.kind = 'deposit'
     AND d.metadata ->> 'deposit_id' = c.data ->> 'deposit_id'
+LEFT JOIN ledger.journal_entries AS q
+    ON c.type = 'rialto.acquirer.settled.v1' AND q.kind = 'acquirer_settlement' AND q.metadata ->> 'attempt_id' = c.key
 LEFT JOIN (
     SELECT DISTINCT metadata ->> 'refund_id' AS refund_id
     FROM ledger.journal_entries WHERE kind IN ('refund', 'suspended') AND payment_id IS NOT NULL
@@ -1119,7 +1156,7 @@ WHERE c.standing = 'handled' AND c.consumer_group IN ('ledger', 'chain_bridge')
         'rialto.attempt.unknown.v1', 'rialto.attempt.resolved.v1', 'rialto.refund.succeeded.v1',
         'rialto.refund.failed.v1'
     )
-    AND coalesce(h.id, e.entry_id, i.payment_id, s.id, d.id, r.event_id) IS NULL AND b.refund_id IS NULL
+    AND coalesce(h.id, e.entry_id, i.payment_id, s.id, d.id, q.id, r.event_id) IS NULL AND b.refund_id IS NULL
 
 -- check: I8 effect_without_request
 -- uses: handles inboxes letters consumption capture_entries
@@ -1144,6 +1181,9 @@ FROM (
     UNION ALL
     SELECT 'rialto.deposit.confirmed.v1', metadata ->> 'deposit_id', recorded_at
     FROM ledger.journal_entries WHERE kind = 'deposit'
+    UNION ALL
+    SELECT 'rialto.acquirer.settled.v1', metadata ->> 'attempt_id', recorded_at
+    FROM ledger.journal_entries WHERE kind = 'acquirer_settlement'
 ) AS x
 LEFT JOIN (
     SELECT DISTINCT

@@ -259,6 +259,36 @@ class Sender:
             "acquirer": acquirer,
         }
 
+    def settled(
+        self, payment: Payment, fee_minor: int, *, acquirer: str, step: str = "capture", line: int = 2
+    ) -> Event:
+        """Return `acquirer.settled` of a capture, or of a refund, of the whole amount."""
+        attempt_id = ids.derive(payment.id, f"attempt.{step}")
+        data = payments.AcquirerSettled.model_validate(
+            {
+                "payment_id": payment.id,
+                "merchant_id": payment.merchant_id,
+                "mode": payment.mode,
+                "attempt_id": attempt_id,
+                "acquirer": acquirer,
+                "step": step,
+                "amount_minor": payment.amount_minor,
+                "fee_minor": fee_minor,
+                "currency": payment.currency,
+                "file_id": number_id("file", 0),
+                "line": line,
+            }
+        )
+        return compose(
+            data,
+            source="rialto.gateway",
+            root=attempt_id,
+            key=ids.to_text("att", attempt_id),
+            shard=payment.shard,
+            time=self._now,
+            sequence=1,
+        )
+
     def void(self, payment: Payment) -> Event:
         """Return `void.requested`; each call asks anew, as a resolver does."""
         data = payments.VoidRequested(

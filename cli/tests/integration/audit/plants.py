@@ -8,6 +8,7 @@ HELD = "(SELECT payment_id FROM gateway.payments WHERE idempotency_key = 'held')
 CAPTURE = f"(SELECT id FROM ledger.journal_entries WHERE kind = 'capture' AND payment_id = {SETTLED})"
 SETTLEMENT = f"(SELECT id FROM ledger.journal_entries WHERE kind = 'chain_settlement' AND payment_id = {SETTLED})"
 DEPOSIT = "(SELECT id FROM ledger.journal_entries WHERE kind = 'deposit')"
+TOP_UP = "(SELECT id FROM ledger.journal_entries WHERE kind = 'top_up' ORDER BY id LIMIT 1)"
 SETTLED_KEY = (
     "(SELECT min(l.key) FROM bus.log AS l JOIN gateway.timeline AS t ON t.cause = l.event_id::TEXT"
     f" WHERE t.payment_id = {SETTLED})"
@@ -485,6 +486,21 @@ I7_OF_REFUNDS = (
         "left_in_suspense",
         "money in suspense for a capture that nobody waits for",
         *copy_entry(CAPTURE, NEW, kind="'suspended'", metadata='\'{"capture_id": "cap_1"}\'::JSONB'),
+    ),
+    plant(
+        "I7",
+        "acquirer_settlement_differs",
+        "a line of a settlement file that was not booked",
+        "INSERT INTO gateway.settlement_lines (file_id, line, kind, acquirer_id, reference, authorisation, currency,"
+        " gross_minor, fee_minor, net_minor, settled_on, attempt_id)"
+        f" VALUES ('{NEW}', 2, 'captured', 'c', 'r', 'a', 'USD', 5, 1, 4, '2026-03-01', '{NEW}')",
+    ),
+    plant(
+        "I7",
+        "acquirer_settlement_differs",
+        "a settlement that no line says",
+        "UPDATE ledger.accounts SET code = 'acquirer:harbour:receivable' WHERE code = 'acquirer:test:receivable'",
+        *copy_entry(TOP_UP, NEW, kind="'acquirer_settlement'", metadata='\'{"attempt_id": "att_1"}\'::JSONB'),
     ),
 )
 NEXT = "(SELECT next_position FROM bus.topics WHERE topic = t.topic)"

@@ -61,6 +61,22 @@ MinorUnitsOrZero = Annotated[
 ]
 
 
+def _read_signed_minor(value: object) -> int:
+    if isinstance(value, str) and value.startswith("-"):
+        return -_read_minor(value[1:])
+    if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        return -_read_minor(-value)
+    return _read_minor_or_zero(value)
+
+
+SignedMinorUnits = Annotated[
+    int,
+    BeforeValidator(_read_signed_minor),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{1,38}$", "description": "whole minor units, signed"}),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class TextId:
     """Marks a UUID field as an id of one kind: `Annotated[UUID, TextId("pay")]` is `pay_…` in JSON."""

@@ -50,6 +50,7 @@ CONSUMERS: Mapping[str, tuple[type[EventData], ...]] = {
         payments.RefundFailed,
         payments.AttemptUnknown,
         payments.AttemptResolved,
+        payments.AcquirerSettled,
         settlements.SettlementConfirmed,
         settlements.SettlementReorged,
         settlements.DepositConfirmed,

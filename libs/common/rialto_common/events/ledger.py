@@ -1,5 +1,5 @@
 """The ledger's facts, on `rialto.ledger.v1`, keyed by payment id (or by account id where no payment is behind it, by
-capture or refund id where no hold is, by transfer id between ledgers, by merchant id: totals).
+capture, refund or attempt id where no hold is, by transfer id between ledgers, by merchant id: totals).
 """
 
 from typing import ClassVar, Literal

@@ -1,4 +1,6 @@
-"""The gateway's facts and requests, on `rialto.payments.v1`, keyed by payment id (totals by merchant id)."""
+"""The gateway's facts and requests, on `rialto.payments.v1`, keyed by payment id (totals by merchant id, an acquirer's
+settlement by attempt id).
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -14,10 +16,11 @@ from rialto_common.events.common import (
     PaymentId,
     RefundId,
     Sealed,
+    SettlementFileId,
     SettlementId,
     WalletId,
 )
-from rialto_common.events.envelope import EventData, MinorUnits, MinorUnitsOrZero
+from rialto_common.events.envelope import EventData, MinorUnits, MinorUnitsOrZero, SignedMinorUnits
 from rialto_common.events.totals import ControlTotals
 
 
@@ -271,6 +274,24 @@ class AttemptResolved(AttemptData):
     outcome: str
 
 
+class AcquirerSettled(PaymentData):
+    """An acquirer's settlement file pays a capture, or takes back a refund, less the acquirer's fee (or with a rebate).
+
+    Keyed by the attempt, which is settled once.
+    """
+
+    type: ClassVar[str] = "rialto.acquirer.settled.v1"
+
+    attempt_id: AttemptId
+    acquirer: str
+    step: Literal["capture", "refund"]
+    amount_minor: MinorUnits
+    fee_minor: SignedMinorUnits
+    currency: str
+    file_id: SettlementFileId
+    line: int
+
+
 class PaymentTotalsReported(ControlTotals):
     """What the gateway has of a merchant's closed day: captures and refunds that succeeded, by when they were asked."""
 
@@ -300,5 +321,6 @@ MODELS: tuple[type[EventData], ...] = (
     RefundFailed,
     AttemptUnknown,
     AttemptResolved,
+    AcquirerSettled,
     PaymentTotalsReported,
 )

@@ -31,6 +31,7 @@ from rialto_ledger.domain.commands import (
     HoldCommand,
     MovementCommand,
     PlaceHold,
+    PostEntry,
     ReverseSettlement,
     SettlementCommand,
 )
@@ -70,6 +71,8 @@ class Teller:
         """Return the events that tell one outcome, in order; `cause` is the event that asked for it."""
         command, result = outcome.command, outcome.result
         match result:
+            case EntryPosted(entry) if isinstance(command, PostEntry) and command.key is not None:
+                return [self._entry_keyed(entry, command.key, entry.shard, 1, cause)]
             case EntryPosted(entry, about):
                 return [self._entry_about(about, entry, cause)]
             case LinkedPosted(outcomes):

@@ -37,7 +37,8 @@ class PostEntry(NamedTuple):
 
     With a `merchant_id`, only accounts that this merchant may charge; the operator's (None) reach all of the mode.
     `about` is the account in whose history its event belongs; `shard` None means that account's. A `fact` (what a chain
-    has done) is booked whatever the status of its accounts.
+    or an acquirer has done) is booked whatever the status of its accounts. `key` is where its event belongs
+    instead of the account's history: of its own, where the account is another shard's.
     """
 
     entry_id: UUID
@@ -51,6 +52,7 @@ class PostEntry(NamedTuple):
     effective_at: datetime
     metadata: Mapping[str, str] = NO_METADATA
     fact: bool = False
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

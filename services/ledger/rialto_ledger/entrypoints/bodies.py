@@ -35,7 +35,15 @@ MAX_ENTRIES = 8_190
 MAX_POSTINGS = 1_000
 """Postings an entry."""
 OWN_KINDS = transfer.KINDS | {
-    *("capture", "chain_settlement", "chain_settlement_reversal", "deposit", "reversal", "top_up"),
+    *(
+        "acquirer_settlement",
+        "capture",
+        "chain_settlement",
+        "chain_settlement_reversal",
+        "deposit",
+        "reversal",
+        "top_up",
+    ),
 }
 """Kinds of entries that say what the ledger itself did: nobody posts them by hand."""
 

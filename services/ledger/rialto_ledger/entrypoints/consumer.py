@@ -9,6 +9,7 @@ from rialto_common.bus.port import Transaction
 from rialto_common.errors import MalformedEvent
 from rialto_common.events import Event
 from rialto_common.events.payments import (
+    AcquirerSettled,
     AttemptData,
     AttemptResolved,
     AttemptUnknown,
@@ -43,6 +44,9 @@ from rialto_ledger.domain.commands import (
 )
 
 Tx = TypeVar("Tx", bound=Transaction)
+
+HOUSE_BANK = "house"
+"""Where acquirers pay what they owe us."""
 
 
 class LedgerConsumer(Generic[Tx]):
@@ -280,6 +284,37 @@ def _post_deposit(event: Event) -> Command:
     )
 
 
+def _post_acquirer_settlement(event: Event) -> Command:
+    data = event.read(AcquirerSettled)
+    accounts = posting_rules.AcquirerAccounts(
+        receivable=chart.acquirer_receivable(data.acquirer, data.currency, data.mode),
+        costs=chart.acquirer_costs(data.acquirer, data.currency, data.mode),
+        cash=chart.bank_cash(HOUSE_BANK, data.currency, data.mode),
+    )
+    gross_minor = data.amount_minor if data.step == "capture" else -data.amount_minor
+    return PostEntry(
+        # From the attempt: whichever file or line settles it, it is one movement.
+        entry_id=ids.derive(data.attempt_id, "acquirer_settlement"),
+        kind="acquirer_settlement",
+        about=accounts.receivable.id,
+        mode=data.mode,
+        shard=event.shard,
+        merchant_id=None,
+        postings=posting_rules.acquirer_settlement(accounts, gross_minor, data.fee_minor),
+        opens=(accounts.receivable, accounts.costs, accounts.cash),
+        effective_at=event.time,
+        metadata={
+            "attempt_id": ids.to_text("att", data.attempt_id),
+            "payment_id": ids.to_text("pay", data.payment_id),
+            "file_id": ids.to_text("stf", data.file_id),
+            "line": str(data.line),
+        },
+        fact=True,
+        # An acquirer's accounts are of no merchant's shard, and each ledger has its part of them.
+        key=ids.to_text("att", data.attempt_id),
+    )
+
+
 _READERS: dict[str, Callable[[Event], Command | None]] = {
     PaymentApproved.type: _place_hold,
     CaptureRequested.type: _capture,
@@ -292,5 +327,6 @@ _READERS: dict[str, Callable[[Event], Command | None]] = {
     SettlementConfirmed.type: _confirm_settlement,
     SettlementReorged.type: _reverse_settlement,
     DepositConfirmed.type: _post_deposit,
+    AcquirerSettled.type: _post_acquirer_settlement,
 }
 HANDLED_TYPES = frozenset(_READERS)

@@ -271,6 +271,32 @@ async def test_a_deposit_is_booked_once(world: World, check_books: Callable[[], 
     assert await check_books() == 1
 
 
+async def test_what_an_acquirer_settles_is_booked_once_with_its_cost(
+    world: World, check_books: Callable[[], Any]
+) -> None:
+    payment, sender = Payment(amount_minor=1000), world.sender
+    settled = sender.settled(payment, 12, acquirer="harbour")
+    await world.send(sender.capture(payment, acquirer="harbour"))
+    (posted,) = await world.send(settled, settled)
+    assert isinstance(posted, told.JournalEntryPosted)
+    assert posted.kind == "acquirer_settlement"
+    assert [(line.account, line.side, line.amount_minor) for line in posted.postings] == [
+        ("bank:house:cash", "debit", 988),
+        ("acquirer:harbour:costs", "debit", 12),
+        ("acquirer:harbour:receivable", "credit", 1000),
+    ]
+    row = (await world.said())[-1][0]
+    assert (row["key"], row["shard"]) == (settled.key, payment.shard), "in the shard of its merchant, not the account's"
+    (returned,) = await world.send(sender.settled(payment, -3, acquirer="harbour", step="refund"))
+    assert isinstance(returned, told.JournalEntryPosted)
+    assert [(line.side, line.amount_minor) for line in returned.postings] == [
+        ("credit", 997),
+        ("credit", 3),
+        ("debit", 1000),
+    ]
+    assert await check_books() == 3
+
+
 async def test_a_deposit_of_an_unknown_token_is_parked_for_a_person_and_the_others_flow(world: World) -> None:
     await world.fund(5000)
     said = await world.send(
