@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS webhooks (
     nth INTEGER PRIMARY KEY, id TEXT NOT NULL, body TEXT NOT NULL, due_at REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE IF NOT EXISTS settled (reference TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS settlement_files (nth INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS operations_of ON operations (authorisation);
 CREATE INDEX IF NOT EXISTS operations_open ON operations (decide_at) WHERE decide_at IS NOT NULL;
 """
@@ -153,14 +155,25 @@ class Books:
         with self.writing() as db:
             db.execute("INSERT OR IGNORE INTO forgotten (reference) VALUES (?)", [reference])
 
-    def of_day(self, start: float, end: float) -> list[Operation]:
-        """Return what moved money in a time, in its order."""
+    def unsettled(self, limit: int) -> list[Operation]:
+        """Return what moved money and is in no settlement file yet, in its order."""
         rows = self._db.execute(
-            "SELECT * FROM operations WHERE created_at >= ? AND created_at < ? AND status = 'succeeded'"
-            " AND step IN ('capture', 'refund', 'chargeback') ORDER BY created_at, reference",
-            [start, end],
+            "SELECT * FROM operations WHERE status = 'succeeded' AND step IN ('capture', 'refund', 'chargeback')"
+            " AND reference NOT IN (SELECT reference FROM settled) ORDER BY created_at, reference LIMIT ?",
+            [limit],
         )
         return [_operation(row) for row in rows]
+
+    def keep_settlement_file(self, name: str, body: str, references: list[str]) -> None:
+        """Keep a settlement file; the operations of these references are settled by it."""
+        with self.writing() as db:
+            db.execute("INSERT INTO settlement_files (name, body) VALUES (?, ?)", [name, body])
+            db.executemany("INSERT INTO settled (reference) VALUES (?)", [[each] for each in references])
+
+    def settlement_file(self, name: str) -> str | None:
+        """Return a settlement file, or None."""
+        row = self._db.execute("SELECT body FROM settlement_files WHERE name = ?", [name]).fetchone()
+        return None if row is None else str(row["body"])
 
     def queue_webhook(self, message_id: str, body: str, due_at: float) -> None:
         """Put a message in line."""

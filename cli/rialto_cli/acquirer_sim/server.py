@@ -6,20 +6,19 @@
 | `POST /v1/captures`, `/v1/voids`, `/v1/refunds` `{reference, authorisation, amount_minor?, currency?, final?}` | |
 | `POST /v1/lookups` `{reference}` | what came of a reference; 404 where nothing did, and nothing will |
 | `GET /challenge/{id}` | the payer's page: confirm or refuse |
-| `GET /settlement_files/{date}` | what moved money on a day, as CSV |
+| `POST /v1/settlement_files` `{mistakes?}` | settle what moved money and is in no file yet; `id` names the new one |
+| `GET /v1/settlement_files/{id}` | it, as CSV |
 | `POST /test/chargebacks` `{authorisation, amount_minor, reference}` | the cardholder wants the money back |
 """
 
 import asyncio
-import csv
 import hmac
-import io
 import json
 import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
@@ -28,10 +27,10 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from rialto_cli.acquirer_sim.books import Books, Operation, Refused, behaviour_of
+from rialto_cli.acquirer_sim.settlement import settle
 from rialto_cli.acquirer_sim.tokens import Behaviour, Step, token
 from rialto_common.runtime import Runtime
 
-FEE_BPS = 120
 SLOW_SECONDS = 3.0
 HANG_SECONDS = 600.0
 PAUSE_SECONDS = 0.1
@@ -72,7 +71,8 @@ class AcquirerSim:
             app.router.add_post(f"/v1/{{kind:{path}}}", self._authorised(self._operate))
         app.router.add_get("/challenge/{id}", self._show_challenge)
         app.router.add_post("/challenge/{id}", self._answer_challenge)
-        app.router.add_get("/settlement_files/{date}", self._authorised(self._settlement_file))
+        app.router.add_post("/v1/settlement_files", self._authorised(self._settle))
+        app.router.add_get("/v1/settlement_files/{id}", self._authorised(self._settlement_file))
         app.router.add_post("/test/chargebacks", self._authorised(self._charge_back))
         app.router.add_get("/readyz", _ready)
         return app
@@ -207,24 +207,18 @@ class AcquirerSim:
 
     # Settlement -----------------------------------------------------------------------------------------------------
 
+    async def _settle(self, request: web.Request) -> web.StreamResponse:
+        mistakes = (await _body(request)).get("mistakes", [])
+        if not isinstance(mistakes, list):
+            raise Refused(400, "field_invalid", "mistakes is a list of names")
+        name, lines = settle(self._books, mistakes)
+        return web.json_response({"id": name, "lines": lines})
+
     async def _settlement_file(self, request: web.Request) -> web.StreamResponse:
-        try:
-            day = date.fromisoformat(request.match_info["date"])
-        except ValueError as error:
-            raise Refused(400, "date_invalid", "a settlement file is of a date, such as 2026-03-01") from error
-        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        text = io.StringIO()
-        lines = csv.writer(text, lineterminator="\n")
-        lines.writerow(
-            ("id", "reference", "authorisation", "type", "currency", "gross_minor", "fee_minor", "net_minor")
-        )
-        for each in self._books.of_day(start.timestamp(), (start + timedelta(days=1)).timestamp()):
-            sign = 1 if each.step == "capture" else -1
-            fee = -(-each.amount_minor * FEE_BPS // 10_000) if sign > 0 else 0  # rounded up
-            gross = sign * each.amount_minor
-            kind = {"capture": "captured", "refund": "refunded"}.get(each.step, each.step)
-            lines.writerow((each.id, each.reference, each.authorisation, kind, each.currency, gross, fee, gross - fee))
-        return web.Response(text=text.getvalue(), content_type="text/csv")
+        body = self._books.settlement_file(request.match_info["id"])
+        if body is None:
+            raise Refused(404, "not_found", "there is no such settlement file")
+        return web.Response(text=body, content_type="text/csv")
 
     # Shared ---------------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """The gateway's composition root: the only place that builds its parts and reads its settings."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -52,6 +53,12 @@ from rialto_gateway.refunds.store import PostgresRefundReader
 from rialto_gateway.saved_methods.api import saved_method_router
 from rialto_gateway.saved_methods.store import SavedMethods
 from rialto_gateway.settings import GatewaySettings
+from rialto_gateway.settlement_files.api import PATH as SETTLEMENT_FILES
+from rialto_gateway.settlement_files.api import settlement_router
+from rialto_gateway.settlement_files.file import MAX_BYTES
+from rialto_gateway.settlement_files.importer import SettlementImporter, SettlementWatch
+from rialto_gateway.settlement_files.metrics import SettlementMetrics
+from rialto_gateway.settlement_files.store import SettlementDifferences
 from rialto_gateway.wallets.api import wallet_router
 from rialto_gateway.wallets.directory import PostgresWallets, WalletDirectory
 from rialto_gateway.wallets.ledger_client import LedgerClient
@@ -170,6 +177,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     service.add_loop("deadlines", DeadlineSweep(units, reader, runtime, deadlines).step)
     resolver = add_attempts(service, units, attempts, connectors, cards, deadlines)
     service.add_router(connector_router(readers, resolver.hear))
+    add_settlement_files(service, connectors.names(), resolver, keys=keys, once=once, cursors=cursors)
     document(service.app)
     calls = OutgoingCalls(runtime, allow_private=allow_private)
     service.on_close(calls.close)
@@ -206,6 +214,37 @@ def add_attempts(
     service.add_loop("attempts", runner.step)
     service.on_close(runner.settle)
     return resolver
+
+
+def add_settlement_files(
+    service: Service[GatewaySettings],
+    connectors: Sequence[str],
+    resolver: AttemptResolver,
+    *,
+    keys: ApiKeys,
+    once: IdempotentRequests,
+    cursors: Cursors,
+) -> None:
+    """Give the frame what takes acquirers' settlement files, and the loop that misses what is in none."""
+    runtime, pool = service.runtime, service.pool
+    metrics, differences = SettlementMetrics(service.registry, connectors), SettlementDifferences(pool)
+    importer = SettlementImporter(service.unit_of_work, pool, resolver.hear, runtime, metrics)
+    service.add_router(
+        settlement_router(
+            importer=importer,
+            differences=differences,
+            connectors=connectors,
+            keys=keys,
+            once=once,
+            cursors=cursors,
+            runtime=runtime,
+        )
+    )
+    for name in connectors:
+        service.take_bodies(SETTLEMENT_FILES.format(name=name), MAX_BYTES)
+    overdue_after = timedelta(days=service.settings.settlement_overdue_days)
+    watch = SettlementWatch(differences, connectors, runtime, metrics, overdue_after=overdue_after)
+    service.add_loop("settlement-differences", watch.step)
 
 
 def main() -> None:

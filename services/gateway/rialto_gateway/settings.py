@@ -27,6 +27,9 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
     acquirer_url: str | None = Field(default=None, description="of the simulated acquirer, for cards in test mode")
     acquirer_key: SecretStr | None = None
     acquirer_webhook_secret: SecretStr | None = None
+    settlement_overdue_days: float = Field(
+        default=5.0, gt=0, description="after how long a capture that no settlement file names is a difference"
+    )
     webhook_allow_private: bool = False
     event_retention_days: float = Field(default=30.0, ge=7, description="how long events and deliveries are kept")
     rate_limit_per_second: float = Field(default=10_000.0, ge=1, description="requests a second of one API key")

@@ -17,6 +17,10 @@ class InOrder:
         """Whether a card can be charged at all in a mode."""
         return mode in self._modes and bool(self._by_name)
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all acquirers."""
+        return list(self._by_name)
+
     def named(self, name: str) -> Connector | None:
         """Return an acquirer by its name."""
         return self._by_name.get(name)

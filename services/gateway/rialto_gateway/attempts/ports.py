@@ -87,6 +87,10 @@ class Connectors(Protocol):
         """Whether a card can be charged at all in a mode."""
         ...
 
+    def names(self) -> Sequence[str]:
+        """Return the names of all acquirers."""
+        ...
+
     def named(self, name: str) -> Connector | None:
         """Return an acquirer by its name, also one that takes no new payments any more."""
         ...

@@ -8,7 +8,6 @@ import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -36,6 +35,7 @@ from rialto_gateway.connectors.port import (
     Void,
 )
 from rialto_gateway.connectors.simulated import CODES, Heard, SimulatedAcquirer, WebhookInvalid, read_webhook
+from rialto_gateway.settlement_files.file import parse
 
 KEY = "a-key-of-the-acquirers"
 WEBHOOK_SECRET = "whsec_" + b64encode(b"a secret of both, 32 bytes long.").decode()
@@ -306,13 +306,23 @@ async def test_the_settlement_file_has_what_moved_money_and_its_costs(
         assert isinstance(await put(connector, question), Succeeded)
     back = {"reference": References.new(), "authorisation": authorisation, "amount_minor": "100", "currency": "USD"}
     assert (await http.post("/test/chargebacks", json=back)).is_success
-    lines = (await http.get(f"/settlement_files/{datetime.now(UTC).date()}")).text.splitlines()
-    ours = [line.split(",")[1:] for line in lines if authorisation in line]
-    assert ours == [
-        [capture.reference, authorisation, "captured", "USD", "10000", "120", "9880"],
-        [refund.reference, authorisation, "refunded", "USD", "-2500", "0", "-2500"],
-        [back["reference"], authorisation, "chargeback", "USD", "-100", "0", "-100"],
+    made = (await http.post("/v1/settlement_files", json={})).json()
+    body = (await http.get(f"/v1/settlement_files/{made['id']}")).content
+    file = parse(body)
+    assert (file.name, len(file.lines)) == (made["id"], made["lines"])
+    ours = [
+        (line.reference, line.kind, line.currency, line.gross_minor, line.fee_minor, line.net_minor)
+        for line in file.lines
+        if line.authorisation == authorisation
     ]
+    assert ours == [
+        (capture.reference, "captured", "USD", 10_000, 120, 9_880),
+        (refund.reference, "refunded", "USD", -2_500, 0, -2_500),
+        (back["reference"], "chargeback", "USD", -100, 0, -100),
+    ]
+    assert (await http.post("/v1/settlement_files", json={})).json() == {"id": None, "lines": 0}, "settled once"
+    assert (await http.get(f"/v1/settlement_files/{made['id']}")).content == body
+    assert (await http.get("/v1/settlement_files/sf_none")).status_code == 404
 
 
 class Receiver:
