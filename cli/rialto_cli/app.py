@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import typer
 
+from rialto_cli.acquirer.commands import register as register_acquirer
 from rialto_cli.acquirer_sim.commands import register as register_acquirer_sim
 from rialto_cli.commands import register as register_embedded
 from rialto_cli.console import show_error
@@ -46,6 +47,7 @@ def build() -> typer.Typer:
         register_sim,
         register_torture,
         register_acquirer_sim,
+        register_acquirer,
     ):
         register(app)
     if find_spec("rialto_cli.audit") and find_spec("rialto_cli.audit.commands"):

@@ -1,0 +1,1 @@
+"""`rialto acquirer`: what the operator does about acquirers."""
