@@ -242,14 +242,14 @@ class Books:
         return None if row is None else _operation(row)
 
 
-def behaviour_of(books: Books, step: Step, token_name: str, authorisation: str) -> Behaviour:
+def behaviour_of(books: Books, step: Step, token_name: str, authorisation: str, acquirer: str) -> Behaviour:
     """Return what happens to a step: by its own token, or by that of the authorisation that it follows."""
     if step != "authorise":
         held = books.by_id(authorisation)
         token_name = "" if held is None else held.token
         if held is None:
             return Behaviour()
-    return token(token_name).behaviour(step)
+    return token(token_name, acquirer).behaviour(step)
 
 
 def _operation(row: sqlite3.Row) -> Operation:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rialto_cli.acquirer_sim.tokens import NAME
 from rialto_cli.errors import OperatorError
 
 KEY_VARIABLE = "RIALTO_ACQUIRER_SIM_KEY"
@@ -25,6 +26,7 @@ def acquirer_sim(
     webhook_url: Annotated[
         str, typer.Option("--webhook-url", help="Where it tells what came later; without it, it tells nobody.")
     ] = "",
+    name: Annotated[str, typer.Option("--name", help="What it is called, where there are several.")] = NAME,
     tokens: Annotated[bool, typer.Option("--tokens", help="Show the test tokens and end.")] = False,
 ) -> None:
     """Run a simulated acquirer: cards that are declined, time out after charging, want to be confirmed, and so on."""
@@ -39,7 +41,7 @@ def acquirer_sim(
         return
     api_key, secret = _set(KEY_VARIABLE), _set(WEBHOOK_SECRET_VARIABLE) if webhook_url else ""
     data_dir.mkdir(parents=True, exist_ok=True)
-    uvloop.run(serve(port, data_dir, api_key, Address(webhook_url, secret) if webhook_url else None))
+    uvloop.run(serve(port, data_dir, api_key, Address(webhook_url, secret) if webhook_url else None, name))
 
 
 def _set(variable: str) -> str:

@@ -14,7 +14,7 @@ from rialto_common.runtime import SystemRuntime
 HOST = "127.0.0.1"
 
 
-async def serve(port: int, data_dir: Path, api_key: str, webhooks: Address | None) -> None:
+async def serve(port: int, data_dir: Path, api_key: str, webhooks: Address | None, name: str) -> None:
     """Serve until told to end."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -26,6 +26,7 @@ async def serve(port: int, data_dir: Path, api_key: str, webhooks: Address | Non
         api_key=api_key,
         public_url=f"http://{HOST}:{port}",
         webhooks=webhooks,
+        name=name,
     )
     runner = web.AppRunner(sim.app(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
     await runner.setup()

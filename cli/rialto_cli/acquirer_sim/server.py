@@ -28,7 +28,7 @@ from standardwebhooks import Webhook
 
 from rialto_cli.acquirer_sim.books import Books, Operation, Refused, behaviour_of
 from rialto_cli.acquirer_sim.settlement import settle
-from rialto_cli.acquirer_sim.tokens import Behaviour, Step, token
+from rialto_cli.acquirer_sim.tokens import NAME, Behaviour, Step, token
 from rialto_common.runtime import Runtime
 
 SLOW_SECONDS = 3.0
@@ -54,9 +54,17 @@ class AcquirerSim:
     """The server's routes and its two loops: late decisions, and webhooks."""
 
     def __init__(
-        self, books: Books, runtime: Runtime, *, api_key: str, public_url: str, webhooks: Address | None = None
+        self,
+        books: Books,
+        runtime: Runtime,
+        *,
+        api_key: str,
+        public_url: str,
+        webhooks: Address | None = None,
+        name: str = NAME,
     ) -> None:
-        """`public_url` is where payers reach it."""
+        """`public_url` is where payers reach it, `name` what tokens call it."""
+        self._name = name
         self._books = books
         self._runtime = runtime
         self._api_key = api_key
@@ -82,7 +90,7 @@ class AcquirerSim:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WEBHOOK_TIMEOUT_SECONDS)) as http:
             while True:
                 for operation in self._books.due(time.time()):
-                    behaviour = token(operation.token).behaviour("authorise")
+                    behaviour = token(operation.token, self._name).behaviour("authorise")
                     approved = behaviour.decision == "later_approve"
                     status, code = ("authorised", None) if approved else ("declined", behaviour.code)
                     self._tell(operation, self._books.decide(operation, status, code))
@@ -96,7 +104,7 @@ class AcquirerSim:
         body = await _body(request)
         asked = self._asked(step, body)
         known = self._books.find(asked.reference)
-        behaviour = behaviour_of(self._books, step, asked.token, asked.authorisation)
+        behaviour = behaviour_of(self._books, step, asked.token, asked.authorisation, self._name)
         if behaviour.decision == "challenge" and body.get("off_session") is True:
             behaviour = Behaviour("decline", "authentication_required")  # nobody is there to confirm it
         fault = None if known is not None else behaviour.fault
@@ -130,6 +138,8 @@ class AcquirerSim:
     async def _fail(self, request: web.Request, fault: str) -> web.StreamResponse:
         if fault == "error":
             return web.json_response({"code": "internal_error", "detail": "something broke here"}, status=500)
+        if fault == "unavailable":
+            return web.json_response({"code": "not_processed", "detail": "not now; nothing was done"}, status=503)
         if fault == "timeout":
             await self._runtime.sleep(HANG_SECONDS)
         if request.transport is not None:
@@ -170,7 +180,7 @@ class AcquirerSim:
         """Put what became of an operation in line, in the way of its token."""
         if self._webhooks is None:
             return
-        now, told = time.time(), token(after.token).webhooks
+        now, told = time.time(), token(after.token, self._name).webhooks
         if told == "out_of_order" and before is None:
             return  # it comes later, after the newer one
         self._queue(after, now)

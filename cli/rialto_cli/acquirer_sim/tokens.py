@@ -6,8 +6,11 @@ from typing import Literal
 
 Step = Literal["authorise", "capture", "void", "refund"]
 Decision = Literal["approve", "decline", "challenge", "later_approve", "later_decline"]
-Fault = Literal["slow", "timeout", "reset", "error"]
+Fault = Literal["slow", "timeout", "reset", "error", "unavailable"]
 When = Literal["before", "after"]
+
+NAME = "sim"
+"""What an acquirer is called that was given no name."""
 
 DECLINES = (
     "insufficient_funds",
@@ -63,6 +66,9 @@ TOKENS: Mapping[str, Token] = {
     **{f"tok_decline_{code}": _declined(code) for code in DECLINES},
     "tok_3ds": Token("the payer must confirm first (3-D Secure)", {"authorise": Behaviour("challenge")}),
     "tok_slow": Token("approved after a while", {"authorise": Behaviour(fault="slow")}),
+    "tok_unavailable": Token(
+        "it is not done: HTTP 503, which says so", {"authorise": Behaviour(fault="unavailable", when="before")}
+    ),
     "tok_late_approve": Token("approved later, told by webhook", {"authorise": Behaviour("later_approve")}),
     "tok_late_decline": Token(
         "declined later, told by webhook", {"authorise": Behaviour("later_decline", "do_not_honour")}
@@ -86,9 +92,10 @@ TOKENS: Mapping[str, Token] = {
 UNKNOWN = _declined("invalid_card")
 
 
-def token(name: str) -> Token:
-    """Return what a token stands for."""
-    return TOKENS.get(name, UNKNOWN)
+def token(name: str, acquirer: str = NAME) -> Token:
+    """Return what a token stands for at an acquirer: `tok_…-at-NAME` does so only at that one, others approve it."""
+    name, _, only_at = name.partition("-at-")
+    return TOKENS["tok_approve"] if only_at not in ("", acquirer) else TOKENS.get(name, UNKNOWN)
 
 
 def table() -> str:

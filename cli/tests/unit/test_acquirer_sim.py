@@ -24,7 +24,7 @@ def test_every_step_can_fail_in_every_way_before_and_after() -> None:
         (step, behaviour.fault, behaviour.when)
         for each in TOKENS.values()
         for step, behaviour in each.steps.items()
-        if behaviour.fault not in (None, "slow")
+        if behaviour.fault not in (None, "slow", "unavailable")
     }
     assert caused == {
         (step, fault, when)
@@ -37,3 +37,9 @@ def test_every_step_can_fail_in_every_way_before_and_after() -> None:
 def test_each_decline_has_a_token_and_what_is_unknown_is_declined() -> None:
     assert {token(f"tok_decline_{code}").behaviour("authorise").code for code in DECLINES} == set(DECLINES)
     assert token("tok_of_somebody").behaviour("authorise").code == "invalid_card"
+
+
+def test_a_token_may_do_so_at_one_acquirer_alone() -> None:
+    assert token("tok_unavailable-at-sim") is token("tok_unavailable") is TOKENS["tok_unavailable"]
+    assert token("tok_unavailable-at-sim", "quay") is TOKENS["tok_approve"]
+    assert token("tok_unavailable", "quay") is TOKENS["tok_unavailable"]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 from rialto_common.bus.postgres import PostgresTransaction
 from rialto_common.control.metrics import ControlMetrics
@@ -21,6 +22,7 @@ from rialto_gateway.attempts.runner import AttemptRunner
 from rialto_gateway.attempts.store import PostgresAttemptReader
 from rialto_gateway.connectors import simulated
 from rialto_gateway.connectors.api import ReadWebhook, connector_router
+from rialto_gateway.connectors.routes import Acquirer, Routed, RouteMetrics, read_rules
 from rialto_gateway.cursors import Cursors
 from rialto_gateway.customers.api import customer_router
 from rialto_gateway.customers.store import Customers
@@ -98,21 +100,10 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     service.on_close(ledger_http.aclose)
     ledger_calls = LedgerCalls(ledger_http, service.tokens, runtime)
     ledger = LedgerClient(ledger_calls)
-    acquirer = settings.simulated_acquirer()
-    readers: dict[str, ReadWebhook] = {}
-    if acquirer is not None:
-        url, acquirer_key, webhook_secret = acquirer
-        acquirer_http = runtime.http_client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {acquirer_key}"},
-            timeout=ACQUIRER_TIMEOUT_SECONDS,
-            follow_redirects=False,
-            trust_env=False,
-        )
-        service.on_close(acquirer_http.aclose)
-        readers[simulated.NAME] = partial(simulated.read_webhook, webhook_secret)
-        connectors = connectors or InOrder([simulated.SimulatedAcquirer(acquirer_http)], modes=["test"])
-    connectors = connectors or InOrder()
+    acquirers, readers = simulated_acquirers(service)
+    if connectors is None:
+        rules = read_rules(Path(settings.routing_file).read_text()) if settings.routing_file else []
+        connectors = Routed(acquirers, rules, runtime, RouteMetrics(service.registry)) if acquirers else InOrder()
     cards, attempts = Cards(vault, settings.master_key()), PostgresAttemptReader(pool)
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
     customers = Customers(pool, keyring)
@@ -197,6 +188,24 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
         metrics=ControlMetrics(service.registry),
     )
     service.add_loop("control-totals", totals.step)
+
+
+def simulated_acquirers(service: Service[GatewaySettings]) -> tuple[list[Acquirer], dict[str, ReadWebhook]]:
+    """Return the simulated acquirers, and what reads their webhooks, by their names."""
+    found: list[Acquirer] = []
+    readers: dict[str, ReadWebhook] = {}
+    for name, acquirer in service.settings.simulated_acquirers().items():
+        http = service.runtime.http_client(
+            base_url=acquirer.url,
+            headers={"Authorization": f"Bearer {acquirer.key.get_secret_value()}"},
+            timeout=ACQUIRER_TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+        )
+        service.on_close(http.aclose)
+        readers[name] = partial(simulated.read_webhook, acquirer.webhook_secret.get_secret_value())
+        found.append(Acquirer(simulated.SimulatedAcquirer(http, name), modes=["test"]))
+    return found, readers
 
 
 def add_attempts(

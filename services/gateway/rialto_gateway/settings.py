@@ -1,13 +1,29 @@
 """The gateway's settings, from RIALTO_GATEWAY_* and the shared variables."""
 
+import re
 from datetime import timedelta
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from rialto_common.settings import KeyringSettings, ServiceSettings
+from rialto_gateway.connectors.simulated import NAME as SIMULATED
 from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.states import Deadline
+
+ACQUIRER_NAME = re.compile("[a-z][a-z0-9_]{0,30}")
+OURS = frozenset({"test"})
+"""Names that stand for something else: `acquirer:test:receivable` is where test money comes from."""
+
+
+class SimulatedAcquirerSettings(BaseModel):
+    """Where a simulated acquirer is, and the secrets that are its and ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    key: SecretStr
+    webhook_secret: SecretStr
 
 
 class GatewaySettings(ServiceSettings, KeyringSettings):
@@ -27,6 +43,10 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
     acquirer_url: str | None = Field(default=None, description="of the simulated acquirer, for cards in test mode")
     acquirer_key: SecretStr | None = None
     acquirer_webhook_secret: SecretStr | None = None
+    acquirers: dict[str, SimulatedAcquirerSettings] = Field(
+        default={}, description="more simulated acquirers by name, as JSON: {name: {url, key, webhook_secret}}"
+    )
+    routing_file: str = Field(default="", description="JSON rules of which acquirer is asked for what")
     settlement_overdue_days: float = Field(
         default=5.0, gt=0, description="after how long a capture that no settlement file names is a difference"
     )
@@ -44,15 +64,20 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
         table["approved"] = Deadline(timedelta(seconds=self.ledger_deadline_seconds), table["approved"].leads_to)
         return Deadlines(table)
 
-    def simulated_acquirer(self) -> tuple[str, str, str] | None:
-        """Return address, key and webhook secret of the simulated acquirer, where there is one."""
-        if self.acquirer_url is None:
-            return None
-        secrets = (self.acquirer_key, self.acquirer_webhook_secret)
-        key, secret = (None if each is None else each.get_secret_value() for each in secrets)
-        if not key or not secret:
-            raise ValueError("an acquirer's address needs its key and its webhook secret beside it")
-        return self.acquirer_url, key, secret
+    def simulated_acquirers(self) -> dict[str, SimulatedAcquirerSettings]:
+        """Return the simulated acquirers by name, the one of `acquirer_url` first, as `sim`."""
+        found: dict[str, SimulatedAcquirerSettings] = {}
+        if self.acquirer_url:
+            if not self.acquirer_key or not self.acquirer_webhook_secret:
+                raise ValueError("an acquirer's address needs its key and its webhook secret beside it")
+            found[SIMULATED] = SimulatedAcquirerSettings(
+                url=self.acquirer_url, key=self.acquirer_key, webhook_secret=self.acquirer_webhook_secret
+            )
+        for name, acquirer in self.acquirers.items():
+            if not ACQUIRER_NAME.fullmatch(name) or name in OURS or name in found:
+                raise ValueError(f"{name} cannot be an acquirer's name: it is taken, or not [a-z][a-z0-9_]*")
+            found[name] = acquirer
+        return found
 
     def address_for_payers(self) -> str:
         """Return where the hosted checkout is, without a slash at the end."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from rialto_gateway.attempts.ports import RouteAsked
-from rialto_gateway.connectors.port import Connector
+from rialto_gateway.connectors.port import Answer, Connector
 
 
 class InOrder:
@@ -27,6 +27,12 @@ class InOrder:
 
     def choose(self, asked: RouteAsked) -> Connector | None:
         """Return the first acquirer that was not tried."""
-        if asked.mode not in self._modes:
+        if asked.mode not in self._modes or asked.decline is not None:
             return None
         return next((each for name, each in self._by_name.items() if name not in asked.tried), None)
+
+    def sent(self, name: str) -> None:
+        """Nothing: the order never changes."""
+
+    def heard(self, name: str, answer: Answer) -> None:
+        """Nothing: the order never changes."""

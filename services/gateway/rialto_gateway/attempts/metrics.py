@@ -32,6 +32,12 @@ class AttemptMetrics:
         self._contradicted = Counter(
             "rialto_attempts_contradicted_total", "Answers that deny what was certain", of, registry=registry
         )
+        self._failed_over = Counter(
+            "rialto_attempts_failed_over_total",
+            "Authorisations that another acquirer was asked for, by the one that certainly did not give them",
+            ["connector", "code"],
+            registry=registry,
+        )
         self._unknown = Gauge("rialto_attempts_unknown", "Attempts whose outcome is unknown now", of, registry=registry)
         self._overdue = Gauge(
             "rialto_attempts_overdue", "Unknown attempts past their deadline, for a person", of, registry=registry
@@ -51,6 +57,10 @@ class AttemptMetrics:
     def contradicted(self, attempt: Attempt) -> None:
         """Count an answer that denies what was certain."""
         self._contradicted.labels(attempt.step, attempt.connector or "none").inc()
+
+    def failed_over(self, attempt: Attempt) -> None:
+        """Count an authorisation that goes on to another acquirer."""
+        self._failed_over.labels(attempt.connector or "none", attempt.code or "none").inc()
 
     def standing(self, found: Sequence[Standing], now: datetime) -> None:
         """Show the attempts that are unknown now; what is gone reads nothing."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from rialto_gateway.attempts.attempt import Attempt
-from rialto_gateway.connectors.port import Connector
+from rialto_gateway.connectors.port import Answer, Connector
 from rialto_gateway.payments.chapters.change import AttemptChange
 
 
@@ -71,13 +71,18 @@ class AttemptReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RouteAsked:
-    """What a route is chosen by: a payment's facts, and the acquirers it was put to before."""
+    """What a route is chosen by: a payment's facts, and the acquirers it was put to before.
+
+    `decline` is the code of the last one's decline, where it did not say itself that another may be asked.
+    """
 
     payment_id: UUID
     mode: str
     amount_minor: int
     currency: str
     tried: Collection[str]
+    method: str = "card"
+    decline: str | None = None
 
 
 class Connectors(Protocol):
@@ -97,4 +102,12 @@ class Connectors(Protocol):
 
     def choose(self, asked: RouteAsked) -> Connector | None:
         """Return the acquirer to ask for an authorisation; None where there is none that was not tried."""
+        ...
+
+    def sent(self, name: str) -> None:
+        """Take note that a question goes to an acquirer."""
+        ...
+
+    def heard(self, name: str, answer: Answer) -> None:
+        """Take note of what came of it, for the acquirer's health."""
         ...

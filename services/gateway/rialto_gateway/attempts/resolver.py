@@ -16,7 +16,8 @@ from rialto_gateway.attempts.attempt import Attempt, contradicts, heard, may_go_
 from rialto_gateway.attempts.metrics import AttemptMetrics
 from rialto_gateway.attempts.outcome import fact_of
 from rialto_gateway.attempts.ports import AttemptReader, Connectors, RouteAsked
-from rialto_gateway.connectors.port import Answer, Succeeded
+from rialto_gateway.connectors.port import Answer, Declined, Succeeded
+from rialto_gateway.payments.facts import AcquirerRefusedAuthorisation
 from rialto_gateway.payments.handlers import Occurrence, apply_all
 from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.ports import Units
@@ -74,6 +75,8 @@ class AttemptResolver:
                 return before
             await unit.attempts.save(after)
             fact = fact_of(before, after, answer, elsewhere=elsewhere)
+            if isinstance(fact, AcquirerRefusedAuthorisation) and fact.elsewhere:
+                self._metrics.failed_over(after)
             if fact is not None:
                 actor = f"acquirer:{after.connector}"
                 occurrence = Occurrence(after.payment_id, fact, actor=actor, reference=after.reference)
@@ -85,10 +88,10 @@ class AttemptResolver:
 
     async def _elsewhere(self, attempt: Attempt, answer: Answer) -> bool:
         """Whether another acquirer may be asked, and there is one that was not."""
-        if attempt.step != "authorise" or not may_go_elsewhere(answer):
+        if attempt.step != "authorise" or not (may_go_elsewhere(answer) or isinstance(answer, Declined)):
             return False
         tried = await self.tried(attempt.payment_id)
-        return self._connectors.choose(route_of(attempt, tried)) is not None
+        return self._connectors.choose(route_of(attempt, tried, answer)) is not None
 
     async def tried(self, payment_id: UUID) -> set[str]:
         """Return the acquirers that an authorisation of the payment was put to."""
@@ -113,6 +116,13 @@ class AttemptResolver:
                 self._metrics.resolved(after, (now - before.unknown_since).total_seconds())
 
 
-def route_of(attempt: Attempt, tried: set[str]) -> RouteAsked:
-    """Return what an acquirer is chosen by."""
-    return RouteAsked(attempt.payment_id, attempt.mode, attempt.amount_minor, attempt.currency, frozenset(tried))
+def route_of(attempt: Attempt, tried: set[str], answer: Answer | None = None) -> RouteAsked:
+    """Return what an acquirer is chosen by; `answer` is what the one before it said."""
+    return RouteAsked(
+        attempt.payment_id,
+        attempt.mode,
+        attempt.amount_minor,
+        attempt.currency,
+        frozenset(tried),
+        decline=answer.code if isinstance(answer, Declined) and not answer.retry_elsewhere else None,
+    )

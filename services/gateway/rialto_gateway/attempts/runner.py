@@ -125,7 +125,9 @@ class AttemptRunner:
         if begun is None:
             return
         self._runtime.crash_point("gateway.attempt.before_call")
+        self._connectors.sent(connector.name)
         answer = await self._call(connector, question, begun)
+        self._connectors.heard(connector.name, answer)
         self._runtime.crash_point("gateway.attempt.after_call")
         await self._resolver.conclude(begun, answer)
 
@@ -150,6 +152,7 @@ class AttemptRunner:
             return
         question = await self._question(attempt)
         answer = await self._within_time(connector.lookup(question), attempt)
+        self._connectors.heard(connector.name, answer)
         self._runtime.crash_point("gateway.attempt.after_lookup")
         await self._resolver.conclude(attempt, answer)
 

@@ -64,11 +64,10 @@ class Heard:
 class SimulatedAcquirer:
     """Asks the simulated acquirer."""
 
-    name = NAME
-
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, name: str = NAME) -> None:
         """`http` has the acquirer's address, its key and time limits."""
         self._http = http
+        self.name = name
 
     async def authorise(self, question: Authorise) -> Answer:
         """Ask for an authorisation."""
@@ -115,6 +114,8 @@ class SimulatedAcquirer:
             return Unknown("answer_unreadable") if view is None else answer_of(view)
         if response.status_code == 429:
             return NotSent("acquirer_busy")
+        if response.status_code == 503 and view is not None and view.get("code") == "not_processed" and not is_lookup:
+            return NotSent("acquirer_unavailable")  # it says itself that it has not looked at the request
         if response.status_code >= 500 or view is None:
             return Unknown(f"http_{response.status_code}")
         if is_lookup:

@@ -1,5 +1,5 @@
-"""Laws of payments by card, over random histories: two acquirers that lose answers, webhooks that come whenever they
-like, a ledger that hears late, and merchants and clocks that interrupt anywhere.
+"""Laws of payments by card, over random histories: three acquirers that lose answers, random routes, webhooks that come
+whenever they like, a ledger that hears late, and merchants and clocks that interrupt anywhere.
 
 Whatever happens, the payment ends, nothing stays held, and the merchant is credited with exactly what the acquirers
 captured less what they gave back.
@@ -7,20 +7,23 @@ captured less what they gave back.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from rialto_common.errors import Conflict, InvalidRequest
 from rialto_common.events import payments as events
 from rialto_common.events.envelope import EventData
+from rialto_common.runtime import SystemRuntime
 from rialto_gateway.attempts.attempt import OPEN, Attempt, Card, heard, may_go_elsewhere, question_of, started
 from rialto_gateway.attempts.memory import queued_for
 from rialto_gateway.attempts.outcome import fact_of
+from rialto_gateway.attempts.resolver import route_of
 from rialto_gateway.connectors.port import (
     Answer,
     Authorise,
@@ -31,6 +34,8 @@ from rialto_gateway.connectors.port import (
     Unknown,
     Void,
 )
+from rialto_gateway.connectors.routes import Acquirer, Routed, RouteMetrics
+from rialto_gateway.connectors.routing import HealthPolicy, Rule
 from rialto_gateway.payments import machine
 from rialto_gateway.payments.facts import (
     CaptureAsked,
@@ -58,6 +63,17 @@ FAULTS: list[Fault | None] = [
     Declined("no", "05"),
     Declined("busy", "96", retry_elsewhere=True),
 ]
+NAMES = ("harbour", "quay", "pier")
+RULES = st.lists(
+    st.builds(
+        Rule,
+        connectors=st.permutations(NAMES).flatmap(lambda names: st.integers(1, 3).map(lambda n: tuple(names[:n]))),
+        currencies=st.sampled_from([None, frozenset({"USD"}), frozenset({"EUR"})]),
+        minimum_minor=st.sampled_from([0, 1_000, 2_000]),
+        retry_declines=st.sampled_from([frozenset(), frozenset({"no"})]),
+    ),
+    max_size=3,
+)
 Step = tuple[str, int]
 STEPS = {
     "ask": len(FAULTS) - 1,
@@ -77,6 +93,18 @@ STEPS = {
     "wait_days": 8,
     "sweep": 0,
 }
+
+
+class Clock(SystemRuntime):
+    """A runtime whose time is the world's."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__()
+        self._world = world
+
+    def now(self) -> datetime:
+        """Return the world's time."""
+        return self._world.now
 
 
 class Ledger:
@@ -131,11 +159,13 @@ class Ledger:
 class World:
     """One payment, the acquirers, the ledger and the bridge."""
 
-    def __init__(self, *, manual: bool) -> None:
+    def __init__(self, *, manual: bool, rules: Sequence[Rule] = ()) -> None:
         self.now = NOW
         self.payment = card("created", capture_method="manual" if manual else "automatic")
         self.payment = replace(self.payment, deadline_at=DEADLINES.of("created", NOW))
-        self.acquirers = {name: ScriptedAcquirer(name) for name in ("harbour", "quay")}
+        self.acquirers = {name: ScriptedAcquirer(name) for name in NAMES}
+        acquirers = [Acquirer(each) for each in self.acquirers.values()]
+        self.routes = Routed(acquirers, rules, Clock(self), RouteMetrics(CollectorRegistry()), HealthPolicy(2))
         self.attempts: dict[UUID, Attempt] = {}
         self.ledger = Ledger()
         self.to_ledger: deque[EventData] = deque()
@@ -236,7 +266,7 @@ class World:
 
     def send(self, attempt: Attempt, fault: Fault | None, *, dies: bool) -> None:
         """Record it as started, and call."""
-        name = attempt.connector or next(iter(self.untried()), None)
+        name = attempt.connector or self.next_acquirer(attempt)
         if name is None:
             self.hear(attempt, NotSent("no_acquirer_available"))
             return
@@ -246,8 +276,10 @@ class World:
             fault = None
         acquirer.faults.clear()
         acquirer.fail(fault)
+        self.routes.sent(name)
         answer = asyncio.run(self.call(acquirer, question_of(begun, CARD)))
         if not dies:
+            self.routes.heard(name, answer)
             self.hear(begun, answer)
 
     async def call(self, acquirer: ScriptedAcquirer, question: Question) -> Answer:
@@ -260,15 +292,17 @@ class World:
             return await acquirer.void(question)
         return await acquirer.refund(question)
 
-    def untried(self) -> list[str]:
-        """Return the acquirers that no authorisation was put to."""
-        tried = {each.connector for each in self.attempts.values() if each.step == "authorise"}
-        return [name for name in self.acquirers if name not in tried]
+    def next_acquirer(self, attempt: Attempt, answer: Answer | None = None) -> str | None:
+        """Return the acquirer that the routes choose."""
+        tried = {each.connector for each in self.attempts.values() if each.step == "authorise" and each.connector}
+        chosen = self.routes.choose(route_of(attempt, tried, answer))
+        return None if chosen is None else chosen.name
 
     def hear(self, attempt: Attempt, answer: Answer) -> None:
         """Take in an answer as the resolver does."""
         before = self.attempts[attempt.id]
-        elsewhere = before.step == "authorise" and may_go_elsewhere(answer) and bool(self.untried())
+        elsewhere = before.step == "authorise" and (may_go_elsewhere(answer) or isinstance(answer, Declined))
+        elsewhere = elsewhere and self.next_acquirer(before, answer) is not None
         after = heard(before, answer, self.now)
         if after is before:
             return
@@ -325,17 +359,21 @@ PAYER_TOO_LATE: list[Step] = [("ask", ACTION), ("wait_days", 1), ("sweep", 0), *
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.booleans(), st.lists(steps, max_size=40))
-@example(False, PAYER_TOO_LATE)
-@example(True, [("ask", LOST_AFTER), ("wait_seconds", 90), ("sweep", 0), ("ask", 0), ("void", 0), ("ask", LOST_AFTER)])
-@example(False, [("ask", 0), ("ask", LOST_AFTER), ("ledger", 3), ("wait_seconds", 9), ("webhook", 1), ("ask", 0)])
+@given(st.booleans(), st.lists(steps, max_size=40), RULES)
+@example(False, PAYER_TOO_LATE, [])
 @example(
-    True, [("ask", 0), ("capture_part", 99), ("capture_final", 49), ("die", 0), ("refund_rest", 0), ("wait_days", 8)]
+    True, [("ask", LOST_AFTER), ("wait_seconds", 90), ("sweep", 0), ("ask", 0), ("void", 0), ("ask", LOST_AFTER)], []
+)
+@example(False, [("ask", 0), ("ask", LOST_AFTER), ("ledger", 3), ("wait_seconds", 9), ("webhook", 1), ("ask", 0)], [])
+@example(
+    True,
+    [("ask", 0), ("capture_part", 99), ("capture_final", 49), ("die", 0), ("refund_rest", 0), ("wait_days", 8)],
+    [],
 )
 def test_the_merchant_is_credited_with_what_the_acquirers_captured_less_what_they_gave_back(
-    manual: bool, history: list[Step]
+    manual: bool, history: list[Step], rules: list[Rule]
 ) -> None:
-    world = World(manual=manual)
+    world = World(manual=manual, rules=rules)
     for name, number in history:
         world.step(name, number)
     world.run_out()
@@ -345,6 +383,7 @@ def test_the_merchant_is_credited_with_what_the_acquirers_captured_less_what_the
     assert payment.amount_captured_minor == captured, "gateway and acquirers differ"
     assert payment.amount_refunded_minor == refunded
     assert captured <= payment.amount_minor, "charged more than once"
+    assert sum(bool(sum(each.captured.values())) for each in acquirers) <= 1, "charged by two acquirers"
     assert (world.ledger.receivable, world.ledger.suspense) == (captured - refunded, 0)
     assert world.ledger.payable + (world.paid or 0) == captured - refunded
     assert all(amount == 0 for each in acquirers for amount in each.held.values()), "money stays held"

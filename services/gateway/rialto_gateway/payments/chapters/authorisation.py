@@ -149,6 +149,7 @@ def refused_by_acquirer(
             next_action_url=None,
         )
         _, questions = ask(payment, now)
+        detail["next"] = "another_acquirer"
         return Change(again, "attempt.failed", known, detail=detail, attempts=questions)
     if fact.is_decline:
         change = decline(payment, fact.code, "attempt.failed", detail)
