@@ -101,9 +101,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     ledger_calls = LedgerCalls(ledger_http, service.tokens, runtime)
     ledger = LedgerClient(ledger_calls)
     acquirers, readers = simulated_acquirers(service)
-    if connectors is None:
-        rules = read_rules(Path(settings.routing_file).read_text()) if settings.routing_file else []
-        connectors = Routed(acquirers, rules, runtime, RouteMetrics(service.registry)) if acquirers else InOrder()
+    connectors = connectors or routes(service, acquirers)
     cards, attempts = Cards(vault, settings.master_key()), PostgresAttemptReader(pool)
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
     customers = Customers(pool, keyring)
@@ -206,6 +204,15 @@ def simulated_acquirers(service: Service[GatewaySettings]) -> tuple[list[Acquire
         readers[name] = partial(simulated.read_webhook, acquirer.webhook_secret.get_secret_value())
         found.append(Acquirer(simulated.SimulatedAcquirer(http, name), modes=["test"]))
     return found, readers
+
+
+def routes(service: Service[GatewaySettings], acquirers: Sequence[Acquirer]) -> Connectors:
+    """Return the acquirers with the rules that choose among them; without acquirers, no card is taken."""
+    if not acquirers:
+        return InOrder()
+    file = service.settings.routing_file
+    rules = read_rules(Path(file).read_text()) if file else []
+    return Routed(acquirers, rules, service.runtime, RouteMetrics(service.registry))
 
 
 def add_attempts(
