@@ -12,9 +12,9 @@ FOLDERS = ("libs/common/rialto_common", "services/*/rialto_*", "cli/rialto_cli/e
 NOT_POINTS = {"runtime.py", "faulty_runtime.py", "simulation.py", "memory.py", "testing.py", "crashing.py"}
 SUPERVISOR = "supervisor"
 ON_KAFKA = {"relay", "kafka"}
-AT_AN_ACQUIRER = {"attempt", "settlement_file"}
-"""The platform that is killed speaks to no acquirer: of services/gateway/tests/integration, test_attempt_crashes.py and
-test_settlement_files.py die at these, at each in every step.
+AT_AN_ACQUIRER = {"attempt", "settlement_file", "connector_webhook"}
+"""The platform that is killed speaks to no acquirer: of services/gateway/tests/integration, test_attempt_crashes.py,
+test_settlement_files.py and test_connector_webhooks.py die at these, at each in every step.
 """
 
 

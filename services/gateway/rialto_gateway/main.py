@@ -21,8 +21,9 @@ from rialto_gateway.attempts.resolver import AttemptResolver
 from rialto_gateway.attempts.runner import AttemptRunner
 from rialto_gateway.attempts.store import PostgresAttemptReader
 from rialto_gateway.connectors import simulated
-from rialto_gateway.connectors.api import ReadWebhook, connector_router
+from rialto_gateway.connectors.api import connector_router
 from rialto_gateway.connectors.routes import Acquirer, Routed, RouteMetrics, read_rules
+from rialto_gateway.connectors.webhooks import ConnectorWebhooks, ReadWebhook
 from rialto_gateway.cursors import Cursors
 from rialto_gateway.customers.api import customer_router
 from rialto_gateway.customers.store import Customers
@@ -165,7 +166,17 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     await service.consume("gateway", handlers.TOPICS, handlers.TYPES, facts.handle)
     service.add_loop("deadlines", DeadlineSweep(units, reader, runtime, deadlines).step)
     resolver = add_attempts(service, units, attempts, connectors, cards, deadlines)
-    service.add_router(connector_router(readers, resolver.hear))
+    webhooks = ConnectorWebhooks(
+        readers,
+        resolver.hear,
+        pool,
+        vault,
+        runtime,
+        service.registry,
+        keep=timedelta(days=settings.event_retention_days),
+    )
+    service.add_router(connector_router(webhooks, keys, cursors))
+    service.add_loop("connector-webhook-retention", webhooks.sweep)
     add_settlement_files(service, connectors.names(), resolver, keys=keys, once=once, cursors=cursors)
     document(service.app)
     calls = OutgoingCalls(runtime, allow_private=allow_private)

@@ -5,6 +5,7 @@ answers that come at the same time take turns and the second finds what the firs
 """
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -23,6 +24,9 @@ from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.ports import Units
 
 log = structlog.get_logger()
+
+Outcome = Literal["applied", "known", "contradicts"]
+"""What an answer made of its attempt: something, nothing new, or it denies what was certain."""
 
 
 class AttemptResolver:
@@ -44,23 +48,27 @@ class AttemptResolver:
         self._deadlines = deadlines
         self._metrics = metrics
 
-    async def hear(self, connector: str, reference: str, answer: Answer) -> bool:
-        """Take in what an acquirer's own webhook says; False where it is about no attempt of ours at that acquirer.
+    async def hear(self, connector: str, reference: str, answer: Answer) -> Outcome | None:
+        """Take in what an acquirer's own webhook says; None where it is about no attempt of ours at that acquirer.
 
         It may come late, twice, out of order or before the answer to the call: what is certain stays.
         """
         try:
             attempt_id = ids.from_text("att", reference)
         except InvalidId:
-            return False
+            return None
         attempt = await self._reader.find(attempt_id)
         if attempt is None or attempt.connector != connector:
-            return False
-        await self.conclude(attempt, answer)
-        return True
+            return None
+        found = await self._recorded(attempt, answer)
+        return None if found is None else found[1]
 
     async def conclude(self, known: Attempt, answer: Answer) -> Attempt | None:
         """Record an answer and tell the payment; return the attempt as it is then, None where it is not there."""
+        found = await self._recorded(known, answer)
+        return None if found is None else found[0]
+
+    async def _recorded(self, known: Attempt, answer: Answer) -> tuple[Attempt, Outcome] | None:
         now = self._runtime.now()
         elsewhere = await self._elsewhere(known, answer)
         async with self._units.begin() as unit:
@@ -69,10 +77,12 @@ class AttemptResolver:
             if before is None:
                 return None
             after = heard(before, answer, now)
+            outcome: Outcome = "known" if after is before else "applied"
             if contradicts(before, answer):
                 self._contradicted(before, answer)
+                outcome = "contradicts"
             if after is before:
-                return before
+                return before, outcome
             await unit.attempts.save(after)
             fact = fact_of(before, after, answer, elsewhere=elsewhere)
             if isinstance(fact, AcquirerRefusedAuthorisation) and fact.elsewhere:
@@ -84,7 +94,7 @@ class AttemptResolver:
             self._runtime.crash_point("gateway.attempt.before_recorded")
         self._runtime.crash_point("gateway.attempt.after_recorded")
         self._count(before, after, now)
-        return after
+        return after, outcome
 
     async def _elsewhere(self, attempt: Attempt, answer: Answer) -> bool:
         """Whether another acquirer may be asked, and there is one that was not."""

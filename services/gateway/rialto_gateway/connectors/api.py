@@ -1,25 +1,18 @@
-"""`POST /v1/connectors/{name}/webhooks`: what acquirers tell of themselves.
+"""`/v1/connectors/{name}/webhooks`: what acquirers tell of themselves, and for the operator what they told."""
 
-A message is answered with 2xx only once what it says is committed, so that one that is lost on the way comes again.
-It may come twice, late or out of order: what is certain of an attempt stays (`attempts/attempt.py`).
-"""
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from collections.abc import Awaitable, Callable, Mapping
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-import structlog
-from fastapi import APIRouter, Request, Response
-
+from rialto_common import ids
 from rialto_common.errors import InvalidRequest, NotFound
-from rialto_gateway.connectors.port import Answer
-from rialto_gateway.connectors.simulated import Heard, WebhookInvalid
-
-log = structlog.get_logger()
-
-ReadWebhook = Callable[[bytes, Mapping[str, str]], Heard]
-"""Checks a message's signature and says what it means. Raises: WebhookInvalid."""
-
-Hear = Callable[[str, str, Answer], Awaitable[bool]]
-"""Records an answer to one of our references; False where the acquirer was never asked under it."""
+from rialto_gateway.answers import json_answer
+from rialto_gateway.connectors.webhooks import ConnectorWebhooks, WebhookInvalid
+from rialto_gateway.cursors import Cursors, Place
+from rialto_gateway.merchants.keys import ApiKeys, Principal
+from rialto_gateway.payments.view import time_text
+from rialto_gateway.requests import caller_of
 
 
 class ConnectorNotFound(NotFound):
@@ -34,24 +27,62 @@ class ConnectorWebhookInvalid(InvalidRequest):
     code = "connector_webhook_invalid"
 
 
-def connector_router(readers: Mapping[str, ReadWebhook], hear: Hear) -> APIRouter:
-    """Return the route; `readers` by the acquirers' names."""
-    router = APIRouter(prefix="/v1/connectors", include_in_schema=False)
+def connector_router(webhooks: ConnectorWebhooks, keys: ApiKeys, cursors: Cursors) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/v1/connectors", tags=["connectors"])
+    Caller = Annotated[Principal, Depends(caller_of(keys))]
 
-    @router.post("/{name}/webhooks")
+    @router.post("/{name}/webhooks", include_in_schema=False)
     async def take_webhook(name: str, request: Request) -> Response:
         """Take a message of an acquirer."""
-        read = readers.get(name)
-        if read is None:
+        if not webhooks.knows(name):
             raise ConnectorNotFound("there is no such acquirer")
         headers = {key.lower(): value for key, value in request.headers.items()}
         try:
-            heard = read(await request.body(), headers)
+            await webhooks.take(name, await request.body(), headers)
         except WebhookInvalid as error:
             raise ConnectorWebhookInvalid(str(error)) from error
-        if not await hear(name, heard.reference, heard.answer):
-            # Taken all the same: told again, it would be no better known.
-            log.warning("connector.webhook_of_nothing", connector=name)
         return Response(status_code=204)
 
+    @router.get("/{name}/webhooks")
+    async def list_connector_webhooks(
+        name: str,
+        caller: Caller,
+        reference: Annotated[str | None, Query(max_length=64, description="of one attempt, `att_…`")] = None,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    ) -> Response:
+        """List what an acquirer told and what came of it, the newest first, for as long as it is kept."""
+        caller.require_operator()
+        if not webhooks.knows(name):
+            raise ConnectorNotFound("there is no such acquirer")
+        context = f"connector_webhooks/{name}/{reference}"
+        found = await webhooks.newest(name, cursors.read(cursor, context), reference, limit + 1)
+        page, more = found[:limit], len(found) > limit
+        last = Place(page[-1]["received_at"], page[-1]["webhook_id"]) if more else None
+        return json_answer(
+            {
+                "object": "list",
+                "data": [_view(row, webhooks.body_of(row)) for row in page],
+                "has_more": more,
+                "next_cursor": None if last is None else cursors.write(last, context),
+            }
+        )
+
     return router
+
+
+def _view(row: Mapping[str, Any], body: str) -> dict[str, Any]:
+    return {
+        "id": ids.to_text("cwh", row["webhook_id"]),
+        "object": "connector_webhook",
+        "connector": row["connector"],
+        "message_id": row["message_id"],
+        "reference": row["reference"],
+        "says": row["says"],
+        "outcome": row["outcome"],
+        "times": row["times"],
+        "body": body,
+        "received_at": time_text(row["received_at"]),
+        "last_received_at": time_text(row["last_received_at"]),
+    }

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -23,6 +22,7 @@ from rialto_gateway.connectors.port import (
     Unknown,
     Void,
 )
+from rialto_gateway.connectors.webhooks import Heard, WebhookInvalid
 
 NAME = "sim"
 
@@ -47,18 +47,6 @@ ELSEWHERE = frozenset({"issuer_unavailable"})
 """Declines of the way and not of the card: another acquirer may be asked."""
 
 _LABEL = re.compile(r"[a-z][a-z0-9_]{0,39}")
-
-
-class WebhookInvalid(Exception):
-    """A message that is not this acquirer's, or not readable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What a webhook says of a question."""
-
-    reference: str
-    answer: Answer
 
 
 class SimulatedAcquirer:
@@ -137,7 +125,7 @@ def read_webhook(secret: str, body: bytes, headers: Mapping[str, str]) -> Heard:
         raise WebhookInvalid("the message is not signed by the acquirer, or is older than five minutes") from error
     if not isinstance(view, dict) or not isinstance(view.get("reference"), str):
         raise WebhookInvalid("the message names no reference")
-    return Heard(view["reference"], answer_of(view))
+    return Heard(headers["webhook-id"], view["reference"], answer_of(view))
 
 
 def answer_of(view: Mapping[str, Any]) -> Answer:

@@ -5,7 +5,7 @@ before the file is matched.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -22,7 +22,8 @@ from rialto_common.errors import Conflict
 from rialto_common.events.envelope import Event, compose
 from rialto_common.events.payments import AcquirerSettled
 from rialto_common.runtime import Runtime
-from rialto_gateway.connectors.port import Answer, Succeeded
+from rialto_gateway.connectors.port import Succeeded
+from rialto_gateway.connectors.webhooks import Hear
 from rialto_gateway.payments.handlers import SOURCE
 from rialto_gateway.settlement_files.file import Line, parse
 from rialto_gateway.settlement_files.matching import Known, match, shows_done
@@ -30,8 +31,6 @@ from rialto_gateway.settlement_files.metrics import SettlementMetrics
 from rialto_gateway.settlement_files.store import SettlementDifferences, file_of_hash, keep_file, known_by_reference
 
 log = structlog.get_logger()
-
-Hear = Callable[[str, str, Answer], Awaitable[bool]]
 
 SWEEP_EVERY_SECONDS = 60.0
 SWEEP_SIZE = 1_000

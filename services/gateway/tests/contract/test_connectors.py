@@ -30,7 +30,8 @@ from rialto_gateway.connectors.port import (
     Unknown,
     Void,
 )
-from rialto_gateway.connectors.simulated import CODES, Heard, SimulatedAcquirer, WebhookInvalid, read_webhook
+from rialto_gateway.connectors.simulated import CODES, SimulatedAcquirer, read_webhook
+from rialto_gateway.connectors.webhooks import Heard, WebhookInvalid
 from rialto_gateway.settlement_files.file import parse
 
 from ..acquirer_process import KEY, WEBHOOK_SECRET, Process
