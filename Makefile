@@ -8,7 +8,7 @@ PORT ?= 8080
 DATA_DIR ?= .rialto
 KAFKA_PORT ?= 9092
 
-PACKAGES := libs/common services/gateway services/ledger services/fraud services/compliance services/chain-bridge cli
+PACKAGES := libs/common services/gateway services/ledger services/fraud services/compliance services/chain-bridge sdk/python cli
 # uv brings its own certificates; behind a proxy with one of its own, the system's are the right ones.
 UV_INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"; }; \
 	retry() { install "$$@" 2>/dev/null || install --system-certs "$$@"; }; retry

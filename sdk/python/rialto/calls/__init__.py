@@ -1,0 +1,1 @@
+"""The API's calls, described once for both clients: one module a resource."""
