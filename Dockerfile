@@ -21,6 +21,7 @@ ARG SERVICE
 COPY deploy/docker/closure.py /build/closure.py
 COPY libs /checkout/libs
 COPY services /checkout/services
+COPY sdk /checkout/sdk
 COPY cli /checkout/cli
 RUN --mount=type=cache,target=/cache \
     test -n "${SERVICE}" || { echo "name a service: --build-arg SERVICE=gateway" >&2; exit 1; } \

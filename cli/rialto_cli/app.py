@@ -18,6 +18,7 @@ from rialto_cli.dead_letters.commands import register as register_dead_letters
 from rialto_cli.errors import OperatorError
 from rialto_cli.events.commands import register as register_events
 from rialto_cli.ledger.commands import register as register_ledger
+from rialto_cli.payments.commands import register as register_payments
 from rialto_cli.reconcile.commands import register as register_reconcile
 from rialto_cli.replay.commands import register as register_replay
 from rialto_cli.sim.commands import register as register_sim
@@ -38,6 +39,7 @@ def build() -> typer.Typer:
     )
     for register in (
         register_embedded,
+        register_payments,
         register_replay,
         register_dead_letters,
         register_topics,

@@ -17,14 +17,18 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-OURS = "rialto-"
+OURS = re.compile(r"rialto(-|$)")
 NOT_CODE = ("tests", "training", "evaluation", "contracts", "docs")
 
 
 def folders(checkout: Path, service: str) -> list[Path]:
     """The packages of an image. The command line's has every service's code: it migrates all of them."""
     services = sorted(path.parent for path in (checkout / "services").glob("*/pyproject.toml"))
-    chosen = [*services, checkout / "cli"] if service == "cli" else [checkout / "services" / service]
+    chosen = (
+        [*services, checkout / "sdk" / "python", checkout / "cli"]
+        if service == "cli"
+        else [checkout / "services" / service]
+    )
     if not all((folder / "pyproject.toml").exists() for folder in chosen):
         sys.exit(f"there is no service {service!r}: it is one of {', '.join(path.name for path in services)}, cli")
     return [checkout / "libs" / "common", *chosen]
@@ -35,7 +39,7 @@ def declared(checkout: Path, service: str) -> list[Requirement]:
     own = [path for path in folders(checkout, service) if service != "cli" or path.parent.name != "services"]
     documents = [tomllib.loads((path / "pyproject.toml").read_text()) for path in own]
     texts = [text for document in documents for text in document["project"]["dependencies"]]
-    return [requirement for requirement in map(Requirement, texts) if not requirement.name.startswith(OURS)]
+    return [requirement for requirement in map(Requirement, texts) if not OURS.match(requirement.name)]
 
 
 def closure(wanted: Iterable[Requirement]) -> set[str]:

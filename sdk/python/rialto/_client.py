@@ -98,6 +98,7 @@ class Rialto(_Client):
         self._http.close()
 
     def _bind(self) -> None:
+        self.request = resources.Other(self._run).request
         self.payments = resources.Payments(self._run)
         self.refunds = resources.Refunds(self._run)
         self.customers = resources.Customers(self._run)
@@ -163,6 +164,7 @@ class AsyncRialto(_Client):
         await self._http.aclose()
 
     def _bind(self) -> None:
+        self.request = resources.AsyncOther(self._run).request
         self.payments = resources.AsyncPayments(self._run)
         self.refunds = resources.AsyncRefunds(self._run)
         self.customers = resources.AsyncCustomers(self._run)

@@ -186,12 +186,13 @@ def _read(call: Call[T], response: httpx.Response, options: Options, key: str | 
         kind: type[ApiError] = kind_of(response.status_code, problem["code"])
         raise kind(response.status_code, problem, base_url=options.base_url, request_id=request_id, idempotency_key=key)
     try:
-        found = call.read(response.json() if response.content else None)
+        body = response.json() if response.content else None
+        found = call.read(body)
     except ValueError as error:  # pydantic's errors are such, too
         what = "an answer that cannot be read"
         raise UnexpectedAnswer(response.status_code, what, request_id=request_id, idempotency_key=key) from error
     if isinstance(found, ApiObject):
-        found._response = Response(response.status_code, dict(response.headers), tries, key)
+        found._response = Response(response.status_code, dict(response.headers), tries, key, body)
     return found
 
 

@@ -5,7 +5,7 @@ as there may be more of them tomorrow.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,12 +14,13 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The HTTP answer that an object came in. `replayed`: it repeats what was answered to this key before."""
+    """The HTTP answer that an object came in; `body` is its JSON as it was sent."""
 
     status: int
     headers: Mapping[str, str]
     tries: int
     idempotency_key: str | None
+    body: Any = field(repr=False)
 
     @property
     def request_id(self) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from rialto._call import Call, ListCall
 from rialto._listing import AsyncListing, Listing
-from rialto.calls import customers, events, funds, payment_links, payments, refunds, webhook_endpoints
+from rialto.calls import customers, events, funds, other, payment_links, payments, refunds, webhook_endpoints
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,6 +76,12 @@ def iterated(describe: Callable[P, ListCall[T]]) -> Callable[Concatenate[AsyncRe
         return AsyncListing(self._run, describe(*args, **kwargs))
 
     return method
+
+
+class Other(Resource):
+    """What there is no method for."""
+
+    request = called(other.request)
 
 
 class Payments(Resource):
@@ -167,6 +173,12 @@ class BalanceTransactions(Resource):
     """What changed what is owed to you."""
 
     list = listed(funds.list_balance_transactions)
+
+
+class AsyncOther(AsyncResource):
+    """What there is no method for."""
+
+    request = awaited(other.request)
 
 
 class AsyncPayments(AsyncResource):

@@ -163,6 +163,23 @@ def test_key_and_address_come_from_the_environment(monkeypatch: pytest.MonkeyPat
         Rialto()
 
 
+def test_what_has_no_method_is_asked_like_everything_else() -> None:
+    gateway = Gateway([httpx.ReadError("reset"), answer(200, {"id": "dp_1", "amount_minor": "5"})])
+    asked = gateway.client().request("POST", "/v1/disputes/dp_1/accept", body={"note": "ours"}, params={"limit": 2})
+    assert asked == {"id": "dp_1", "amount_minor": "5"}
+    assert [each.headers["Idempotency-Key"] for each in gateway.got] == ["key-1"] * 2
+    assert str(gateway.got[0].url) == "http://gateway/v1/disputes/dp_1/accept?limit=2"
+    with pytest.raises(ValueError, match="begins with /v1/"):
+        gateway.client().request("GET", "@evil.example/v1/payments")
+
+
+def test_the_answer_is_kept_as_it_was_sent() -> None:
+    payment = Gateway([answer()]).client().payments.retrieve("pay_1")
+    assert payment.response is not None
+    assert payment.response.body == PAYMENT
+    assert payment.response.tries == 1
+
+
 def pages() -> Gateway:
     """A list of five in three pages, the last of which still has a cursor to go on from later."""
     cut = [(PAYMENT | {"id": f"pay_{number}"}) for number in range(5)]
