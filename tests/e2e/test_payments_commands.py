@@ -204,6 +204,17 @@ def _events(rialto: Rialto, payment_id: str) -> list[dict[str, Any]]:
     return [event for event in events if event["data"]["id"] == payment_id]
 
 
+def test_the_environment_for_a_merchants_own_code_is_printed(rialto: Rialto) -> None:
+    found = json_of(rialto, "env")
+    assert found["RIALTO_URL"] == rialto.url
+    assert found["RIALTO_KEY"].startswith("sk_test_")
+    lines = said(rialto, "env").stdout.splitlines()
+    assert f"export RIALTO_WALLET={found['RIALTO_WALLET']}" in lines
+    # A key and an address of the environment are taken before those of the platform here.
+    other = runner.invoke(build(), ["payments", "list"], env={"RIALTO_URL": rialto.url, "RIALTO_KEY": "sk_test_other"})
+    assert "does not know the key" in refused(other).what
+
+
 def test_it_runs_as_a_program_too(rialto: Rialto) -> None:
     result = rialto.run("payments", "get", "pay_nonsense")
     assert result.returncode == 1

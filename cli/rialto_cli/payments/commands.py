@@ -1,4 +1,4 @@
-"""`rialto payments create`, `get`, `list`, `listen` and `trigger`."""
+"""`rialto payments create`, `get`, `list`, `listen`, `trigger` and `env`."""
 
 import json
 import os
@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
         ("list", list_),
         ("listen", listen),
         ("trigger", trigger),
+        ("env", env),
     ):
         payments.command(name)(command)
     app.add_typer(payments, name="payments")
@@ -223,6 +224,19 @@ def trigger(
         return
     typer.echo(f"{kind}  {payment.id if done.event is None else done.event.id}")
     typer.echo("\n".join(story(payment)))
+
+
+def env(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Print what the SDK and these commands read: `eval "$(rialto payments env)"` in a shell."""
+    from shlex import quote
+
+    account = _account(data_dir, None, None)
+    found = {"RIALTO_URL": account.url, "RIALTO_KEY": account.key, "RIALTO_WALLET": account.wallet_id or ""}
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        typer.echo(f"export {name}={quote(value)}")
 
 
 def _account(data_dir: Path, url: str | None, api_key: str | None) -> "Account":
