@@ -20,6 +20,8 @@ from rialto_gateway.attempts.ports import Connectors
 from rialto_gateway.attempts.resolver import AttemptResolver
 from rialto_gateway.attempts.runner import AttemptRunner
 from rialto_gateway.attempts.store import PostgresAttemptReader
+from rialto_gateway.balance.api import balance_router
+from rialto_gateway.balance.reader import Balances
 from rialto_gateway.connectors import simulated
 from rialto_gateway.connectors.api import connector_router
 from rialto_gateway.connectors.routes import Acquirer, Routed, RouteMetrics, read_rules
@@ -128,7 +130,9 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
         # First, and not included: FastAPI tries an included router's routes twice, a fifth of the accept path.
         service.app.router.routes[:0] = payment_router(payments, keys, once, admission).routes
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
-    service.add_router(funds_router(funds=LedgerFunds(ledger_calls), wallets=directory, once=once, keys=keys))
+    funds = LedgerFunds(ledger_calls)
+    service.add_router(funds_router(funds=funds, wallets=directory, once=once, keys=keys))
+    service.add_router(balance_router(Balances(pool, funds), keys))
     links = PaymentLinks(pool)
     service.add_router(
         payment_link_router(

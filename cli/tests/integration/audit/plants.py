@@ -483,6 +483,13 @@ I7_OF_REFUNDS = (
     plant("I7", "payment_not_as_its_refunds", "a refund that its payment does not count", REFUND),
     plant(
         "I7",
+        "unpaid_differs",
+        "a settled payment kept as unpaid",
+        "INSERT INTO gateway.payables SELECT payment_id, merchant_id, mode, currency, amount_captured_minor, FALSE"
+        f" FROM gateway.payments WHERE payment_id = {SETTLED}",
+    ),
+    plant(
+        "I7",
         "left_in_suspense",
         "money in suspense for a capture that nobody waits for",
         *copy_entry(CAPTURE, NEW, kind="'suspended'", metadata='\'{"capture_id": "cap_1"}\'::JSONB'),

@@ -14,6 +14,7 @@ from rialto_common.events.common import WalletId
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.money import currency_exponent
 from rialto_common.request_bodies import documented_body, read_body
+from rialto_gateway.balance.transactions import Part
 from rialto_gateway.funds.errors import CurrencyMismatch
 from rialto_gateway.funds.ledger import Answer, LedgerFunds
 from rialto_gateway.idempotency import IdempotentRequests, required_key
@@ -155,6 +156,9 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
     async def list_balance_transactions(
         caller: Caller,
         currency: Annotated[Currency, Query()],
+        balance: Annotated[
+            Part, Query(description="of what is owed (available and pending), or of what is set aside (reserved)")
+        ] = "payable",
         created_from: Annotated[datetime | None, Query()] = None,
         created_to: Annotated[datetime | None, Query()] = None,
         cursor: Annotated[str | None, Query(max_length=1000)] = None,
@@ -162,7 +166,11 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
     ) -> Response:
         """List what has changed what is owed to the merchant, oldest first, each line with the balance after it.
 
-        From `created_from` up to, and without, `created_to`, which is a minute ago at the latest.
+        The lines of `payable` add up to the balance's available and pending parts, those of `reserve` to the reserved.
+        `type`: `capture`; `refund` to a wallet; `suspended`, a refund put to an acquirer, and `suspended_returned`, one
+        that it did not make; `chain_settlement`, a payment paid to the merchant, and `chain_settlement_reversal`, taken
+        back by the chain; `reversal`, undone by the operator; or what the operator named an entry of its own. From
+        `created_from` up to, and without, `created_to`, which is a minute ago at the latest.
         """
         merchant_id, mode, _ = caller.merchant()
         try:
@@ -171,7 +179,7 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
             raise UnknownCurrency(error.detail, param="currency") from error
         if cursor is not None and (created_from is not None or created_to is not None):
             raise CursorInvalid("the cursor carries its period: leave out `created_from` and `created_to`")
-        account = await funds.payable(merchant_id, mode, currency)
+        account = await funds.merchant_account(merchant_id, mode, balance, currency)
         if account is None:
             return json_answer({"object": "list", "data": [], "has_more": False, "next_cursor": None})
         page = await funds.statement(
@@ -183,7 +191,7 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
             after=cursor,
             limit=limit,
         )
-        lines = [_balance_transaction(line, page) for line in page["data"]]
+        lines = [_balance_transaction(line, page, balance) for line in page["data"]]
         after = page["next_cursor"]
         return json_answer({"object": "list", "data": lines, "has_more": after is not None, "next_cursor": after})
 
@@ -235,11 +243,12 @@ def _quote(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _balance_transaction(line: Answer, page: Answer) -> dict[str, Any]:
+def _balance_transaction(line: Answer, page: Answer, part: Part) -> dict[str, Any]:
     added = line["side"] == page["normal_side"]
     return {
         "object": "balance_transaction",
         "type": line["kind"],
+        "balance": part,
         "payment_id": line["payment_id"],
         "entry_id": line["entry_id"],
         "line": line["line"],

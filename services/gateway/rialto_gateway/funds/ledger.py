@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from rialto_common import ids
+from rialto_gateway.balance.transactions import Part
 from rialto_gateway.funds.errors import refusal
 from rialto_gateway.ledger_calls import LedgerCalls, LedgerProblem
 from rialto_gateway.merchants.keys import Mode
@@ -61,11 +62,17 @@ class LedgerFunds:
         path = f"/v1/fx/quotes/{ids.to_text('fxq', quote_id)}/conversions"
         return await _refused(self._ledger.post(path, source.merchant_id, source.mode, body))
 
-    async def payable(self, merchant_id: UUID, mode: Mode, currency: str) -> Answer | None:
-        """Return the account of what we owe a merchant in a currency; None where nothing was ever booked on it."""
-        code = f"merchant:{ids.to_text('mer', merchant_id)}:payable"
+    async def merchant_accounts(self, merchant_id: UUID, mode: Mode, part: Part) -> list[Answer]:
+        """Return a merchant's accounts of what it is owed or of what is set aside, one a currency."""
+        code = f"merchant:{ids.to_text('mer', merchant_id)}:{part}"
         found = await _refused(self._ledger.get("/v1/accounts", merchant_id, mode, {"code": code}))
-        return next((account for account in found["data"] if account["currency"] == currency), None)
+        accounts: list[Answer] = found["data"]
+        return accounts
+
+    async def merchant_account(self, merchant_id: UUID, mode: Mode, part: Part, currency: str) -> Answer | None:
+        """Return one of them; None where nothing was ever booked on it."""
+        accounts = await self.merchant_accounts(merchant_id, mode, part)
+        return next((account for account in accounts if account["currency"] == currency), None)
 
     async def statement(
         self,

@@ -82,6 +82,17 @@ FROM unnest(
 )
 WHERE p.payment_id = n.payment_id
 
+-- name: keep_payables
+-- What is captured and not yet paid; `waiting` only where a merchant's schedule decides when it is.
+INSERT INTO gateway.payables AS u (payment_id, merchant_id, mode, currency, amount_minor, waiting)
+SELECT * FROM unnest($1::UUID[], $2::UUID[], $3::TEXT[], $4::TEXT[], $5::NUMERIC[], $6::BOOLEAN[])
+ON CONFLICT ON CONSTRAINT payables_pk DO UPDATE SET amount_minor = excluded.amount_minor, waiting = excluded.waiting
+WHERE (u.amount_minor, u.waiting) <> (excluded.amount_minor, excluded.waiting)
+
+-- name: drop_payables
+-- What has been paid.
+DELETE FROM gateway.payables WHERE payment_id = ANY ($1)
+
 -- name: add_timeline
 -- One line a change.
 INSERT INTO gateway.timeline (payment_id, nth, at, state, event, cause, actor, detail)

@@ -129,6 +129,7 @@ class Payment:
     amount_refunded_minor: int = 0
     refund_pending_minor: int = 0
     refunds: int = 0
+    waits_for_payout: bool = False
 
     @property
     def refundable_minor(self) -> int:

@@ -98,6 +98,25 @@ class PostgresPayments:
                 [payment.refunds for payment in more],
             )
 
+        await self._keep_payables([payment for payment in payments if payment.amount_captured_minor > 0])
+
+    async def _keep_payables(self, captured: Sequence[Payment]) -> None:
+        """Keep what is captured and not yet paid in step with the payments."""
+        unpaid = [payment for payment in captured if payment.state in ("authorised", "captured")]
+        paid = [payment.id for payment in captured if payment.state == "settled"]
+        if unpaid:
+            await self._connection.execute(
+                QUERIES["keep_payables"],
+                [payment.id for payment in unpaid],
+                [payment.merchant_id for payment in unpaid],
+                [payment.mode for payment in unpaid],
+                [payment.currency for payment in unpaid],
+                [payment.amount_captured_minor for payment in unpaid],
+                [payment.waits_for_payout for payment in unpaid],
+            )
+        if paid:
+            await self._connection.execute(QUERIES["drop_payables"], paid)
+
     async def add_timeline(self, lines: Sequence[TimelineLine], now: datetime) -> None:
         """Add lines to timelines."""
         await self._connection.execute(

@@ -1,0 +1,30 @@
+"""Reading a merchant's balance: the ledger says how much there is, the payments what of it is on its way."""
+
+from uuid import UUID
+
+from rialto_common.database import Pool, load_queries
+from rialto_gateway.balance.balance import Balance, balances
+from rialto_gateway.funds.ledger import LedgerFunds
+from rialto_gateway.merchants.keys import Mode
+
+QUERIES = load_queries(__package__)
+
+
+class Balances:
+    """Reads balances. The two sides are read a moment apart: a settlement between them shows on the ledger's first."""
+
+    def __init__(self, pool: Pool, funds: LedgerFunds) -> None:
+        self._pool = pool
+        self._funds = funds
+
+    async def of(self, merchant_id: UUID, mode: Mode) -> list[Balance]:
+        """Return a merchant's balances, one a currency. Raises: ServiceUnavailable: the ledger does not answer."""
+        # The ledger first: what it pays between the two looks is taken off `available` for a moment, and never added.
+        payable = await self._funds.merchant_accounts(merchant_id, mode, "payable")
+        reserve = await self._funds.merchant_accounts(merchant_id, mode, "reserve")
+        rows = await self._pool.fetch(QUERIES["pending"], merchant_id, mode)
+        return balances(
+            {each["currency"]: int(each["ledger_balance_minor"]) for each in payable},
+            {each["currency"]: int(each["ledger_balance_minor"]) for each in reserve},
+            {row["currency"]: int(row["amount_minor"]) for row in rows},
+        )
