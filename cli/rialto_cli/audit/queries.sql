@@ -764,15 +764,18 @@ WHERE (p.amount_refunded_minor, p.refund_pending_minor)
 -- check: I7 unpaid_differs
 -- what the gateway keeps as captured and not yet paid, from which balances and payouts come, is not what its payments say
 SELECT
-    jsonb_build_object('payment_id', text_id('pay', coalesce(p.payment_id, u.payment_id))) AS ids,
-    coalesce(p.amount_captured_minor || ' unpaid', 'nothing unpaid') AS expected,
-    coalesce(u.amount_minor || ' unpaid', 'nothing unpaid') AS found
+    jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids,
+    coalesce(x.captured || ' unpaid', 'nothing unpaid') AS expected,
+    coalesce(x.kept || ' unpaid', 'nothing unpaid') AS found
 FROM (
-    SELECT payment_id, amount_captured_minor FROM gateway.payments
-    WHERE state IN ('authorised', 'captured') AND amount_captured_minor > 0
-) AS p
-FULL JOIN gateway.payables AS u ON u.payment_id = p.payment_id
-WHERE p.amount_captured_minor IS DISTINCT FROM u.amount_minor
+    SELECT payment_id, p.amount_captured_minor AS captured, u.amount_minor AS kept
+    FROM (
+        SELECT payment_id, amount_captured_minor FROM gateway.payments
+        WHERE state IN ('authorised', 'captured') AND amount_captured_minor > 0
+    ) AS p
+    FULL JOIN gateway.payables AS u USING (payment_id)
+) AS x
+WHERE x.captured IS DISTINCT FROM x.kept
 
 -- check: I7 left_in_suspense
 -- uses: handles inboxes letters consumption unconsumed
