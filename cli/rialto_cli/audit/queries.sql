@@ -341,6 +341,15 @@ SELECT
 FROM gateway.deadlines AS d
 WHERE d.due_at < %(now)s::TIMESTAMPTZ - make_interval(secs => %(grace_seconds)s)
 
+-- check: I3 payout_overdue
+-- heals: the clock that counts payouts may be catching up
+-- a payout's deadline has passed and it was not counted again
+SELECT
+    jsonb_build_object('payout_id', text_id('po', payout_id)) AS ids, 'counted at ' || deadline_at AS expected,
+    'still ' || state || ' at ' || %(now)s::TIMESTAMPTZ AS found
+FROM gateway.payouts
+WHERE deadline_at < %(now)s::TIMESTAMPTZ - make_interval(secs => %(grace_seconds)s)
+
 -- check: I3 attempt_overdue
 -- heals: the worker that asks acquirers may be catching up
 -- an attempt at an acquirer should have been sent or asked about, and nobody did
@@ -376,7 +385,7 @@ FROM (
     SELECT CASE l.type WHEN 'rialto.acquirer.settled.v1' THEN l.data ->> 'payment_id' ELSE l.key END AS payment_id
     FROM bus.log AS l
     WHERE l.topic = 'rialto.payments.v1' AND l.source = 'rialto.gateway'
-        AND l.type <> 'rialto.payment_totals.reported.v1'
+        AND l.type <> 'rialto.payment_totals.reported.v1' AND l.type NOT LIKE 'rialto.payout.%%'
     UNION
     SELECT text_id('pay', t.payment_id) FROM gateway.timeline AS t WHERE t.nth = 1
 ) AS x
@@ -765,17 +774,49 @@ WHERE (p.amount_refunded_minor, p.refund_pending_minor)
 -- what the gateway keeps as captured and not yet paid, from which balances and payouts come, is not what its payments say
 SELECT
     jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids,
-    coalesce(x.captured || ' unpaid', 'nothing unpaid') AS expected,
-    coalesce(x.kept || ' unpaid', 'nothing unpaid') AS found
+    format('%%s unpaid, waiting %%s', coalesce(x.captured, 0), coalesce(x.waits, FALSE)) AS expected,
+    format('%%s unpaid, waiting %%s', coalesce(x.kept, 0), coalesce(x.waiting, FALSE)) AS found
 FROM (
-    SELECT payment_id, p.amount_captured_minor AS captured, u.amount_minor AS kept
+    SELECT
+        payment_id, p.amount_captured_minor AS captured, p.waits_for_payout AS waits, u.amount_minor AS kept, u.waiting
     FROM (
-        SELECT payment_id, amount_captured_minor FROM gateway.payments
+        SELECT payment_id, amount_captured_minor, waits_for_payout FROM gateway.payments
         WHERE state IN ('authorised', 'captured') AND amount_captured_minor > 0
     ) AS p
     FULL JOIN gateway.payables AS u USING (payment_id)
 ) AS x
-WHERE x.captured IS DISTINCT FROM x.kept
+WHERE (x.captured, x.waits) IS DISTINCT FROM (x.kept, x.waiting)
+
+-- check: I7 payout_differs
+-- a payout is not the sum of its payments, or has another count of those paid than are settled
+SELECT
+    jsonb_build_object('payout_id', text_id('po', x.payout_id)) AS ids,
+    format('%%s payments of %%s, %%s settled', coalesce(x.payments, 0), coalesce(x.amount, 0), coalesce(x.settled, 0))
+        AS expected,
+    format(
+        '%%s payments of %%s, %%s paid; its lines %%s of %%s, %%s paid', coalesce(x.told, 0), coalesce(x.told_amount, 0),
+        coalesce(x.told_paid, 0), coalesce(x.lines, 0), coalesce(x.lines_amount, 0), coalesce(x.lines_paid, 0)
+    ) AS found
+FROM (
+    SELECT
+        payout_id, p.payments, p.amount, p.settled, o.payments AS told, o.amount_minor AS told_amount,
+        o.paid AS told_paid, l.lines, l.lines_amount, l.lines_paid
+    FROM (
+        SELECT
+            payout_id, count(*) AS payments, sum(amount_captured_minor) AS amount,
+            count(*) FILTER (WHERE state = 'settled') AS settled
+        FROM gateway.payments WHERE payout_id IS NOT NULL GROUP BY payout_id
+    ) AS p
+    FULL JOIN gateway.payouts AS o USING (payout_id)
+    FULL JOIN (
+        SELECT
+            payout_id, count(*) AS lines, sum(amount_minor) AS lines_amount,
+            count(*) FILTER (WHERE state = 'paid') AS lines_paid
+        FROM gateway.payout_payments GROUP BY payout_id
+    ) AS l USING (payout_id)
+) AS x
+WHERE (x.payments, x.amount, x.settled) IS DISTINCT FROM (x.told, x.told_amount, x.told_paid)
+    OR (x.payments, x.amount, x.settled) IS DISTINCT FROM (x.lines, x.lines_amount, x.lines_paid)
 
 -- check: I7 left_in_suspense
 -- uses: handles inboxes letters consumption unconsumed

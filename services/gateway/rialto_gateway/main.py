@@ -51,6 +51,11 @@ from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.overload import Admission, oldest_unhandled
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.payments.store import QUERIES, PostgresPaymentReader, PostgresUnit, PostgresUnits
+from rialto_gateway.payouts.api import payout_router
+from rialto_gateway.payouts.loop import PayoutClock
+from rialto_gateway.payouts.service import PayoutService
+from rialto_gateway.payouts.settings_api import payout_settings_router
+from rialto_gateway.payouts.store import PostgresPayoutReader
 from rialto_gateway.rate_limiter import RateLimiter
 from rialto_gateway.refunds.api import refund_router
 from rialto_gateway.refunds.service import RefundService
@@ -160,6 +165,15 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
         webhook_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, allow_private=allow_private)
     )
     cursors = Cursors(settings.master_key())
+    payout_reader = PostgresPayoutReader(pool)
+    payouts = PayoutService(units=units, reader=payout_reader, funds=funds, runtime=runtime, deadlines=deadlines)
+    service.add_router(payout_router(payouts=payouts, reader=payout_reader, keys=keys, cursors=cursors))
+    service.add_router(
+        payout_settings_router(
+            payouts=payouts, unit_of_work=service.unit_of_work, pool=pool, keys=keys, runtime=runtime
+        )
+    )
+    service.add_loop("payouts", PayoutClock(units, payout_reader, payouts, runtime).step)
     service.add_router(delivery_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, cursors=cursors))
     service.add_router(event_router(pool=pool, keys=keys, payments=reader, cursors=cursors))
 

@@ -51,7 +51,7 @@ async def play(world: World) -> dict[str, str]:
                 for number, part in enumerate((100, 150)):
                     await world.post(refunds, {"amount_minor": part}, key=bikes, name=f"refund {number}")
         await world.post(f"/v1/payments/{manual['voided']}/void", {}, key=bikes, name="void")
-        settled |= {"in parts": parts}
+        settled |= {"in parts": parts, "paid out": await pay_out(world, rich)}
         await world.until((payment, "settled") for payment in settled.values())
         await world.until([(manual["voided"], "voided"), (declined["declined"], "declined")])
         await keep_books(world, rich)
@@ -59,6 +59,16 @@ async def play(world: World) -> dict[str, str]:
         await asyncio.sleep(1)
     await world.close()
     return settled | manual | declined
+
+
+async def pay_out(world: World, wallet: str) -> str:
+    """Have a merchant's payment paid when it asks for that, and not before; return the payment."""
+    bakery = await world.merchant("Bakery")
+    await world.set_payouts(bakery, "manual")
+    payment = await world.pay(bakery, wallet, "paid out", 900)
+    await world.until([(payment, "captured")])
+    await world.post("/v1/payouts", {"currency": "USD"}, key=bakery, name="payout")
+    return payment
 
 
 async def keep_books(world: World, wallet: str) -> None:

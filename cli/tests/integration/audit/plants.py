@@ -208,6 +208,15 @@ I3 = (
     ),
     plant(
         "I3",
+        "payout_overdue",
+        "a payout that nobody counts",
+        "INSERT INTO gateway.payouts (payout_id, merchant_id, mode, currency, amount_minor, payments, asked_by, state,"
+        f" sequence, deadline_at, created_at, updated_at) SELECT '{NEW}', merchant_id, mode, currency, 5, 1,"
+        f" 'schedule', 'pending', 1, created_at - INTERVAL '1 hour', created_at, created_at FROM gateway.payments"
+        f" WHERE payment_id = {SETTLED}",
+    ),
+    plant(
+        "I3",
         "attempt_overdue",
         "an attempt that nobody asks about",
         "INSERT INTO gateway.attempts (attempt_id, payment_id, merchant_id, mode, currency, step, ordinal, connector,"
@@ -473,6 +482,11 @@ I7 = (
         f" WHERE side = 'credit' AND entry_id = {CAPTURE}",
     ),
 )
+PAYOUT = (
+    "INSERT INTO gateway.payouts (payout_id, merchant_id, mode, currency, amount_minor, payments, asked_by, state,"
+    f" sequence, deadline_at, created_at, updated_at) SELECT '{NEW}', merchant_id, mode, currency, 5, 1, 'merchant',"
+    f" 'pending', 1, created_at, created_at, created_at FROM gateway.payments WHERE payment_id = {SETTLED}"
+)
 REFUND = (
     "INSERT INTO gateway.refunds (refund_id, payment_id, merchant_id, mode, currency, ordinal, amount_minor, metadata,"
     f" state, created_at, updated_at) SELECT '{NEW}', payment_id, merchant_id, mode, currency, 99, 5, '{{}}',"
@@ -487,6 +501,13 @@ I7_OF_REFUNDS = (
         "a settled payment kept as unpaid",
         "INSERT INTO gateway.payables SELECT payment_id, merchant_id, mode, currency, amount_captured_minor, FALSE"
         f" FROM gateway.payments WHERE payment_id = {SETTLED}",
+    ),
+    plant("I7", "payout_differs", "a payout of a payment that is in none", PAYOUT),
+    plant(
+        "I7",
+        "payout_differs",
+        "a payment in a payout that there is not",
+        f"UPDATE gateway.payments SET payout_id = '{NEW}' WHERE payment_id = {SETTLED}",
     ),
     plant(
         "I7",

@@ -178,6 +178,12 @@ class World:
         made = await self.post("/v1/merchants", {"name": name, "country": "US"}, key=ADMIN_KEY, name=name)
         return str(made["keys"]["test"])
 
+    async def set_payouts(self, key: str, schedule: str) -> None:
+        """Say when a merchant is paid."""
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = await self.api.patch("/v1/payout_settings", json={"schedule": schedule}, headers=headers)
+        assert answer.is_success, answer.text
+
     async def wallet(self, name: str, amount_minor: int) -> str:
         """Open a wallet with some money in it."""
         made = await self.post("/v1/wallets", {"currency": "USD"}, key=ADMIN_KEY, name=name)

@@ -11,7 +11,7 @@ QUERIES = load_queries(__package__)
 
 
 class Balances:
-    """Reads balances. The two sides are read a moment apart: a settlement between them shows on the ledger's first."""
+    """Reads balances. The two sides are read a moment apart."""
 
     def __init__(self, pool: Pool, funds: LedgerFunds) -> None:
         self._pool = pool
@@ -19,10 +19,10 @@ class Balances:
 
     async def of(self, merchant_id: UUID, mode: Mode) -> list[Balance]:
         """Return a merchant's balances, one a currency. Raises: ServiceUnavailable: the ledger does not answer."""
-        # The ledger first: what it pays between the two looks is taken off `available` for a moment, and never added.
+        # On its way first: what the ledger pays between the two looks is then missing from `available`, not doubled.
+        rows = await self._pool.fetch(QUERIES["pending"], merchant_id, mode)
         payable = await self._funds.merchant_accounts(merchant_id, mode, "payable")
         reserve = await self._funds.merchant_accounts(merchant_id, mode, "reserve")
-        rows = await self._pool.fetch(QUERIES["pending"], merchant_id, mode)
         return balances(
             {each["currency"]: int(each["ledger_balance_minor"]) for each in payable},
             {each["currency"]: int(each["ledger_balance_minor"]) for each in reserve},

@@ -73,7 +73,7 @@ def event_router(*, pool: Pool, keys: ApiKeys, payments: PaymentReader, cursors:
         data = [event_view(row) for row in page]
         if wanted:
             shown = await _payments(payments, page, merchant_id, mode)
-            data = [event | {"payment": shown[row["payment_id"]]} for event, row in zip(data, page, strict=True)]
+            data = [event | {"payment": shown.get(row["payment_id"])} for event, row in zip(data, page, strict=True)]
         return json_answer({"object": "list", "data": data, "has_more": more, "next_cursor": after})
 
     @router.get("/{event_id}")
@@ -99,12 +99,13 @@ def event_router(*, pool: Pool, keys: ApiKeys, payments: PaymentReader, cursors:
 def event_view(row: Row) -> dict[str, Any]:
     """Return the event object of a row; `data` is the object as it was then, as the webhooks tell it."""
     message = orjson.loads(row["body"])
+    is_of_payment = message["data"]["object"] == "payment"
     return {
         "id": ids.to_text("evt", row["event_id"]),
         "object": "event",
         "type": message["type"],
         "created_at": time_text(row["created_at"]),
-        "payment": ids.to_text("pay", row["payment_id"]),
+        "payment": ids.to_text("pay", row["payment_id"]) if is_of_payment else None,
         "data": message["data"],
     }
 

@@ -227,6 +227,13 @@ class HoldExpired:
 
 
 @dataclass(frozen=True, slots=True)
+class PayoutStarted:
+    """A payout takes it in: it is to be settled now."""
+
+    payout_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class SettlementSubmitted:
     """The paying transaction was sent."""
 
@@ -291,6 +298,7 @@ Fact = (
     | VoidAsked
     | HoldVoided
     | HoldExpired
+    | PayoutStarted
     | SettlementSubmitted
     | SettlementConfirmed
     | SettlementReorged

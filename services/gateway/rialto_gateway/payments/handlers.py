@@ -36,11 +36,12 @@ from rialto_gateway.payments.facts import (
 from rialto_gateway.payments.machine import AttemptChange, CaptureChange, Deadlines, RefundChange
 from rialto_gateway.payments.ports import TimelineLine, Unit
 from rialto_gateway.payments.states import Payment
+from rialto_gateway.payouts.payout import Line
+from rialto_gateway.payouts.progress import SOURCE, progress
 from rialto_gateway.webhooks.messages import MESSAGES, Message
 
 log = structlog.get_logger()
 
-SOURCE = "rialto.gateway"
 TOPICS = (FRAUD, COMPLIANCE, LEDGER, SETTLEMENTS)
 
 
@@ -101,6 +102,7 @@ async def apply_all(
     captures: list[tuple[UUID, CaptureChange]] = []
     refunds: list[tuple[UUID, RefundChange]] = []
     attempts: list[tuple[UUID, AttemptChange]] = []
+    paid_out: list[Line] = []
     outgoing: list[Event] = []
     told: list[Message] = []
     for occurrence in occurrences:
@@ -121,6 +123,8 @@ async def apply_all(
         captures.extend((after.id, capture) for capture in change.captures)
         refunds.extend((after.id, refund) for refund in change.refunds)
         attempts.extend((after.id, attempt) for attempt in change.attempts)
+        if change.payout is not None:
+            paid_out.append(change.payout)
     if changed:
         await unit.payments.save(list(changed.values()), now)
         await unit.payments.add_timeline(lines, now)
@@ -132,6 +136,8 @@ async def apply_all(
             await unit.attempts.queue(attempts, now)
         if told:
             await unit.messages.enqueue(told)
+        if paid_out:
+            outgoing += await progress(unit, paid_out, now=now)
         unit.publish(*outgoing)
     return held
 

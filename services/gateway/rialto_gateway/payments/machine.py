@@ -61,6 +61,7 @@ _STEPS: dict[type[Any], Callable[[Payment, Any, datetime, Deadlines], Change | N
     facts.RefundRefused: refunds.refused,
     facts.AcquirerRefunded: refunds.by_acquirer,
     facts.AcquirerRefusedRefund: refunds.refused_by_acquirer,
+    facts.PayoutStarted: settlement.payout_started,
     facts.SettlementSubmitted: settlement.submitted,
     facts.SettlementConfirmed: settlement.confirmed,
     facts.SettlementReorged: settlement.reorged,

@@ -20,6 +20,7 @@ from rialto_gateway.attempts.memory import AttemptRows, MemoryAttempts
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import FINAL, Payment
+from rialto_gateway.payouts.memory import MemoryPayouts, PayoutRows
 from rialto_gateway.refunds.memory import MemoryRefunds, RefundRows
 from rialto_gateway.webhooks.memory import Deliveries, MemoryMessages
 
@@ -73,6 +74,7 @@ class GatewayStore:
     capture_ids: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
     attempts: AttemptRows = field(default_factory=AttemptRows)
     refunds: RefundRows = field(default_factory=RefundRows)
+    payouts: PayoutRows = field(default_factory=PayoutRows)
     deliveries: Deliveries = field(default_factory=Deliveries)
 
     def card_of(self, payment_id: UUID) -> str | None:
@@ -130,7 +132,8 @@ class MemoryPayments:
         for payment_id in payment_ids:
             payment = self._payments.get(payment_id) or self._store.payments.get(payment_id)
             if payment is not None:
-                found[payment_id] = payment
+                terms = self._store.payouts.terms_of(payment.merchant_id, payment.mode)
+                found[payment_id] = replace(payment, payout_schedule=terms.schedule)
         return found
 
     async def save(self, payments: Sequence[Payment], now: datetime) -> None:
@@ -272,6 +275,9 @@ class MemoryUnit:
         )
         self.refunds = transaction.view(
             MemoryRefunds, lambda: MemoryRefunds(store.refunds, store.payments, transaction)
+        )
+        self.payouts = transaction.view(
+            MemoryPayouts, lambda: MemoryPayouts(store.payouts, store.payments, transaction)
         )
         self.messages = transaction.view(MemoryMessages, lambda: MemoryMessages(store.deliveries, transaction))
         self.people = MemoryPeople(keyring, transaction)

@@ -15,6 +15,7 @@ from rialto_gateway.payments.bodies import SavedPayment
 from rialto_gateway.payments.errors import MethodNotAvailable
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.states import Payment
+from rialto_gateway.payouts.ports import Payouts
 from rialto_gateway.refunds.ports import Refunds
 from rialto_gateway.webhooks.messages import Messages
 
@@ -219,6 +220,9 @@ class Unit(Protocol):
 
     @property
     def refunds(self) -> Refunds: ...
+
+    @property
+    def payouts(self) -> Payouts: ...
 
     @property
     def messages(self) -> Messages: ...

@@ -43,8 +43,12 @@ FROM unnest($1::UUID[], $4::TEXT[]) AS p (payment_id, detail)
 SELECT payment_id, merchant_id, mode, shard, amount_minor, currency, wallet_id, capture_method, payee_address, state,
     reason, decline_code, fraud, compliance, amount_captured_minor, capture_pending_minor, captures, void_reason, asked,
     settlement, authorised_at, deadline_at, sequence, authorisations, voids, connector, acquirer_reference,
-    next_action_url, amount_refunded_minor, refund_pending_minor, refunds
-FROM gateway.payments WHERE payment_id = ANY ($1) ORDER BY payment_id FOR UPDATE
+    next_action_url, amount_refunded_minor, refund_pending_minor, refunds, waits_for_payout, payout_id,
+    (
+        SELECT s.schedule FROM gateway.payout_settings AS s
+        WHERE s.merchant_id = p.merchant_id AND s.mode = p.mode
+    ) AS payout_schedule
+FROM gateway.payments AS p WHERE payment_id = ANY ($1) ORDER BY payment_id FOR UPDATE
 
 -- name: save
 -- Write back what the machine made of them, and keep the deadline rows in step: gone for final payments, moved for others.
@@ -70,15 +74,18 @@ SET state = n.state, reason = n.reason, decline_code = n.decline_code, fraud = n
 FROM n WHERE p.payment_id = n.payment_id
 
 -- name: save_more
--- Write back what the machine made of payments by card, and of those that were refunded.
+-- Write back what the machine made of payments by card, and of those that were refunded or wait for a payout.
 UPDATE gateway.payments AS p
 SET authorisations = n.authorisations, voids = n.voids, connector = n.connector,
     acquirer_reference = n.acquirer_reference, next_action_url = n.next_action_url,
-    amount_refunded_minor = n.refunded, refund_pending_minor = n.refund_pending, refunds = n.refunds
+    amount_refunded_minor = n.refunded, refund_pending_minor = n.refund_pending, refunds = n.refunds,
+    waits_for_payout = n.waits_for_payout, payout_id = n.payout_id
 FROM unnest(
-    $1::UUID[], $2::INT[], $3::INT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::NUMERIC[], $8::NUMERIC[], $9::INT[]
+    $1::UUID[], $2::INT[], $3::INT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::NUMERIC[], $8::NUMERIC[], $9::INT[],
+    $10::BOOLEAN[], $11::UUID[]
 ) AS n (
-    payment_id, authorisations, voids, connector, acquirer_reference, next_action_url, refunded, refund_pending, refunds
+    payment_id, authorisations, voids, connector, acquirer_reference, next_action_url, refunded, refund_pending, refunds,
+    waits_for_payout, payout_id
 )
 WHERE p.payment_id = n.payment_id
 

@@ -11,6 +11,9 @@
 | `captured` | the chain-bridge to pay the merchant | 10 min | `settled`; asked again until then |
 | `settled`, `declined`, `voided`, `expired`, `failed` | nothing: final | none | |
 
+A captured payment of a merchant that is not paid at once (`payouts/schedule.py`) first waits for a payout, with the
+reason `awaiting_payout`, and is looked at every 25 hours; the payout then asks for it to be settled.
+
 A card's payment that is unknown becomes what the acquirer says it is, however late; no deadline gives it up.
 "Asked again" is after 30 s, then after twice as long each time, at least once an hour.
 
@@ -21,6 +24,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
+
+from rialto_gateway.payouts.schedule import Schedule
 
 State = Literal[
     "created",
@@ -74,6 +79,9 @@ ASK_AGAIN_AT_LEAST_EVERY = timedelta(hours=1)
 
 MAX_DOUBLINGS = 10
 
+LOOKED_AT_WHILE_WAITING = timedelta(hours=25)
+"""The deadline of a payment that waits for a payout: a little more than a day, by which a daily one has come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -93,6 +101,7 @@ class Payment:
 
     `captures`, `refunds`, `authorisations` and `voids` count those ever requested (their ordinals; the last two at
     acquirers alone), `capture_pending_minor` and `refund_pending_minor` are what was asked for and not answered.
+    `payout_schedule` is the merchant's as it is now.
     `connector` is the acquirer, and `authorisation` its reference, that the payment stands on. `sequence` numbers the
     events sent about this payment, `asked` the repeated questions.
     """
@@ -129,7 +138,9 @@ class Payment:
     amount_refunded_minor: int = 0
     refund_pending_minor: int = 0
     refunds: int = 0
+    payout_schedule: Schedule = "immediate"
     waits_for_payout: bool = False
+    payout_id: UUID | None = None
 
     @property
     def refundable_minor(self) -> int:
@@ -225,6 +236,7 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
         "authorised": frozenset({"voided", "expired", "captured"}),
     },
     "HoldExpired": {"unknown": frozenset({"failed"}), "authorised": frozenset({"expired", "captured"})},
+    "PayoutStarted": {"captured": frozenset({"captured"})},
     "SettlementSubmitted": {"captured": frozenset({"captured"})},
     "SettlementConfirmed": {"captured": frozenset({"settled"})},
     "SettlementReorged": {"captured": frozenset({"captured"})},

@@ -19,6 +19,7 @@ from rialto_gateway.attempts.store import PostgresAttempts
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import Payment, Settlement
+from rialto_gateway.payouts.store import PostgresPayouts
 from rialto_gateway.refunds.store import PostgresRefunds
 from rialto_gateway.webhooks.messages import PostgresMessages
 
@@ -83,7 +84,15 @@ class PostgresPayments:
             [payment.sequence for payment in payments],
         )
         # Apart, as most payments are wallets' that nobody refunds, and each column of a batch costs all of them.
-        more = [payment for payment in payments if payment.method == "card" or payment.refunds > 0]
+        more = [
+            payment
+            for payment in payments
+            if payment.method == "card"
+            or payment.refunds > 0
+            or payment.payout_schedule != "immediate"
+            or payment.waits_for_payout
+            or payment.payout_id is not None
+        ]
         if more:
             await self._connection.execute(
                 QUERIES["save_more"],
@@ -96,6 +105,8 @@ class PostgresPayments:
                 [payment.amount_refunded_minor for payment in more],
                 [payment.refund_pending_minor for payment in more],
                 [payment.refunds for payment in more],
+                [payment.waits_for_payout for payment in more],
+                [payment.payout_id for payment in more],
             )
 
         await self._keep_payables([payment for payment in payments if payment.amount_captured_minor > 0])
@@ -195,6 +206,7 @@ class PostgresUnit:
         self.payments = PostgresPayments(transaction.connection)
         self.attempts = PostgresAttempts(transaction.connection)
         self.refunds = PostgresRefunds(transaction.connection)
+        self.payouts = PostgresPayouts(transaction.connection)
         self.messages = PostgresMessages(transaction.connection)
         self.people = PostgresPeople(transaction.connection, keyring)
 
@@ -311,6 +323,9 @@ def _payment(row: Any) -> Payment:
         amount_refunded_minor=int(row["amount_refunded_minor"]),
         refund_pending_minor=int(row["refund_pending_minor"]),
         refunds=row["refunds"],
+        payout_schedule=row["payout_schedule"] or "immediate",
+        waits_for_payout=row["waits_for_payout"],
+        payout_id=row["payout_id"],
     )
 
 

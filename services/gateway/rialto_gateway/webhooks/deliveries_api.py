@@ -189,7 +189,7 @@ def delivery_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "webhook_id": ids.to_text("msg", row["message_id"] or row["delivery_id"]),
         "endpoint_id": ids.to_text("we", row["endpoint_id"]),
         "event_id": None if row["event_id"] is None else ids.to_text("evt", row["event_id"]),
-        "payment_id": ids.to_text("pay", row["payment_id"]),
+        "payment_id": None if row["event"].startswith("payout.") else ids.to_text("pay", row["payment_id"]),
         "event": row["event"],
         "test": row["test"],
         "status": row["state"],

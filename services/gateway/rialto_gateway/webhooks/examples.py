@@ -40,7 +40,9 @@ def examples(
             "type": event,
             "timestamp": now,
             "test": True,
-            "data": {
+            "data": _payout(root, merchant_id, mode, event, sequence)
+            if event.startswith("payout.")
+            else {
                 "id": ids.to_text("pay", payment_id),
                 "object": "payment",
                 "merchant_id": ids.to_text("mer", merchant_id),
@@ -58,3 +60,19 @@ def examples(
         text = orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
         made.append(Example(ids.derive(root, "test-delivery", place), message_id, event, place, text))
     return payment_id, made
+
+
+def _payout(root: UUID, merchant_id: UUID, mode: str, event: str, sequence: int) -> dict[str, object]:
+    status = event.removeprefix("payout.")
+    return {
+        "id": ids.to_text("po", ids.derive(root, "test-payout")),
+        "object": "payout",
+        "merchant_id": ids.to_text("mer", merchant_id),
+        "mode": mode,
+        "status": status,
+        "failure_code": "payee_refused" if status == "failed" else None,
+        "amount_minor": "1250",
+        "currency": "USD",
+        "payments": 1,
+        "sequence": sequence,
+    }

@@ -10,7 +10,7 @@ from rialto_common.bus.memory import MemoryTransaction
 from rialto_common.errors import InvariantViolated
 from rialto_gateway.webhooks.breaker import Breaker, share
 from rialto_gateway.webhooks.lines import IN_LINE, Delivery, sendable
-from rialto_gateway.webhooks.messages import MESSAGES, Message, body_of, matches
+from rialto_gateway.webhooks.messages import MESSAGES, Told, body_of, matches
 from rialto_gateway.webhooks.ports import LEASE, Attempted, BreakerChange, Claimed
 
 
@@ -47,26 +47,26 @@ class MemoryMessages:
         self._new: dict[tuple[UUID, UUID], Delivery] = {}
         transaction.on_commit(self._commit)
 
-    async def enqueue(self, messages: Sequence[Message]) -> None:
+    async def enqueue(self, messages: Sequence[Told]) -> None:
         """Write one event a message, and one delivery a message and endpoint that listens.
 
         Raises: InvariantViolated: the event was told before.
         """
         for message in messages:
-            payment, name, event = message.payment, MESSAGES[message.event.type], message.event
+            name, event = MESSAGES[message.event.type], message.event
             if event.id in self._told or event.id in self._deliveries.told:
                 raise InvariantViolated(f"event {event.id} would be told twice")
-            self._told[event.id] = (payment.merchant_id, name)
+            self._told[event.id] = (message.merchant_id, name)
             for endpoint in self._deliveries.endpoints:
-                same = (endpoint.merchant_id, endpoint.mode) == (payment.merchant_id, payment.mode)
+                same = (endpoint.merchant_id, endpoint.mode) == (message.merchant_id, message.mode)
                 if same and matches(name, endpoint.events):
                     self._new[event.id, endpoint.endpoint_id] = Delivery(
                         ids.derive(event.id, str(endpoint.endpoint_id)),
                         endpoint.endpoint_id,
-                        payment.id,
+                        message.object_id,
                         name,
                         body_of(message),
-                        line=payment.id,
+                        line=message.object_id,
                         place=event.sequence,
                         created_at=message.at,
                         next_attempt_at=message.at,

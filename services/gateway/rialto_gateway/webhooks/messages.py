@@ -3,13 +3,15 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
+from uuid import UUID
 
 import orjson
 
 from rialto_common import ids
 from rialto_common.database import Connection, load_queries
 from rialto_common.events import payments as events
+from rialto_common.events import payouts
 from rialto_common.events.envelope import Event
 from rialto_gateway.payments.states import Payment
 
@@ -28,8 +30,34 @@ MESSAGES: dict[str, str] = {
     events.PaymentRequiresAction.type: "payment.requires_action",
     events.RefundSucceeded.type: "refund.succeeded",
     events.RefundFailed.type: "refund.failed",
+    payouts.PayoutPaid.type: "payout.paid",
+    payouts.PayoutFailed.type: "payout.failed",
 }
 """The events merchants hear of, by their name in the message. `payment.created` is the answer to their own request."""
+
+
+class Told(Protocol):
+    """An object of a merchant's as it is after an event."""
+
+    @property
+    def event(self) -> Event: ...
+
+    @property
+    def at(self) -> datetime: ...
+
+    @property
+    def merchant_id(self) -> UUID: ...
+
+    @property
+    def mode(self) -> str: ...
+
+    @property
+    def object_id(self) -> UUID:
+        """The object, whose messages are told in order."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the object as the message shows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +68,45 @@ class Message:
     event: Event
     at: datetime
 
+    @property
+    def merchant_id(self) -> UUID:
+        """The merchant that is told."""
+        return self.payment.merchant_id
+
+    @property
+    def mode(self) -> str:
+        """The mode that it happened in."""
+        return self.payment.mode
+
+    @property
+    def object_id(self) -> UUID:
+        """The payment, whose messages are told in order."""
+        return self.payment.id
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the payment as the message shows it; `sequence` orders its messages."""
+        payment = self.payment
+        return {
+            "id": ids.to_text("pay", payment.id),
+            "object": "payment",
+            "merchant_id": ids.to_text("mer", payment.merchant_id),
+            "mode": payment.mode,
+            "status": payment.state,
+            "status_reason": payment.reason,
+            "decline_code": payment.decline_code,
+            "amount_minor": str(payment.amount_minor),
+            "amount_captured_minor": str(payment.amount_captured_minor),
+            "currency": payment.currency,
+            "sequence": self.event.sequence,
+            "tx_hash": None if payment.settlement is None else payment.settlement.tx_hash,
+        }
+
 
 class Messages(Protocol):
     """Where messages go."""
 
-    async def enqueue(self, messages: Sequence[Message]) -> None:
+    async def enqueue(self, messages: Sequence[Told]) -> None:
         """Keep messages as the merchant's events, and put them in line for every endpoint that listens."""
         ...
 
@@ -55,15 +117,15 @@ class PostgresMessages:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def enqueue(self, messages: Sequence[Message]) -> None:
+    async def enqueue(self, messages: Sequence[Told]) -> None:
         """Write one event a message, and one delivery a message and endpoint that listens."""
         await self._connection.execute(
             QUERIES["enqueue"],
             messages[0].at,
             [message.event.id for message in messages],
-            [message.payment.merchant_id for message in messages],
-            [message.payment.mode for message in messages],
-            [message.payment.id for message in messages],
+            [message.merchant_id for message in messages],
+            [message.mode for message in messages],
+            [message.object_id for message in messages],
             [message.event.sequence for message in messages],
             [MESSAGES[message.event.type] for message in messages],
             [body_of(message) for message in messages],
@@ -85,28 +147,14 @@ def matches(name: str, wanted: Collection[str]) -> bool:
     return not wanted or name in wanted or group_of(name) in wanted
 
 
-def body_of(message: Message) -> str:
-    """Return the message: Standard Webhooks' type, timestamp and data; `sequence` orders a payment's messages."""
-    payment = message.payment
+def body_of(message: Told) -> str:
+    """Return the message: Standard Webhooks' type, timestamp and data."""
     return orjson.dumps(
         {
             "id": ids.to_text("evt", message.event.id),
             "type": MESSAGES[message.event.type],
             "timestamp": message.at,
-            "data": {
-                "id": ids.to_text("pay", payment.id),
-                "object": "payment",
-                "merchant_id": ids.to_text("mer", payment.merchant_id),
-                "mode": payment.mode,
-                "status": payment.state,
-                "status_reason": payment.reason,
-                "decline_code": payment.decline_code,
-                "amount_minor": str(payment.amount_minor),
-                "amount_captured_minor": str(payment.amount_captured_minor),
-                "currency": payment.currency,
-                "sequence": message.event.sequence,
-                "tx_hash": None if payment.settlement is None else payment.settlement.tx_hash,
-            },
+            "data": message.data,
         },
         option=orjson.OPT_UTC_Z,
     ).decode()

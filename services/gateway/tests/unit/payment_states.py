@@ -31,6 +31,7 @@ from rialto_gateway.payments.facts import (
     HoldPlaced,
     HoldVoided,
     OutcomeUnknown,
+    PayoutStarted,
     RefundAsked,
     RefundBooked,
     RefundRefused,
@@ -169,6 +170,7 @@ EVERY_FACT: list[Fact] = [
     VoidAsked(),
     HoldVoided(AMOUNT),
     HoldExpired(AMOUNT),
+    PayoutStarted(ids.derive(PAYMENT_ID, "payout")),
     SettlementSubmitted(BATCH_ID, 31337, "0xabc"),
     confirmed(),
     SettlementReorged(),
@@ -194,6 +196,9 @@ _VARIANTS: list[tuple[tuple[State, ...], dict[str, Any]]] = [
     (("authorised",), {"amount_captured_minor": _PART, "void_reason": "expired"}),
     (("authorised", "captured", "settled"), {"amount_captured_minor": _PART, "refund_pending_minor": _PART // 2}),
     (("captured", "settled"), {"amount_captured_minor": _PART, "amount_refunded_minor": _PART}),
+    (("authorised",), {"payout_schedule": "manual"}),
+    (("captured",), {"payout_schedule": "daily", "waits_for_payout": True, "reason": "awaiting_payout"}),
+    (("captured", "settled"), {"payout_schedule": "daily", "payout_id": ids.derive(PAYMENT_ID, "payout")}),
 ]
 _CARDS: list[tuple[tuple[State, ...], dict[str, Any]]] = [
     (("authorised", "captured", "settled", "declined", "voided", "expired", "failed"), {"voids": 1}),

@@ -19,6 +19,7 @@ from rialto_gateway.merchants.api import CreateMerchant
 from rialto_gateway.merchants.key_api import CreateKey, RollKey
 from rialto_gateway.payment_links.api import CreatePaymentLink
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
+from rialto_gateway.payouts.api import CreatePayout
 from rialto_gateway.refunds.api import CreateRefund
 from rialto_gateway.saved_methods.api import AttachMethod, CreateMandate
 from rialto_gateway.settings import GatewaySettings
@@ -46,6 +47,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/customers/{customer_id}": ChangeCustomer,
     "/v1/customers/{customer_id}/payment_methods": AttachMethod,
     "/v1/mandates": CreateMandate,
+    "/v1/payouts": CreatePayout,
     "/v1/transfers": CreateTransfer,
     "/v1/fx_quotes": CreateFxQuote,
     "/v1/fx_quotes/{quote_id}/convert": Convert,

@@ -19,7 +19,6 @@ from rialto_gateway.payments.chapters.change import (
     about,
     ask,
     end,
-    enter,
     event,
     resolved,
     void_at_acquirer,
@@ -136,14 +135,11 @@ def _booked(
 
 
 def _captured(payment: Payment, name: str, now: datetime, deadlines: Deadlines) -> Change:
-    """No more captures: the merchant is to be paid their total."""
+    """No more captures: the merchant is to be paid their total, when its schedule says."""
     total = payment.amount_captured_minor
     announced = event(payment, events.PaymentCaptured, amount_minor=total, currency=payment.currency)
-    return Change(
-        enter(replace(payment, void_reason=None), "captured", None, now, deadlines),
-        name,
-        (announced, settlement.request(payment)),
-    )
+    captured, asked_for = settlement.begin(replace(payment, void_reason=None), now, deadlines)
+    return Change(captured, name, (announced, *asked_for))
 
 
 def refused(payment: Payment, fact: CaptureRefused, now: datetime, deadlines: Deadlines) -> Change | None:

@@ -20,6 +20,8 @@ from rialto_gateway.payments.states import (
     Payment,
     State,
 )
+from rialto_gateway.payouts.payout import Line
+from rialto_gateway.payouts.payout import State as PayoutState
 
 ObjectState = Literal["pending", "succeeded", "failed"]
 
@@ -79,6 +81,7 @@ class Change:
     detail: dict[str, Any] | None = None
     refunds: tuple[RefundChange, ...] = ()
     attempts: tuple[AttemptChange, ...] = ()
+    payout: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,11 @@ def told(payment: Payment, attempt: AttemptRef) -> dict[str, Any]:
 def about(attempt: AttemptRef, **more: Any) -> dict[str, Any]:
     """Return what a timeline line says of an attempt."""
     return {"step": attempt.step, "connector": attempt.connector, **more}
+
+
+def line(payment: Payment, state: PayoutState, code: str | None = None) -> Line | None:
+    """Return how the payment stands in its payout; None where it is in none."""
+    return None if payment.payout_id is None else Line(payment.payout_id, payment.id, state, code)
 
 
 def void_at_acquirer(payment: Payment, connector: str | None, authorisation: str, now: datetime) -> AttemptChange:

@@ -18,7 +18,7 @@ from rialto_gateway.payments.chapters.change import (
 )
 from rialto_gateway.payments.chapters.verdicts import ASSESSMENT_MISSING
 from rialto_gateway.payments.facts import DeadlinePassed
-from rialto_gateway.payments.states import Payment
+from rialto_gateway.payments.states import LOOKED_AT_WHILE_WAITING, Payment
 
 NAME = "deadline.passed"
 
@@ -47,6 +47,8 @@ def passed(payment: Payment, fact: DeadlinePassed, now: datetime, deadlines: Dea
             return Change(replace(ask(payment, now), reason=payment.reason or "capture_unanswered"), NAME)
         case "authorised":
             return ask_void(payment, payment.void_reason or "expired", now, name=NAME)
+        case "captured" if payment.waits_for_payout:
+            return Change(replace(payment, deadline_at=now + LOOKED_AT_WHILE_WAITING), NAME)
         case "captured":
             again = replace(ask(payment, now), reason=payment.reason or "settlement_overdue")
             return Change(again, NAME, (settlement.request(payment),))

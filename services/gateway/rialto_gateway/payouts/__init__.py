@@ -1,0 +1,1 @@
+"""Payouts: when merchants are paid, and which of their payments together."""
