@@ -93,6 +93,8 @@ ID_PREFIXES = {
     "endpoint_id": "we",
     "delivery_id": "msg",
     "event_id": "evt",
+    "payout_id": "po",
+    "difference_id": "std",
 }
 """What the ids in paths and queries begin with."""
 
@@ -104,6 +106,7 @@ IDEMPOTENCY_HEADER = {
     "description": "names this request for every retry; the same key and body always give the first answer",
 }
 WITHOUT_KEY = {
+    "/v1/connectors/{name}/settlement_files",
     "/v1/fx_quotes/{quote_id}/convert",
     "/v1/payment_links/{link_id}/deactivate",
     "/v1/payment_methods/{method_id}/detach",

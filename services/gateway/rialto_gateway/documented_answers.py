@@ -12,6 +12,7 @@ from rialto_gateway.attempts.attempt import State as AttemptState
 from rialto_gateway.connectors.port import Step
 from rialto_gateway.merchants.keys import Kind
 from rialto_gateway.payments.states import State as PaymentState
+from rialto_gateway.payouts.payout import State as PayoutState
 from rialto_gateway.saved_methods.mandate import Period, Status
 
 Minor = Annotated[str, Field(pattern=r"^[0-9]{1,38}$", description="whole minor units", examples=["1250"])]
@@ -142,6 +143,7 @@ class Payment(BaseModel):
     description: str | None
     metadata: Metadata
     settlement: Settlement | None
+    payout_id: Annotated[str | None, Field(description="the payout that pays it")]
     occurred_at: Time
     created_at: Time
     updated_at: Time
@@ -472,6 +474,116 @@ class Event(BaseModel):
     data: dict[str, Any]
 
 
+class BalanceOfCurrency(BaseModel):
+    """What is owed to a merchant in one currency."""
+
+    currency: Currency
+    available_minor: SignedMinor
+    pending_minor: SignedMinor
+    reserved_minor: SignedMinor
+    total_minor: SignedMinor
+
+
+class Balance(BaseModel):
+    """What is owed to a merchant."""
+
+    object: Literal["balance"]
+    mode: Mode
+    data: list[BalanceOfCurrency]
+
+
+class PaidPayment(BaseModel):
+    """A payment that a payout pays, and how it stands."""
+
+    payment_id: PaymentId
+    amount_minor: Minor
+    status: str
+    failure_code: str | None
+
+
+class Payout(BaseModel):
+    """Payments paid out to a merchant together; `payments` only where one is asked for."""
+
+    id: Annotated[str, _id("po")]
+    object: Literal["payout"]
+    merchant_id: MerchantId
+    mode: Mode
+    status: PayoutState
+    failure_code: str | None
+    amount_minor: Minor
+    currency: Currency
+    asked_by: str
+    payments_count: int
+    payments_paid: int
+    payments_failed: int
+    created_at: Time
+    updated_at: Time
+    deadline_at: Time | None
+    payments: list[PaidPayment] | None = None
+
+
+class PayoutSettings(BaseModel):
+    """When a merchant is paid."""
+
+    object: Literal["payout_settings"]
+    merchant_id: MerchantId
+    mode: Mode
+    schedule: Literal["immediate", "daily", "manual"]
+    cut_off_hour: int
+    next_payout_at: Time | None
+
+
+class ConnectorWebhook(BaseModel):
+    """A message of an acquirer and what came of it; the operator's."""
+
+    id: Annotated[str, _id("cwh")]
+    object: Literal["connector_webhook"]
+    connector: str
+    message_id: str
+    reference: str | None
+    says: str
+    outcome: str
+    times: int
+    body: str
+    received_at: Time
+    last_received_at: Time
+
+
+class SettlementFile(BaseModel):
+    """An acquirer's settlement file, as it was taken in; the operator's."""
+
+    id: Annotated[str, _id("stf")]
+    object: Literal["settlement_file"]
+    connector: str
+    name: str
+    lines: int
+    cleared: int
+    differing: int
+    totals: Any
+    received_at: Time
+
+
+class SettlementDifference(BaseModel):
+    """Where an acquirer's file and our books differ; the operator's."""
+
+    id: Annotated[str, _id("std")]
+    object: Literal["settlement_difference"]
+    connector: str
+    reason: str
+    status: Literal["open", "resolved"]
+    reference: str | None
+    attempt_id: Annotated[str, _id("att")] | None
+    amount_minor: SignedMinor
+    currency: Currency
+    expected: Any
+    found: Any
+    file: str | None
+    line: int | None
+    opened_at: Time
+    resolved_at: Time | None
+    resolution: str | None
+
+
 ANSWERS: dict[str, type[BaseModel]] = {
     "POST /v1/payments": Payment,
     "GET /v1/payments": Payment,
@@ -525,6 +637,18 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "POST /v1/webhook_endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver": WebhookDelivery,
     "POST /v1/webhook_endpoints/{endpoint_id}/redeliver": WebhookRedelivery,
     "POST /v1/webhook_endpoints/{endpoint_id}/test": WebhookDelivery,
+    "GET /v1/balance": Balance,
+    "POST /v1/payouts": Payout,
+    "GET /v1/payouts": Payout,
+    "GET /v1/payouts/{payout_id}": Payout,
+    "GET /v1/payout_settings": PayoutSettings,
+    "PATCH /v1/payout_settings": PayoutSettings,
+    "GET /v1/merchants/{merchant_id}/payout_settings": PayoutSettings,
+    "PATCH /v1/merchants/{merchant_id}/payout_settings": PayoutSettings,
+    "GET /v1/connectors/{name}/webhooks": ConnectorWebhook,
+    "POST /v1/connectors/{name}/settlement_files": SettlementFile,
+    "GET /v1/connectors/{name}/settlement_differences": SettlementDifference,
+    "POST /v1/connectors/{name}/settlement_differences/{difference_id}/resolve": SettlementDifference,
     "GET /v1/events": Event,
     "GET /v1/events/{event_id}": Event,
 }
@@ -544,6 +668,9 @@ LISTS = {
     "GET /v1/webhook_endpoints",
     "GET /v1/webhook_endpoints/{endpoint_id}/deliveries",
     "POST /v1/webhook_endpoints/{endpoint_id}/test",
+    "GET /v1/payouts",
+    "GET /v1/connectors/{name}/webhooks",
+    "GET /v1/connectors/{name}/settlement_differences",
     "GET /v1/events",
 }
 """Those that answer with a list."""

@@ -25,7 +25,7 @@ from rialto_common.runtime import Runtime
 from rialto_gateway.attempts.cards import Cards, GivenCard, fingerprint_of
 from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, Payments, People, Units
-from rialto_gateway.payouts.progress import SOURCE
+from rialto_gateway.source import SOURCE
 
 MAX_BATCH = 200
 MAX_WAITING = 5_000

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from rialto_common.errors import InvalidField, InvalidRequest, UnknownCurrency
@@ -120,7 +121,7 @@ def instant(at: datetime, param: str) -> datetime:
         raise InvalidRequest(f"{param} {error}", param=param) from error
 
 
-_PAYER_BY_METHOD = {
+_PAYER_BY_METHOD: JsonDict = {
     "if": {"properties": {"payment_method": {"properties": {"type": {"const": "saved"}}}}},
     "then": {"properties": {"payer": {"type": "null"}}},
     "else": {"properties": {"payer": {"type": "object"}}, "required": ["payer"]},

@@ -37,7 +37,8 @@ from rialto_gateway.payments.machine import AttemptChange, CaptureChange, Deadli
 from rialto_gateway.payments.ports import TimelineLine, Unit
 from rialto_gateway.payments.states import Payment
 from rialto_gateway.payouts.payout import Line
-from rialto_gateway.payouts.progress import SOURCE, progress
+from rialto_gateway.payouts.progress import progress
+from rialto_gateway.source import SOURCE
 from rialto_gateway.webhooks.messages import MESSAGES, Message
 
 log = structlog.get_logger()

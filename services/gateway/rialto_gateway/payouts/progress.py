@@ -11,9 +11,8 @@ from rialto_common.events.envelope import Event, EventData, compose
 from rialto_common.events.payouts import PayoutFailed, PayoutPaid
 from rialto_gateway.payouts.payout import Line, Payout
 from rialto_gateway.payouts.ports import Payouts
+from rialto_gateway.source import SOURCE
 from rialto_gateway.webhooks.messages import Messages
-
-SOURCE = "rialto.gateway"
 
 
 class ProgressUnit(Protocol):

@@ -1,6 +1,7 @@
 """`/v1/connectors/{name}/settlement_files` and `…/settlement_differences`: the operator's."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -21,10 +22,14 @@ from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.bodies import Text
 from rialto_gateway.payments.view import time_text
 from rialto_gateway.requests import Body, caller_of
-from rialto_gateway.settlement_files.file import write
+from rialto_gateway.settlement_files.file import Line, write
 from rialto_gateway.settlement_files.importer import SettlementImporter
 from rialto_gateway.settlement_files.store import QUERIES, SettlementDifferences
 
+EXAMPLE = write(
+    "file_1",
+    [Line(2, "captured", "op_1", "att_01kb6w1m8xf0gbb7n5d8jq2c4r", "auth_1", "USD", 1250, 12, 1238, date(2026, 3, 1))],
+)
 PATH = "/v1/connectors/{name}/settlement_files"
 
 
@@ -71,7 +76,7 @@ def settlement_router(
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {"text/csv": {"schema": {"type": "string"}, "example": write("file_1", [])}},
+                "content": {"text/csv": {"schema": {"type": "string"}, "example": EXAMPLE}},
             }
         },
     )

@@ -24,11 +24,11 @@ from rialto_common.events.payments import AcquirerSettled
 from rialto_common.runtime import Runtime
 from rialto_gateway.connectors.port import Succeeded
 from rialto_gateway.connectors.webhooks import Hear
-from rialto_gateway.payments.handlers import SOURCE
 from rialto_gateway.settlement_files.file import Line, parse
 from rialto_gateway.settlement_files.matching import Known, match, shows_done
 from rialto_gateway.settlement_files.metrics import SettlementMetrics
 from rialto_gateway.settlement_files.store import SettlementDifferences, file_of_hash, keep_file, known_by_reference
+from rialto_gateway.source import SOURCE
 
 log = structlog.get_logger()
 

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOT_FOUND = 404
 FORBIDDEN = 403
+CONFLICT = 409
 OWN_ONLY = 200
 """Answered, with the caller's own things only."""
 
@@ -75,6 +76,22 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
         NOT_FOUND,
         FORBIDDEN,
     ),
+    ("GET", "/v1/balance"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("POST", "/v1/payouts"): (CONFLICT, CONFLICT, FORBIDDEN),
+    ("GET", "/v1/payouts"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/payouts/{payout_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("GET", "/v1/payout_settings"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("PATCH", "/v1/payout_settings"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/merchants/{merchant_id}/payout_settings"): (FORBIDDEN, FORBIDDEN, 200),
+    ("PATCH", "/v1/merchants/{merchant_id}/payout_settings"): (FORBIDDEN, FORBIDDEN, 200),
+    ("GET", "/v1/connectors/{name}/webhooks"): (FORBIDDEN, FORBIDDEN, NOT_FOUND),
+    ("POST", "/v1/connectors/{name}/settlement_files"): (FORBIDDEN, FORBIDDEN, NOT_FOUND),
+    ("GET", "/v1/connectors/{name}/settlement_differences"): (FORBIDDEN, FORBIDDEN, NOT_FOUND),
+    ("POST", "/v1/connectors/{name}/settlement_differences/{difference_id}/resolve"): (
+        FORBIDDEN,
+        FORBIDDEN,
+        NOT_FOUND,
+    ),
     ("GET", "/v1/events"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("GET", "/v1/events/{event_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
 }
@@ -89,6 +106,7 @@ IN_TEST_FUNDS = {
 }
 
 
+NO_DIFFERENCE = "std_01kb6w1m8xf0gbb7n5d8jq2c4r"
 CUSTOMER = {"name": "Ada Example"}
 MANDATE = {"currency": "USD", "max_amount_minor": "2000"}
 LINK = {"amount_minor": "1250", "currency": "USD", "description": "Order 1001"}
@@ -103,7 +121,11 @@ class Estate:
         self.mode = mode
         self.key = merchant.test_key if mode == "test" else merchant.live_key
         self.other_key = merchant.live_key if mode == "test" else merchant.test_key
-        self.names: dict[str, str] = {"merchant_id": merchant.id}
+        self.names: dict[str, str] = {
+            "merchant_id": merchant.id,
+            "name": "quay_of_harbour",
+            "difference_id": NO_DIFFERENCE,
+        }
 
     async def fill(self) -> None:
         """Make one of everything."""
@@ -133,6 +155,7 @@ class Estate:
             assert made.status_code == 201, made.text
             self.names[name] = made.json()["id"]
         self.names["refund_id"] = await self._refund(wallet_id)
+        self.names["payout_id"] = await self._payout()
         await self.platform.hear(self.platform.assessed(payment.json(), "block"))
         events = await self.platform.call("GET", "/v1/events", key=self.key)
         path = f"/v1/webhook_endpoints/{self.names['endpoint_id']}/deliveries"
@@ -158,6 +181,23 @@ class Estate:
         refund_id: str = answer.json()["id"]
         return refund_id
 
+    async def _payout(self) -> str:
+        """Have a payout; of what there is is no matter here."""
+        payout_id = self.platform.runtime.ids.mint()
+        await self.platform.pool.execute(
+            """
+            INSERT INTO gateway.payouts (
+                payout_id, merchant_id, mode, currency, state, amount_minor, payments, asked_by, sequence,
+                created_at, updated_at, deadline_at
+            ) VALUES ($1, $2, $3, 'USD', 'pending', 1, 1, 'merchant', 1, $4, $4, $4)
+            """,
+            payout_id,
+            ids.from_text("mer", self.merchant.id),
+            self.mode,
+            self.platform.runtime.now(),
+        )
+        return ids.to_text("po", payout_id)
+
     async def ask(self, method: str, path: str, key: str, names: dict[str, str]) -> Any:
         """Send the endpoint's request about these names with a key."""
         bodies: dict[tuple[str, str], Any] = {
@@ -171,6 +211,10 @@ class Estate:
             ("POST", "/v1/customers/{customer_id}"): {"city": "Elsewhere"},
             ("POST", "/v1/customers/{customer_id}/payment_methods"): {"token": "tok_approve"},
             ("POST", "/v1/mandates"): MANDATE | {"payment_method_id": names["method_id"]},
+            ("POST", "/v1/payouts"): {"currency": "USD"},
+            ("PATCH", "/v1/payout_settings"): {},
+            ("PATCH", "/v1/merchants/{merchant_id}/payout_settings"): {},
+            ("POST", "/v1/connectors/{name}/settlement_differences/{difference_id}/resolve"): {"note": "none"},
             ("POST", "/v1/payment_links"): LINK,
             ("POST", "/v1/webhook_endpoints/{endpoint_id}/test"): {"type": "payment.settled"},
             ("POST", "/v1/webhook_endpoints/{endpoint_id}/redeliver"): {"created_since": "2026-01-01T00:00:00Z"},
@@ -178,6 +222,8 @@ class Estate:
         url = path.format(**names)
         if method == "GET" and path == "/v1/payments":
             url += f"?mode={self.mode}&limit=1000"
+        if path == "/v1/merchants/{merchant_id}/payout_settings":
+            url += f"?mode={self.mode}"
         if path == "/v1/api_keys" and key == ADMIN_KEY:
             url += f"?merchant_id={self.merchant.id}"
         return await self.platform.call(
@@ -228,7 +274,7 @@ async def test_what_belongs_to_another_does_not_exist(
         answer = await estate.ask(method, path, key, estate.names)
         assert answer.status_code == expected, answer.text
         if expected == OWN_ONLY and key != ADMIN_KEY and "{" not in path:
-            ids = {item["id"] for item in answer.json()["data"]}
+            ids = {item.get("id") for item in answer.json().get("data", [])}
             assert not ids & set(estate.names.values())
         if expected == NOT_FOUND:
             missing = await estate.ask(method, path, key, nobody)

@@ -1,0 +1,3 @@
+"""How the gateway names itself in its events."""
+
+SOURCE = "rialto.gateway"
