@@ -109,6 +109,7 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     ledger_calls = LedgerCalls(ledger_http, service.tokens, runtime)
     ledger = LedgerClient(ledger_calls)
     acquirers, readers = simulated_acquirers(service)
+    add_stripe(service, acquirers, readers)
     connectors = connectors or routes(service, acquirers)
     cards, attempts = Cards(vault, settings.master_key()), PostgresAttemptReader(pool)
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
@@ -233,6 +234,23 @@ def simulated_acquirers(service: Service[GatewaySettings]) -> tuple[list[Acquire
         readers[name] = partial(simulated.read_webhook, acquirer.webhook_secret.get_secret_value())
         found.append(Acquirer(simulated.SimulatedAcquirer(http, name), modes=["test"]))
     return found, readers
+
+
+def add_stripe(service: Service[GatewaySettings], acquirers: list[Acquirer], readers: dict[str, ReadWebhook]) -> None:
+    """Add Stripe to the acquirers, and to what reads their webhooks, where it is configured."""
+    secrets = service.settings.stripe()
+    if secrets is None:
+        return
+    # Here and not above: its SDK takes half a second to import, which those who do not use it need not wait for.
+    from rialto_gateway.connectors.stripe_acquirer import NAME, StripeAcquirer, modes_of
+    from rialto_gateway.connectors.stripe_answers import read_webhook
+
+    api_key, webhook_secret = secrets
+    http = service.runtime.http_client(timeout=ACQUIRER_TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+    service.on_close(http.aclose)
+    readers[NAME] = partial(read_webhook, webhook_secret)
+    connector = StripeAcquirer(http, api_key, service.runtime, service.settings.stripe_api_base)
+    acquirers.append(Acquirer(connector, modes_of(api_key)))
 
 
 def routes(service: Service[GatewaySettings], acquirers: Sequence[Acquirer]) -> Connectors:

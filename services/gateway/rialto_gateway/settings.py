@@ -12,7 +12,7 @@ from rialto_gateway.payments.machine import Deadlines
 from rialto_gateway.payments.states import Deadline
 
 ACQUIRER_NAME = re.compile("[a-z][a-z0-9_]{0,30}")
-OURS = frozenset({"test"})
+OURS = frozenset({"test", "stripe"})
 """Names that stand for something else: `acquirer:test:receivable` is where test money comes from."""
 
 
@@ -46,6 +46,9 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
     acquirers: dict[str, SimulatedAcquirerSettings] = Field(
         default={}, description="more simulated acquirers by name, as JSON: {name: {url, key, webhook_secret}}"
     )
+    stripe_api_key: SecretStr | None = Field(default=None, description="its mode is that of the payments it is for")
+    stripe_webhook_secret: SecretStr | None = None
+    stripe_api_base: str = Field(default="https://api.stripe.com", pattern=r"^https?://[^/\s]+$")
     routing_file: str = Field(default="", description="JSON rules of which acquirer is asked for what")
     settlement_overdue_days: float = Field(
         default=5.0, gt=0, description="after how long a capture that no settlement file names is a difference"
@@ -78,6 +81,14 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
                 raise ValueError(f"{name} cannot be an acquirer's name: it is taken, or not [a-z][a-z0-9_]*")
             found[name] = acquirer
         return found
+
+    def stripe(self) -> tuple[str, str] | None:
+        """Return Stripe's API key and webhook secret, where there are any."""
+        if not self.stripe_api_key:
+            return None
+        if not self.stripe_webhook_secret:
+            raise ValueError("Stripe's API key needs its webhook secret beside it")
+        return self.stripe_api_key.get_secret_value(), self.stripe_webhook_secret.get_secret_value()
 
     def address_for_payers(self) -> str:
         """Return where the hosted checkout is, without a slash at the end."""
