@@ -190,6 +190,10 @@ def trigger(kind: str, stage: Stage) -> Triggered:
     Raises: OperatorError: it cannot be, or did not come in time; RialtoError.
     """
     recipe = recipe_of(kind)
+    if "_live_" in stage.account.key:
+        raise OperatorError(
+            f"{kind} was not triggered", "this is a live key, and what is made here is a test", "use a test key"
+        )
     payment = recipe.make(stage)
     if not recipe.is_told:
         return Triggered(stage.client.payments.retrieve(payment.id), None)

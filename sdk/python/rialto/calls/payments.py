@@ -32,7 +32,7 @@ def create(
     amount_minor: int,
     currency: str,
     payment_method: WalletMethod | CardMethod,
-    payer: Person,
+    payer: Person | None = None,
     payee: Person | None = None,
     capture_method: Literal["automatic", "manual"] | None = None,
     description: str | None = None,
@@ -46,13 +46,13 @@ def create(
     """Make a payment. It is durable once this returns; with `wait` (seconds, 30 at most) decided, if that is in time.
 
     Use an idempotency key of your own, such as the order's number, so that not even a crash of yours can pay twice.
-    `extra`: fields that this version of the package does not know.
+    `payer` is left out where the method says who pays. `extra`: fields that this version of the package does not know.
     """
     body = fields(
         amount_minor=amount_minor,
         currency=currency,
         payment_method=dict(payment_method),
-        payer=dict(payer),
+        payer=payer,
         payee=payee,
         capture_method=capture_method,
         description=description,
