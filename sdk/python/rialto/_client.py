@@ -109,6 +109,12 @@ class Rialto(_Client):
         self.transfers = resources.Transfers(self._run)
         self.fx_quotes = resources.FxQuotes(self._run)
         self.balance_transactions = resources.BalanceTransactions(self._run)
+        self.disputes = resources.Disputes(self._run)
+        self.balance = resources.Balance(self._run)
+        self.payouts = resources.Payouts(self._run)
+        self.payout_settings = resources.PayoutSettings(self._run)
+        self.payment_methods = resources.PaymentMethods(self._run)
+        self.mandates = resources.Mandates(self._run)
 
     def _run(self, call: Call[T]) -> T:
         steps: Steps[T] = exchange(call, self._options, self._effects)
@@ -175,6 +181,12 @@ class AsyncRialto(_Client):
         self.transfers = resources.AsyncTransfers(self._run)
         self.fx_quotes = resources.AsyncFxQuotes(self._run)
         self.balance_transactions = resources.AsyncBalanceTransactions(self._run)
+        self.disputes = resources.AsyncDisputes(self._run)
+        self.balance = resources.AsyncBalance(self._run)
+        self.payouts = resources.AsyncPayouts(self._run)
+        self.payout_settings = resources.AsyncPayoutSettings(self._run)
+        self.payment_methods = resources.AsyncPaymentMethods(self._run)
+        self.mandates = resources.AsyncMandates(self._run)
 
     async def _run(self, call: Call[T]) -> T:
         steps: Steps[T] = exchange(call, self._options, self._effects)

@@ -6,7 +6,19 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from rialto._call import Call, ListCall
 from rialto._listing import AsyncListing, Listing
-from rialto.calls import customers, events, funds, other, payment_links, payments, refunds, webhook_endpoints
+from rialto.calls import (
+    customers,
+    disputes,
+    events,
+    funds,
+    other,
+    payment_links,
+    payments,
+    payouts,
+    refunds,
+    saved_methods,
+    webhook_endpoints,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -175,6 +187,55 @@ class BalanceTransactions(Resource):
     list = listed(funds.list_balance_transactions)
 
 
+class Disputes(Resource):
+    """Disputes, and the evidence against them."""
+
+    retrieve = called(disputes.retrieve)
+    list = listed(disputes.list_)
+    post_evidence = called(disputes.post_evidence)
+    submit = called(disputes.submit)
+    accept = called(disputes.accept)
+
+
+class Balance(Resource):
+    """What is owed to you."""
+
+    retrieve = called(payouts.retrieve_balance)
+
+
+class Payouts(Resource):
+    """How what is owed to you is paid."""
+
+    create = called(payouts.create)
+    retrieve = called(payouts.retrieve)
+    list = listed(payouts.list_)
+
+
+class PayoutSettings(Resource):
+    """When you are paid."""
+
+    retrieve = called(payouts.retrieve_settings)
+    update = called(payouts.update_settings)
+
+
+class PaymentMethods(Resource):
+    """Cards that are kept for a customer."""
+
+    attach = called(saved_methods.attach)
+    retrieve = called(saved_methods.retrieve)
+    list = listed(saved_methods.list_)
+    detach = called(saved_methods.detach)
+
+
+class Mandates(Resource):
+    """What customers agreed may be charged without them."""
+
+    create = called(saved_methods.create_mandate)
+    retrieve = called(saved_methods.retrieve_mandate)
+    list = listed(saved_methods.list_mandates)
+    revoke = called(saved_methods.revoke_mandate)
+
+
 class AsyncOther(AsyncResource):
     """What there is no method for."""
 
@@ -270,3 +331,52 @@ class AsyncBalanceTransactions(AsyncResource):
     """What changed what is owed to you."""
 
     list = iterated(funds.list_balance_transactions)
+
+
+class AsyncDisputes(AsyncResource):
+    """Disputes, and the evidence against them."""
+
+    retrieve = awaited(disputes.retrieve)
+    list = iterated(disputes.list_)
+    post_evidence = awaited(disputes.post_evidence)
+    submit = awaited(disputes.submit)
+    accept = awaited(disputes.accept)
+
+
+class AsyncBalance(AsyncResource):
+    """What is owed to you."""
+
+    retrieve = awaited(payouts.retrieve_balance)
+
+
+class AsyncPayouts(AsyncResource):
+    """How what is owed to you is paid."""
+
+    create = awaited(payouts.create)
+    retrieve = awaited(payouts.retrieve)
+    list = iterated(payouts.list_)
+
+
+class AsyncPayoutSettings(AsyncResource):
+    """When you are paid."""
+
+    retrieve = awaited(payouts.retrieve_settings)
+    update = awaited(payouts.update_settings)
+
+
+class AsyncPaymentMethods(AsyncResource):
+    """Cards that are kept for a customer."""
+
+    attach = awaited(saved_methods.attach)
+    retrieve = awaited(saved_methods.retrieve)
+    list = iterated(saved_methods.list_)
+    detach = awaited(saved_methods.detach)
+
+
+class AsyncMandates(AsyncResource):
+    """What customers agreed may be charged without them."""
+
+    create = awaited(saved_methods.create_mandate)
+    retrieve = awaited(saved_methods.retrieve_mandate)
+    list = iterated(saved_methods.list_mandates)
+    revoke = awaited(saved_methods.revoke_mandate)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 from rialto._call import Call, ListCall, fields, path, query
 from rialto.models import BalanceTransaction, FxQuote, TopUp, Transfer, Wallet
@@ -69,12 +70,18 @@ def convert(quote_id: str, *, from_wallet_id: str, to_wallet_id: str) -> Call[Fx
 def list_balance_transactions(
     *,
     currency: str,
+    balance: Literal["payable", "reserve"] | None = None,
     created_from: datetime | None = None,
     created_to: datetime | None = None,
     limit: int | None = None,
     cursor: str | None = None,
 ) -> ListCall[BalanceTransaction]:
-    """List what changed what is owed to you, oldest first, each line with the balance after it; up to a minute ago."""
-    asked = query(currency=currency, created_from=created_from, created_to=created_to, limit=limit, cursor=cursor)
+    """List what changed what is owed to you, oldest first, each line with the balance after it; up to a minute ago.
+
+    `balance`: of what is owed (`payable`), or of what is set aside for disputes (`reserve`).
+    """
+    asked = query(
+        currency=currency, balance=balance, created_from=created_from, created_to=created_to, limit=limit, cursor=cursor
+    )
     first_only = frozenset({"created_from", "created_to"})
     return ListCall(path("balance_transactions"), BalanceTransaction.model_validate, asked, first_only)

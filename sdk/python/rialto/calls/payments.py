@@ -27,11 +27,25 @@ class CardMethod(_Card, total=False):
     descriptor: str
 
 
+class _Saved(TypedDict):
+    type: Literal["saved"]
+    payment_method_id: str
+
+
+class SavedMethod(_Saved, total=False):
+    """Pay by a customer's saved card; what the `merchant` begins, with nobody there, needs a mandate."""
+
+    initiator: Literal["customer", "merchant"]
+    mandate_id: str
+    return_url: str
+    descriptor: str
+
+
 def create(
     *,
     amount_minor: int,
     currency: str,
-    payment_method: WalletMethod | CardMethod,
+    payment_method: WalletMethod | CardMethod | SavedMethod,
     payer: Person | None = None,
     payee: Person | None = None,
     capture_method: Literal["automatic", "manual"] | None = None,

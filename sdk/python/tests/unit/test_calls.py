@@ -163,6 +163,32 @@ def test_key_and_address_come_from_the_environment(monkeypatch: pytest.MonkeyPat
         Rialto()
 
 
+def test_evidence_is_sent_as_far_as_it_is_given() -> None:
+    dispute = {"id": "dp_1", "payment_id": "pay_1", "status": "open", "amount_minor": "5", "currency": "USD"}
+    gateway = Gateway([answer(200, dispute | {"evidence": {"other": "it was worn"}})])
+    found = gateway.client().disputes.post_evidence("dp_1", other="it was worn", idempotency_key="e-1")
+    assert gateway.got[0].url.path == "/v1/disputes/dp_1/evidence"
+    assert sent(gateway) == {"other": "it was worn"}
+    assert found.evidence == {"other": "it was worn"}
+    assert "worn" not in repr(found)
+
+
+def test_a_saved_card_is_charged_by_its_mandate_without_a_payer() -> None:
+    gateway = Gateway([answer()])
+    gateway.client().payments.create(
+        amount_minor=900,
+        currency="USD",
+        payment_method={
+            "type": "saved",
+            "payment_method_id": "pm_1",
+            "initiator": "merchant",
+            "mandate_id": "mdt_1",
+        },
+    )
+    assert "payer" not in sent(gateway)
+    assert sent(gateway)["payment_method"]["mandate_id"] == "mdt_1"
+
+
 def test_what_has_no_method_is_asked_like_everything_else() -> None:
     gateway = Gateway([httpx.ReadError("reset"), answer(200, {"id": "dp_1", "amount_minor": "5"})])
     asked = gateway.client().request("POST", "/v1/disputes/dp_1/accept", body={"note": "ours"}, params={"limit": 2})
