@@ -16,6 +16,8 @@ from rialto.resources import Resource
 from .running import Rialto, eventually
 from .shop import Shop, new_name
 
+NEWER = {"balance", "payouts", "payout_settings", "disputes", "payment_methods", "mandates"}
+"""Resources that a gateway may lack as a whole."""
 CARD: sdk.CardMethod = {"type": "card", "token": "tok_approve"}
 
 
@@ -210,9 +212,8 @@ def test_no_field_of_the_models_is_made_up(client: sdk.Rialto, shop: Shop) -> No
 def test_what_the_sdk_asks_is_in_the_openapi_document(rialto: Rialto) -> None:
     paths: dict[str, Any] = httpx.get(f"{rialto.url}/openapi.json").json()["paths"]
     documented = {(method.upper(), _shape(path)) for path, methods in paths.items() for method in methods}
-    # A gateway may be older than the SDK and lack a resource as a whole.
-    resources = {path.split("/")[2] for _, path in documented if path.startswith("/v1/")}
-    asked = {(method, path) for method, path in _asked() if path.split("/")[2] in resources}
+    words = {word for _, path in documented for word in path.split("/")}
+    asked = {(method, path) for method, path in _asked() if not set(path.split("/")) & (NEWER - words)}
     assert len(asked) > 35
     assert asked <= documented
 
