@@ -93,6 +93,7 @@ def test_a_decline_is_shown_and_ends_with_status_1(rialto: Rialto) -> None:
         (("create", "-a", "1", "--metadata", "order"), "'order' is no metadata"),
         (("list", "--api-key", "sk_test_wrong"), "does not know the key"),
         (("list", "--url", "http://127.0.0.1:9"), "There is no key for"),
+        (("list", "--url", "localhost:8080", "--api-key", "sk_test_some"), "localhost:8080 is no address"),
         (("listen", "--secret", "!"), "The secret is none"),
         (("listen", "--forward-to", "localhost:3000"), "cannot be called"),
         (("listen", "--since", "soon"), "'soon' is not a span of time"),

@@ -63,7 +63,13 @@ def opened(account: Account, *, retry_seconds: float | None = None) -> Iterator[
     Raises: OperatorError: the gateway refuses, or does not answer.
     """
     limit = RETRY_SECONDS if retry_seconds is None else retry_seconds
-    with Rialto(account.key, base_url=account.url, retry_seconds=limit) as client:
+    try:
+        made = Rialto(account.key, base_url=account.url, retry_seconds=limit)
+    except ValueError as error:
+        raise OperatorError(
+            f"{account.url[:80]} is no address", _sentence(str(error)), "write it as http://127.0.0.1:8080"
+        ) from error
+    with made as client:
         try:
             yield client
         except RialtoError as error:

@@ -14,7 +14,7 @@ import httpx
 
 from rialto import resources
 from rialto._call import Call
-from rialto._exchange import API_VERSION, Effects, Options, Outcome, Pause, Request, Steps, exchange
+from rialto._exchange import API_VERSION, Body, Effects, Options, Outcome, Pause, Request, Steps, exchange
 
 T = TypeVar("T")
 
@@ -39,6 +39,8 @@ class _Client:
         if not key:
             raise ValueError("no API key: pass one, or set RIALTO_KEY")
         url = base_url or os.environ.get("RIALTO_URL") or DEFAULT_URL
+        if not _is_address(url):
+            raise ValueError(f"base_url is {url!r}, and must be http:// or https:// and a host")
         self._options = Options(key, url, timeout_seconds, retry_seconds, api_version, _user_agent())
         self._effects = effects or Effects()
 
@@ -79,6 +81,7 @@ class Rialto(_Client):
         """Take the key from RIALTO_KEY and the address from RIALTO_URL where they are not given.
 
         Args: timeout_seconds: for one try. retry_seconds: for all tries of a call together.
+        Raises: ValueError: there is no key, or the address is none.
         """
         super().__init__(api_key, base_url, timeout_seconds, retry_seconds, api_version, effects)
         self._http = httpx.Client(transport=transport)
@@ -131,7 +134,13 @@ class Rialto(_Client):
             self._sleep(step.seconds)
             return None
         try:
-            return self._http.request(**_arguments(step))
+            body = Body(step, self._effects.monotonic)
+            with self._http.stream(**step.arguments()) as response:
+                if response.is_stream_consumed:  # a transport that had all of it, as tests have
+                    return response
+                for part in response.iter_raw():
+                    body.add(part)
+            return body.of(response)
         except httpx.TransportError as error:
             return error
 
@@ -203,19 +212,23 @@ class AsyncRialto(_Client):
             await self._sleep(step.seconds)
             return None
         try:
-            return await self._http.request(**_arguments(step))
+            body = Body(step, self._effects.monotonic)
+            async with self._http.stream(**step.arguments()) as response:
+                if response.is_stream_consumed:  # see above
+                    return response
+                async for part in response.aiter_raw():
+                    body.add(part)
+            return body.of(response)
         except httpx.TransportError as error:
             return error
 
 
-def _arguments(request: Request) -> dict[str, Any]:
-    return {
-        "method": request.method,
-        "url": request.url,
-        "headers": dict(request.headers),
-        "content": request.content,
-        "timeout": request.timeout,
-    }
+def _is_address(url: str) -> bool:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host) and not parsed.query and not parsed.fragment
 
 
 def _user_agent() -> str:

@@ -32,6 +32,8 @@ RETRY_AFTER_SPREAD = 0.1
 """Retry-After is kept to, and passed by up to this part, so that callers do not all come back in one moment."""
 PASSING = frozenset({408, 429, 502, 503, 504})
 """Statuses after which the same request may succeed; others say so themselves by `retryable`."""
+MOST_BYTES = 64 * 1024 * 1024
+"""More than a page of a thousand of the largest objects."""
 NEVER_ARRIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 
@@ -60,13 +62,23 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send."""
+    """What to send, and for how long an answer may take."""
 
     method: str
     url: str
     headers: Mapping[str, str]
     content: bytes | None
-    timeout: httpx.Timeout
+    timeout_seconds: float
+
+    def arguments(self) -> dict[str, Any]:
+        """Return it as httpx takes it; its timeouts are for one wait each, of which a slow answer has many."""
+        return {
+            "method": self.method,
+            "url": self.url,
+            "headers": dict(self.headers),
+            "content": self.content,
+            "timeout": httpx.Timeout(self.timeout_seconds),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +86,38 @@ class Pause:
     """How long to wait before going on."""
 
     seconds: float
+
+
+class Body:
+    """The parts of an answer, as they come.
+
+    Raises: httpx.ReadTimeout: it takes longer than it may, or is larger than any of the API's.
+    """
+
+    def __init__(self, request: Request, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until = clock() + request.timeout_seconds
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, part: bytes) -> None:
+        """Take the next part."""
+        self._parts.append(part)
+        self._size += len(part)
+        if self._clock() > self._until:
+            raise httpx.ReadTimeout("the answer comes too slowly")
+        if self._size > MOST_BYTES:
+            raise httpx.ReadTimeout(f"the answer has more than {MOST_BYTES} bytes")
+
+    def of(self, response: httpx.Response) -> httpx.Response:
+        """Return the whole answer.
+
+        Raises: httpx.RemoteProtocolError: it is not compressed as it says.
+        """
+        try:
+            return httpx.Response(response.status_code, headers=response.headers, content=b"".join(self._parts))
+        except httpx.DecodingError as error:
+            raise httpx.RemoteProtocolError(str(error)) from error
 
 
 Outcome = httpx.Response | httpx.TransportError
@@ -173,7 +217,7 @@ def _request(call: Call[Any], options: Options, key: str | None, remaining: floa
     url = httpx.URL(options.base_url.rstrip("/") + call.path)
     if call.query:
         url = url.copy_with(params=httpx.QueryParams(call.query))
-    return Request(call.method, str(url), headers, content, httpx.Timeout(seconds))
+    return Request(call.method, str(url), headers, content, seconds)
 
 
 def _read(call: Call[T], response: httpx.Response, options: Options, key: str | None, tries: int) -> T:

@@ -84,11 +84,11 @@ class Gateway:
 
     def client(self, **options: Any) -> Rialto:
         """Return a client that knows only this gateway."""
-        chance = options.pop("chance", 0.5)
+        chance, handler = options.pop("chance", 0.5), options.pop("handler", self.handle)
         return Rialto(
             "sk_test_secret",
             base_url="http://gateway/",
-            transport=httpx.MockTransport(self.handle),
+            transport=httpx.MockTransport(handler),
             effects=self.effects(chance),
             sleep=self.sleep,
             **options,
@@ -96,11 +96,11 @@ class Gateway:
 
     def async_client(self, **options: Any) -> AsyncRialto:
         """Return the other client."""
-        chance = options.pop("chance", 0.5)
+        chance, handler = options.pop("chance", 0.5), options.pop("handler", self.handle)
         return AsyncRialto(
             "sk_test_secret",
             base_url="http://gateway/",
-            transport=httpx.MockTransport(self.handle),
+            transport=httpx.MockTransport(handler),
             effects=self.effects(chance),
             sleep=self.sleep_awaited,
             **options,

@@ -206,6 +206,12 @@ def test_the_answer_is_kept_as_it_was_sent() -> None:
     assert payment.response.tries == 1
 
 
+@pytest.mark.parametrize("url", ["gateway:8080", "ftp://gateway", "http://", "http://gateway/?a=b"])
+def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="base_url"):
+        Rialto("sk_test_secret", base_url=url)
+
+
 def pages() -> Gateway:
     """A list of five in three pages, the last of which still has a cursor to go on from later."""
     cut = [(PAYMENT | {"id": f"pay_{number}"}) for number in range(5)]

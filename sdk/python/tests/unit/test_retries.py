@@ -1,7 +1,9 @@
 """What a call does when it is not answered, or not well: the laws of retries."""
 
 import asyncio
-from collections.abc import Callable
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
@@ -22,7 +24,7 @@ from rialto import (
 )
 from rialto._exchange import LONGEST_PAUSE_SECONDS, RETRY_AFTER_SPREAD, retry_after
 
-from .scripted import START, Gateway, answer, problem
+from .scripted import PAYMENT, START, Gateway, answer, problem
 
 PAY: dict[str, Any] = {
     "amount_minor": 1250,
@@ -175,6 +177,68 @@ def test_a_deletion_whose_answer_was_lost_is_done_when_nothing_is_there_any_more
         Gateway([gone]).client().webhook_endpoints.delete("we_1")
     with pytest.raises(NotFoundError):
         Gateway([httpx.ConnectError("nobody listens"), gone]).client().webhook_endpoints.delete("we_1")
+
+
+class Dripping(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """An answer of which a byte comes every second."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _ in range(1000):
+            self._gateway.seconds += 1
+            yield b" "
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self:
+            yield part
+
+
+def test_an_answer_that_drips_is_given_up_in_time_by_both_clients() -> None:
+    gateway = Gateway([])
+
+    def drip(request: httpx.Request) -> httpx.Response:
+        gateway.got.append(request)
+        return httpx.Response(200, stream=Dripping(gateway))
+
+    for budget, tries in ((9, 1), (25, 3)):
+        gateway.got, began = [], gateway.seconds
+        with pytest.raises(ConnectionFailed, match="too slowly"):
+            gateway.client(handler=drip, timeout_seconds=10, retry_seconds=budget).payments.create(**PAY)
+        assert len(gateway.got) == tries
+        assert gateway.seconds - began <= budget + 2
+        awaited = gateway.async_client(handler=drip, timeout_seconds=10, retry_seconds=budget)
+        gateway.got = []
+        with pytest.raises(ConnectionFailed, match="too slowly"):
+            asyncio.run(awaited.payments.create(**PAY))
+        assert len(gateway.got) == tries
+
+
+def test_an_answer_without_end_is_not_kept() -> None:
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            while True:
+                yield b" " * 1_000_000
+
+    gateway = Gateway([])
+    client = gateway.client(handler=lambda _: httpx.Response(200, stream=Endless()), retry_seconds=0)
+    with pytest.raises(ConnectionFailed, match="more than"):
+        client.payments.retrieve("pay_1")
+
+
+def test_a_compressed_answer_is_read() -> None:
+    packed = gzip.compress(json.dumps(PAYMENT).encode())
+    gateway = Gateway([])
+
+    def compressed(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(packed))
+
+    payment = gateway.client(handler=compressed).payments.retrieve("pay_1")
+    assert payment.id == PAYMENT["id"]
+    packed = b"not compressed at all"
+    with pytest.raises(ConnectionFailed, match="RemoteProtocolError"):
+        gateway.client(handler=compressed, retry_seconds=0).payments.retrieve("pay_1")
 
 
 def test_waiting_asks_for_the_decision_and_gives_the_answer_the_time() -> None:
