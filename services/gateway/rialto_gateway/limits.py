@@ -29,15 +29,20 @@ SLICE_SECONDS = 1.0
 """How long a gateway keeps tokens it does not use."""
 
 
+SKEW_SECONDS = 2.0
+"""How far the clocks of gateways may differ: a bucket's burst lasts about as long."""
+
+
 def take(bucket: Bucket | None, policy: Policy, now: float) -> tuple[Bucket, int]:
     """Return the bucket after a gateway took what there is, a slice at most, and how many whole tokens it got.
 
-    None is a bucket nobody took from yet, and so full. Time that goes back adds nothing.
+    None is a bucket nobody took from yet, and so full. Time that goes back adds nothing: gateways whose clocks differ
+    by less than SKEW_SECONDS wait for each other's, and a clock that was further ahead and is put right is forgotten.
     """
     if bucket is None:
         bucket = Bucket(policy.burst, now)
-    at = max(bucket.at, now)
-    tokens = min(policy.burst, bucket.tokens + (at - bucket.at) * policy.rate)
+    at = now if bucket.at - now > SKEW_SECONDS else max(bucket.at, now)
+    tokens = min(policy.burst, bucket.tokens + max(0.0, at - bucket.at) * policy.rate)
     granted = min(policy.slice_tokens, int(tokens))
     return Bucket(tokens - granted, at), granted
 

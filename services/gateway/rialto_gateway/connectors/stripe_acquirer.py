@@ -156,9 +156,11 @@ class StripeAcquirer:
         return (await self._intents.create_async(params, options)).to_dict()
 
     async def _confirm(self, question: Authorise, intent_id: str) -> Intent:
-        # A payer can be sent to their bank only with a place to come back to.
+        # A payer can be sent to their bank only if they are there, and with a place to come back to.
         params: Any = {"error_on_requires_action": True}
-        if question.return_url is not None:
+        if question.off_session:
+            params = {"off_session": True}
+        elif question.return_url is not None:
             params = {"return_url": question.return_url}
         options: Any = {"idempotency_key": f"{question.reference}:confirm"}
         return (await self._intents.confirm_async(intent_id, params, options)).to_dict()

@@ -42,7 +42,7 @@ CODES: Mapping[str, str] = {
     "processing_error": "issuer_unavailable",
     "try_again_later": "issuer_unavailable",
     "reenter_transaction": "issuer_unavailable",
-    "authentication_required": "authentication_failed",
+    "authentication_required": "authentication_required",
     "payment_intent_authentication_failure": "authentication_failed",
 }
 """Stripe's decline codes, or where there is none its error codes, and ours; any other is `declined_by_acquirer`."""

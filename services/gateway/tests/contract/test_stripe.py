@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -64,7 +65,7 @@ def at_stripe(stand_in: StripeStandIn, http: httpx.AsyncClient, clock: Clock) ->
     return StripeAcquirer(http, KEY, clock, stand_in.url)
 
 
-def asked(clock: Clock, token: str = "tok_approve", **more: str) -> Authorise:
+def asked(clock: Clock, token: str = "tok_approve", **more: Any) -> Authorise:
     return Authorise(ids.to_text("att", clock.ids.mint()), 1250, "USD", token, **more)
 
 
@@ -174,11 +175,12 @@ async def test_a_payer_is_sent_to_their_bank_and_comes_back(
     )
 
 
-async def test_a_payer_without_a_way_back_is_declined_and_not_left_waiting(
+async def test_a_payer_without_a_way_back_or_who_is_not_there_is_declined_and_not_left_waiting(
     at_stripe: StripeAcquirer, clock: Clock
 ) -> None:
-    answer = await at_stripe.authorise(asked(clock, "tok_3ds"))
-    assert answer == Declined("authentication_failed", "authentication_required")
+    for question in (asked(clock, "tok_3ds"), asked(clock, "tok_3ds", return_url=RETURN_URL, off_session=True)):
+        answer = await at_stripe.authorise(question)
+        assert answer == Declined("authentication_required", "authentication_required")
 
 
 async def test_one_that_is_voided_meanwhile_holds_nothing(

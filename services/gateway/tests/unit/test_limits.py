@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rialto_gateway.limits import SLICE_SECONDS, Bucket, Policy, policy_of, take
+from rialto_gateway.limits import SKEW_SECONDS, SLICE_SECONDS, Bucket, Policy, policy_of, take
 
 policies = st.builds(
     Policy,
@@ -42,7 +42,17 @@ def test_a_bucket_holds_between_nothing_and_its_burst_whatever_the_clock_does(
     for left, got in ((bucket, granted), (again, more)):
         assert 0 <= left.tokens <= policy.burst
         assert 0 <= got <= policy.slice_tokens
-    assert again.at >= bucket.at
+    assert again.at >= bucket.at or bucket.at - second > SKEW_SECONDS
+
+
+@given(policies, st.floats(0, 1e7), st.floats(0, 1e7))
+def test_a_clock_that_was_ahead_and_is_put_right_starves_no_key(policy: Policy, right: float, ahead: float) -> None:
+    bucket, _ = take(None, policy, right + ahead)
+    for _ in range(40):
+        bucket, _ = take(bucket, policy, right)
+    later = right + SKEW_SECONDS + 1 + 1 / policy.rate
+    _, granted = take(bucket, policy, later)
+    assert granted >= 1
 
 
 def test_an_unused_key_has_two_seconds_worth_at_once() -> None:
