@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,9 @@ def test_a_payment_is_made_shown_and_listed(rialto: Rialto) -> None:
     assert "payment.created" in shown
     assert json_of(rialto, "list", "--limit", "1")[0]["id"] == payment["id"]
     table = said(rialto, "list", "--status", "authorised").stdout
-    assert payment["id"] in table
+    assert re.search(
+        rf"^{payment['id']} +\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d +12\.50 USD +card +authorised", table, re.MULTILINE
+    )
     # Without a card it is the demo merchant's wallet.
     assert paid(rialto)["payment_method"]["type"] == "wallet"
 
@@ -161,8 +164,10 @@ def test_events_are_forwarded_signed_and_in_order_and_none_is_left_out_while_the
             for each in hook.taken:
                 assert Webhook(listener.secret).verify(each.body, each.headers)["id"].startswith("evt_")
         finally:
-            listener.process.terminate()
-            shown, _ = listener.process.communicate(timeout=30)
+            listener.process.send_signal(signal.SIGINT)
+            shown, told = listener.process.communicate(timeout=30)
+    assert "it is asked again" in told
+    assert "go on with --since" in told
     assert re.search(rf"payment\.captured +{second}  evt_\w+  204 in \d+ ms", shown), shown
 
 

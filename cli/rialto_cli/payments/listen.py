@@ -18,6 +18,7 @@ from rialto_cli.payments.feed import Event, Feed
 LOOK_EVERY_SECONDS = 0.5
 FORWARD_TIMEOUT_SECONDS = 10.0
 PAGE = 100
+LISTENING = "listening; Ctrl-C ends it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Listener:
         Raises: RialtoError: the gateway refuses.
         """
         count = 0
+        if follow and self._feed.knows_where:
+            self._progress.done(LISTENING)
         with self._http:
             while True:
                 found = self._look()
@@ -95,7 +98,7 @@ class Listener:
             if not self._feed.knows_where:
                 newest = _events(self._client.events.list(type=types, limit=1).first_page())
                 self._feed.begin_after(newest[0] if newest else None)
-                self._progress.done("listening; Ctrl-C ends it")
+                self._progress.done(LISTENING)
             pages = self._client.events.list(type=types, created_since=self._feed.since, limit=PAGE).pages()
             found = [event for page in pages for event in _events(page)]
         except RialtoError as error:

@@ -11,6 +11,8 @@ from rialto_common.errors import UnknownCurrency
 from rialto_common.money import to_major
 
 ID_WIDTH = 30
+FILE_WIDTH = 200
+"""Where there is no terminal, a payment is a line."""
 
 
 def amount(amount_minor: int, currency: str) -> str:
@@ -39,8 +41,9 @@ def story(payment: Payment) -> list[str]:
     for line in payment.timeline or ():
         lines.append(f"  {line.at:%H:%M:%S.%f}  {line.status:<15} {line.event or ''}")
     for attempt in payment.attempts or ():
-        if attempt.asked_next_at is not None:
-            lines.append(f"  the outcome of {attempt.step} is open; asked about at {attempt.asked_next_at:%H:%M:%S}")
+        if attempt.unknown_since is not None and attempt.asked_next_at is not None:
+            since, again = f"{attempt.unknown_since:%H:%M:%S}", f"{attempt.asked_next_at:%H:%M:%S}"
+            lines.append(f"  the outcome of {attempt.step} is unknown since {since}; asked about at {again}")
     return lines
 
 
@@ -56,7 +59,7 @@ def show(payments: Iterable[Payment]) -> None:
     # What is copied from here must be whole, however narrow the terminal.
     table.add_column("payment", no_wrap=True, min_width=ID_WIDTH)
     for title in ("created", "amount", "method", "status"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for each in payments:
         table.add_row(
             each.id,
@@ -65,4 +68,5 @@ def show(payments: Iterable[Payment]) -> None:
             "" if each.payment_method is None else each.payment_method.type,
             status(each),
         )
-    Console(highlight=False, soft_wrap=True, markup=False, file=sys.stdout).print(table)
+    width = None if sys.stdout.isatty() else FILE_WIDTH
+    Console(highlight=False, markup=False, file=sys.stdout, width=width).print(table)
