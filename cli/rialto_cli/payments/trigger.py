@@ -172,7 +172,18 @@ RECIPES: Mapping[str, Recipe] = {
     "attempt.resolved": Recipe("the same, until the acquirer was asked", _resolved, is_told=False),
 }
 
+_AT_THE_BANK = (
+    "a dispute begins at the payer's bank",
+    "pay with a test token, and let the simulated acquirer open one: docs/ACQUIRER_SIM.md says how",
+)
+_BY_SCHEDULE = (
+    "it would change the merchant's payout schedule",
+    "set the schedule to manual (PATCH /v1/payout_settings), capture payments, and ask for a payout (POST /v1/payouts)",
+)
 CANNOT: Mapping[str, tuple[str, str]] = {
+    **{f"dispute.{name}": _AT_THE_BANK for name in ("opened", "evidence_submitted", "won", "lost")},
+    "payout.paid": _BY_SCHEDULE,
+    "payout.failed": _BY_SCHEDULE,
     "payment.expired": (
         "an authorisation expires after days",
         "leave one that stands authorised (`rialto payments trigger payment.authorised`) alone for that long",

@@ -33,6 +33,7 @@ class Event(ApiObject):
     """
 
     id: str
+    object: str = "event"
     type: str
     created_at: datetime = Field(validation_alias=AliasChoices("created_at", "timestamp"))
     data: EventData

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from pydantic import Field
+
 from rialto.models.base import ApiObject
 
 
@@ -15,6 +17,8 @@ class Wallet(ApiObject):
     currency: str
     ledger_balance_minor: int
     available_balance_minor: int
+    metadata: dict[str, str] = Field(default_factory=dict)
+    created_at: datetime | None = None
 
 
 class TopUp(ApiObject):

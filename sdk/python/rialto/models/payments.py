@@ -16,11 +16,13 @@ class NextAction(ApiObject):
 
 
 class PaymentMethod(ApiObject):
-    """How it was paid. A card's fingerprint is the same whenever it is used."""
+    """How it was paid. A card's fingerprint is the same whenever it is used; a saved one has its id, too."""
 
     type: str
     wallet_id: str | None = None
     fingerprint: str | None = None
+    payment_method_id: str | None = None
+    mandate_id: str | None = None
 
 
 class Settlement(ApiObject):
@@ -51,6 +53,7 @@ class Capture(ApiObject):
     """A part of the payment that was taken."""
 
     id: str
+    object: str = "capture"
     amount_minor: int
     status: str
     final: bool = False
@@ -62,6 +65,7 @@ class Attempt(ApiObject):
     """A question to an acquirer. While its outcome is open: since when, and when it is asked about next."""
 
     id: str
+    object: str = "attempt"
     step: str
     status: str
     subject: str | None = Field(default=None, alias="for")
@@ -98,6 +102,7 @@ class Payment(ApiObject):
     description: str | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     settlement: Settlement | None = None
+    payout_id: str | None = None
     occurred_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -114,6 +119,8 @@ class Refund(ApiObject):
     id: str
     object: str = "refund"
     payment_id: str
+    merchant_id: str | None = None
+    mode: str | None = None
     status: str
     amount_minor: int
     currency: str
@@ -140,6 +147,7 @@ class Dispute(ApiObject):
     reason: str | None = None
     connector: str | None = None
     has_evidence: bool | None = None
+    sending: str | None = None
     evidence: dict[str, str] | None = Field(default=None, repr=False)
     respond_by: datetime | None = None
     opened_at: datetime | None = None
