@@ -80,6 +80,11 @@ class Books:
             raise
         self._db.execute("COMMIT")
 
+    @property
+    def file(self) -> sqlite3.Connection:
+        """The file, to read from; what writes goes through `writing`."""
+        return self._db
+
     def find(self, reference: str) -> Operation | None:
         """Return what came of a reference, or None."""
         return self._one("reference = ?", reference)
@@ -207,25 +212,29 @@ class Books:
                 raise Refused(409, "reference_forgotten", "this reference was asked about before it came, and is void")
             if voided is not None:
                 db.execute(_DECIDE, ["voided", None, voided.reference])
-            db.execute(
-                "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    new.reference,
-                    new.id,
-                    new.step,
-                    new.authorisation,
-                    str(new.amount_minor),
-                    new.currency,
-                    new.token,
-                    new.status,
-                    new.code,
-                    new.final,
-                    new.return_url,
-                    new.created_at,
-                    new.decide_at,
-                ],
-            )
+            self.write(db, new)
         return new
+
+    def write(self, db: sqlite3.Connection, new: Operation) -> None:
+        """Write an operation in a transaction of the caller's."""
+        db.execute(
+            "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                new.reference,
+                new.id,
+                new.step,
+                new.authorisation,
+                str(new.amount_minor),
+                new.currency,
+                new.token,
+                new.status,
+                new.code,
+                new.final,
+                new.return_url,
+                new.created_at,
+                new.decide_at,
+            ],
+        )
 
     def _same(self, done: Operation, asked: Operation) -> Operation:
         same = (done.step, done.amount_minor, done.final) == (asked.step, asked.amount_minor, asked.final)

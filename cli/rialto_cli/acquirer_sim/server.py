@@ -8,7 +8,10 @@
 | `GET /challenge/{id}` | the payer's page: confirm or refuse |
 | `POST /v1/settlement_files` `{mistakes?}` | settle what moved money and is in no file yet; `id` names the new one |
 | `GET /v1/settlement_files/{id}` | it, as CSV |
-| `POST /test/chargebacks` `{authorisation, amount_minor, reference}` | the cardholder wants the money back |
+| `POST /test/chargebacks` `{authorisation, amount_minor, reference}` | the cardholder takes the money back at once |
+| `GET /v1/disputes/{id}`, `POST …/evidence` `{evidence}`, `POST …/accept` | how a dispute stands; its answer |
+| `POST /test/disputes` `{authorisation, amount_minor, reason?, respond_within_seconds?}` | the cardholder disputes |
+| `POST /test/disputes/{id}/close` `{outcome}` | the issuer decides: `won` or `lost` for the merchant |
 """
 
 import asyncio
@@ -27,6 +30,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from rialto_cli.acquirer_sim.books import Books, Operation, Refused, behaviour_of
+from rialto_cli.acquirer_sim.disputes import ENDED, Dispute, DisputeBooks
 from rialto_cli.acquirer_sim.settlement import settle
 from rialto_cli.acquirer_sim.tokens import NAME, Behaviour, Step, token
 from rialto_common.runtime import Runtime
@@ -35,6 +39,7 @@ SLOW_SECONDS = 3.0
 HANG_SECONDS = 600.0
 PAUSE_SECONDS = 0.1
 WEBHOOK_TIMEOUT_SECONDS = 5.0
+RESPOND_WITHIN_SECONDS = 7 * 86_400.0
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 _AMOUNT = re.compile(r"[1-9][0-9]{0,37}")
@@ -66,6 +71,7 @@ class AcquirerSim:
         """`public_url` is where payers reach it, `name` what tokens call it."""
         self._name = name
         self._books = books
+        self._disputes = DisputeBooks(books)
         self._runtime = runtime
         self._api_key = api_key
         self._public_url = public_url
@@ -82,6 +88,10 @@ class AcquirerSim:
         app.router.add_post("/v1/settlement_files", self._authorised(self._settle))
         app.router.add_get("/v1/settlement_files/{id}", self._authorised(self._settlement_file))
         app.router.add_post("/test/chargebacks", self._authorised(self._charge_back))
+        app.router.add_post("/test/disputes", self._authorised(self._open_dispute))
+        app.router.add_post("/test/disputes/{id}/close", self._authorised(self._close_dispute))
+        app.router.add_get("/v1/disputes/{id}", self._authorised(self._show_dispute))
+        app.router.add_post("/v1/disputes/{id}/{answer:evidence|accept}", self._authorised(self._answer_dispute))
         app.router.add_get("/readyz", _ready)
         return app
 
@@ -94,6 +104,8 @@ class AcquirerSim:
                     approved = behaviour.decision == "later_approve"
                     status, code = ("authorised", None) if approved else ("declined", behaviour.code)
                     self._tell(operation, self._books.decide(operation, status, code))
+                for dispute in self._disputes.expired(time.time()):
+                    self._tell_of_dispute(dispute, self._disputes.close(dispute, "lost"))
                 await self._send_webhooks(http)
                 await self._runtime.sleep(PAUSE_SECONDS)
 
@@ -145,6 +157,75 @@ class AcquirerSim:
         if request.transport is not None:
             request.transport.abort()
         raise asyncio.CancelledError
+
+    # Disputes -------------------------------------------------------------------------------------------------------
+
+    async def _open_dispute(self, request: web.Request) -> web.StreamResponse:
+        body, now = await _body(request), time.time()
+        within = body.get("respond_within_seconds", RESPOND_WITHIN_SECONDS)
+        if not isinstance(within, int | float) or not 0 <= within <= RESPOND_WITHIN_SECONDS:
+            raise Refused(400, "field_invalid", "respond_within_seconds is a number of seconds, a week at most")
+        opened = self._disputes.open(
+            Dispute(
+                id=f"dsp_{self._runtime.ids.mint().hex}",
+                authorisation=_text(body, "authorisation"),
+                amount_minor=_amount(body),
+                reason=str(body.get("reason", "fraudulent"))[:40],
+                status="needs_response",
+                evidence=None,
+                opened_at=now,
+                respond_by=now + within,
+            )
+        )
+        self._tell_of_dispute(None, opened)
+        return web.json_response(self._disputes.view(opened))
+
+    async def _show_dispute(self, request: web.Request) -> web.StreamResponse:
+        found = self._disputes.find(request.match_info["id"])
+        if found in self._disputes.expired(time.time()):
+            found = self._moved(found, self._disputes.close(found, "lost"))
+        return web.json_response(self._disputes.view(found))
+
+    async def _answer_dispute(self, request: web.Request) -> web.StreamResponse:
+        found, body = self._disputes.find(request.match_info["id"]), await _body(request)
+        if request.match_info["answer"] == "accept":
+            after = self._disputes.close(found, "lost")
+        else:
+            evidence = body.get("evidence")
+            if not isinstance(evidence, dict) or not evidence:
+                raise Refused(400, "field_invalid", "evidence is an object with at least one field")
+            after = self._disputes.answer(found, evidence, time.time())
+        return web.json_response(self._disputes.view(self._moved(found, after)))
+
+    async def _close_dispute(self, request: web.Request) -> web.StreamResponse:
+        found, outcome = self._disputes.find(request.match_info["id"]), _text(await _body(request), "outcome")
+        if outcome not in ENDED:
+            raise Refused(400, "field_invalid", "outcome is won or lost")
+        after = self._moved(found, self._disputes.close(found, outcome))
+        return web.json_response(self._disputes.view(after))
+
+    def _moved(self, before: Dispute, after: Dispute) -> Dispute:
+        if after != before:
+            self._tell_of_dispute(before, after)
+        return after
+
+    def _tell_of_dispute(self, before: Dispute | None, after: Dispute) -> None:
+        """Put how a dispute stands in line, in the way of its card's token."""
+        if self._webhooks is None:
+            return
+        now, told = time.time(), token(self._disputes.token_of(after)).webhooks
+        if told == "out_of_order" and before is None:
+            return  # it comes later, after the newer one
+        self._queue_dispute(after, now)
+        if told == "twice":
+            self._queue_dispute(after, now)
+        elif told == "out_of_order" and before is not None:
+            self._queue_dispute(before, now + 1)
+
+    def _queue_dispute(self, dispute: Dispute, due_at: float) -> None:
+        kind = {"needs_response": "opened", "under_review": "updated"}.get(dispute.status, "closed")
+        body = {"type": f"dispute.{kind}", "dispute": self._disputes.view(dispute)}
+        self._books.queue_webhook(f"msg_{dispute.id}_{dispute.status}", json.dumps(body), due_at)
 
     # The payer ------------------------------------------------------------------------------------------------------
 
