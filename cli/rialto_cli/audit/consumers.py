@@ -23,6 +23,7 @@ HANDLED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             *("payment.approved", "capture.requested", "void.requested", "payment_totals.reported"),
             *("refund.requested", "refund.succeeded", "refund.failed", "attempt.unknown", "attempt.resolved"),
             "acquirer.settled",
+            *("dispute.opened", "dispute.won", "dispute.lost"),
         ),
         _SETTLEMENTS: (
             "settlement.confirmed",

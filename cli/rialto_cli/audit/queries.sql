@@ -350,6 +350,15 @@ SELECT
 FROM gateway.payouts
 WHERE deadline_at < %(now)s::TIMESTAMPTZ - make_interval(secs => %(grace_seconds)s)
 
+-- check: I3 dispute_overdue
+-- heals: the desk that asks about disputes may be catching up
+-- a dispute is open and nobody asks how it stands
+SELECT
+    jsonb_build_object('dispute_id', text_id('dp', dispute_id)) AS ids, 'asked about at ' || due_at AS expected,
+    'still ' || state || ' at ' || %(now)s::TIMESTAMPTZ AS found
+FROM gateway.disputes
+WHERE due_at < %(now)s::TIMESTAMPTZ - make_interval(secs => %(grace_seconds)s)
+
 -- check: I3 attempt_overdue
 -- heals: the worker that asks acquirers may be catching up
 -- an attempt at an acquirer should have been sent or asked about, and nobody did
@@ -818,6 +827,55 @@ FROM (
 WHERE (x.payments, x.amount, x.settled) IS DISTINCT FROM (x.told, x.told_amount, x.told_paid)
     OR (x.payments, x.amount, x.settled) IS DISTINCT FROM (x.lines, x.lines_amount, x.lines_paid)
 
+-- check: I7 dispute_differs
+-- uses: kept handles inboxes letters consumption unconsumed
+-- what a dispute has set aside, given back or cost is not booked, or is booked and no dispute says so
+-- The gateway knows first and the ledger hears.
+SELECT
+    jsonb_build_object('dispute_id', x.dispute_id, 'payment_id', text_id('pay', x.payment_id)) AS ids,
+    coalesce(x.state || ', ' || x.amount_minor, 'no dispute') AS expected,
+    format('%%s set aside, %%s won, %%s lost', coalesce(x.opened, 0), coalesce(x.won, 0), coalesce(x.lost, 0)) AS found
+FROM (
+    SELECT
+        coalesce(g.dispute_id, b.dispute_id) AS dispute_id, coalesce(g.payment_id, b.payment_id) AS payment_id, g.state,
+        g.amount_minor, b.opened, b.won, b.lost
+    FROM (
+        SELECT text_id('dp', dispute_id) AS dispute_id, payment_id, state, amount_minor FROM gateway.disputes
+    ) AS g
+    FULL JOIN (
+        SELECT
+            e.metadata ->> 'dispute_id' AS dispute_id, e.payment_id,
+            sum(p.amount_minor) FILTER (WHERE e.kind = 'chargeback_opened') AS opened,
+            sum(p.amount_minor) FILTER (WHERE e.kind = 'chargeback_won') AS won,
+            sum(p.amount_minor) FILTER (WHERE e.kind = 'chargeback_lost') AS lost
+        FROM ledger.journal_entries AS e
+        JOIN ledger.postings AS p ON p.entry_id = e.id
+        JOIN ledger.accounts AS a ON a.id = p.account_id AND a.code LIKE 'merchant:%%:reserve'
+        WHERE e.kind IN ('chargeback_opened', 'chargeback_won', 'chargeback_lost')
+        GROUP BY e.metadata ->> 'dispute_id', e.payment_id
+    ) AS b ON b.dispute_id = g.dispute_id
+) AS x
+LEFT JOIN (
+    SELECT DISTINCT data ->> 'dispute_id' AS dispute_id FROM unconsumed
+    WHERE consumer_group = 'ledger' AND type LIKE 'rialto.dispute.%%'
+) AS u ON u.dispute_id = x.dispute_id
+WHERE u.dispute_id IS NULL AND (
+    x.amount_minor IS DISTINCT FROM x.opened
+    OR x.won IS DISTINCT FROM CASE x.state WHEN 'won' THEN x.amount_minor END
+    OR x.lost IS DISTINCT FROM CASE x.state WHEN 'lost' THEN x.amount_minor END
+) AND (x.payment_id IS NULL OR x.payment_id >= (SELECT ids_from FROM kept))
+
+-- check: I7 payment_not_as_its_disputes
+-- what a payment has disputed is not what its disputes that are open or lost come to
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', p.payment_id)) AS ids, coalesce(d.amount, 0) || ' disputed' AS expected,
+    p.amount_disputed_minor || ' disputed' AS found
+FROM gateway.payments AS p
+LEFT JOIN (
+    SELECT payment_id, sum(amount_minor) AS amount FROM gateway.disputes WHERE state <> 'won' GROUP BY payment_id
+) AS d ON d.payment_id = p.payment_id
+WHERE p.amount_disputed_minor <> coalesce(d.amount, 0)
+
 -- check: I7 left_in_suspense
 -- uses: handles inboxes letters consumption unconsumed
 -- money waits in suspense for a capture or refund whose outcome the gateway knows, and nothing is on the way
@@ -1207,11 +1265,12 @@ LEFT JOIN bus.log AS r
     ON r.topic = 'rialto.ledger.v1' AND r.type IN ('rialto.posting.refused.v1', 'rialto.refund.refused.v1')
     AND r.causation_id = c.event_id::TEXT
 WHERE c.standing = 'handled' AND c.consumer_group IN ('ledger', 'chain_bridge')
-    -- What may rightly have no effect: `left_in_suspense` looks at what attempts and refunds come to.
+    -- What may rightly have no effect, and disputes: `left_in_suspense` looks at what attempts and refunds come to,
+    -- `dispute_differs` at disputes.
     AND c.type NOT IN (
         'rialto.settlement.reorged.v1', 'rialto.payment_totals.reported.v1', 'rialto.settlement_totals.reported.v1',
         'rialto.attempt.unknown.v1', 'rialto.attempt.resolved.v1', 'rialto.refund.succeeded.v1',
-        'rialto.refund.failed.v1'
+        'rialto.refund.failed.v1', 'rialto.dispute.opened.v1', 'rialto.dispute.won.v1', 'rialto.dispute.lost.v1'
     )
     AND coalesce(h.id, e.entry_id, i.payment_id, s.id, d.id, q.id, r.event_id) IS NULL AND b.refund_id IS NULL
 

@@ -1,6 +1,6 @@
 """The gateway's composition root: the only place that builds its parts and reads its settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,16 @@ from rialto_gateway.balance.api import balance_router
 from rialto_gateway.balance.reader import Balances
 from rialto_gateway.connectors import simulated
 from rialto_gateway.connectors.api import connector_router
+from rialto_gateway.connectors.disputes import DisputeConnector
 from rialto_gateway.connectors.routes import Acquirer, Routed, RouteMetrics, read_rules
 from rialto_gateway.connectors.webhooks import ConnectorWebhooks, ReadWebhook
 from rialto_gateway.cursors import Cursors
 from rialto_gateway.customers.api import customer_router
 from rialto_gateway.customers.store import Customers
+from rialto_gateway.disputes.api import dispute_router
+from rialto_gateway.disputes.loop import DisputeDesk
+from rialto_gateway.disputes.service import DisputeService
+from rialto_gateway.disputes.store import DisputeReader, DisputeUnits
 from rialto_gateway.documentation import document
 from rialto_gateway.events.api import event_router
 from rialto_gateway.funds.api import funds_router
@@ -83,8 +88,12 @@ LEDGER_TIMEOUT_SECONDS = 10.0
 ACQUIRER_TIMEOUT_SECONDS = 10.0
 
 
-async def build(service: Service[GatewaySettings], connectors: Connectors | None = None) -> None:
-    """Put the gateway together; without `connectors`, it takes no cards."""
+async def build(
+    service: Service[GatewaySettings],
+    connectors: Connectors | None = None,
+    disputed: Mapping[str, DisputeConnector] | None = None,
+) -> None:
+    """Put the gateway together; without `connectors` it takes no cards. `disputed` are those that tell of disputes."""
     settings, runtime, pool = service.settings, service.runtime, service.pool
     deadlines = settings.deadlines()
     keyring = Keyring(settings.master_key(), runtime)
@@ -109,6 +118,12 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     ledger_calls = LedgerCalls(ledger_http, service.tokens, runtime)
     ledger = LedgerClient(ledger_calls)
     acquirers, readers = simulated_acquirers(service)
+    answering: dict[str, DisputeConnector] = {
+        each.connector.name: each.connector
+        for each in acquirers
+        if isinstance(each.connector, simulated.SimulatedAcquirer)
+    } | dict(disputed or {})
+    dispute_reader = DisputeReader(pool, keyring)
     add_stripe(service, acquirers, readers)
     connectors = connectors or routes(service, acquirers)
     cards, attempts = Cards(vault, settings.master_key()), PostgresAttemptReader(pool)
@@ -185,9 +200,20 @@ async def build(service: Service[GatewaySettings], connectors: Connectors | None
     await service.consume("gateway", handlers.TOPICS, handlers.TYPES, facts.handle)
     service.add_loop("deadlines", DeadlineSweep(units, reader, runtime, deadlines).step)
     resolver = add_attempts(service, units, attempts, connectors, cards, deadlines)
+    disputes = DisputeService(
+        units=DisputeUnits(service.unit_of_work, keyring),
+        reader=dispute_reader,
+        attempts=attempts,
+        runtime=runtime,
+        deadlines=deadlines,
+        fee_minor=settings.dispute_fee_minor,
+    )
+    service.add_router(dispute_router(disputes=disputes, reader=dispute_reader, once=once, keys=keys, cursors=cursors))
+    service.add_loop("disputes", DisputeDesk(dispute_reader, disputes, answering, runtime).step)
     webhooks = ConnectorWebhooks(
         readers,
         resolver.hear,
+        disputes.hear,
         pool,
         vault,
         runtime,

@@ -53,6 +53,9 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
     settlement_overdue_days: float = Field(
         default=5.0, gt=0, description="after how long a capture that no settlement file names is a difference"
     )
+    dispute_fee_minor: int = Field(
+        default=0, ge=0, description="what a merchant pays for a dispute, in minor units of its currency"
+    )
     webhook_allow_private: bool = False
     event_retention_days: float = Field(default=30.0, ge=7, description="how long events and deliveries are kept")
     rate_limit_per_second: float = Field(default=10_000.0, ge=1, description="requests a second of one API key")

@@ -55,6 +55,14 @@ def plant(invariant: str, check: str, name: str, *statements: str) -> Plant:
 NEW = "01900000-0000-7000-8000-000000000001"
 OTHER = "01900000-0000-7000-8000-000000000002"
 
+DISPUTE = (
+    "INSERT INTO gateway.disputes (dispute_id, payment_id, merchant_id, mode, currency, connector, reference,"
+    " amount_minor, fee_minor, reason, state, asks, respond_by, opened_at, due_at, created_at, updated_at)"
+    f" SELECT '{NEW}', payment_id, merchant_id, mode, currency, 'sim', 'dsp_1', 5, 0, 'fraudulent', 'needs_response',"
+    " 0, created_at, created_at, created_at - INTERVAL '1 hour', created_at, created_at"
+    f" FROM gateway.payments WHERE payment_id = {SETTLED}"
+)
+
 I1 = (
     plant(
         "I1",
@@ -215,6 +223,7 @@ I3 = (
         f" 'schedule', 'pending', 1, created_at - INTERVAL '1 hour', created_at, created_at FROM gateway.payments"
         f" WHERE payment_id = {SETTLED}",
     ),
+    plant("I3", "dispute_overdue", "a dispute that nobody asks about", DISPUTE),
     plant(
         "I3",
         "attempt_overdue",
@@ -502,6 +511,16 @@ I7_OF_REFUNDS = (
         "INSERT INTO gateway.payables SELECT payment_id, merchant_id, mode, currency, amount_captured_minor, FALSE"
         f" FROM gateway.payments WHERE payment_id = {SETTLED}",
     ),
+    plant("I7", "dispute_differs", "a dispute that is not booked", DISPUTE),
+    plant(
+        "I7",
+        "dispute_differs",
+        "a chargeback that no dispute asked for",
+        *copy_entry(CAPTURE, NEW, kind="'chargeback_lost'", metadata='\'{"dispute_id": "dp_1"}\'::JSONB'),
+        f"UPDATE ledger.accounts SET code = 'merchant:mer_1:reserve' WHERE id = (SELECT account_id FROM ledger.postings"
+        f" WHERE entry_id = {CAPTURE} AND side = 'credit')",
+    ),
+    plant("I7", "payment_not_as_its_disputes", "a dispute that its payment does not count", DISPUTE),
     plant("I7", "payout_differs", "a payout of a payment that is in none", PAYOUT),
     plant(
         "I7",

@@ -294,7 +294,7 @@ def _trait() -> dict[str, Any]:
                     "description": "What orders: the payment's id, or that of the account or deposit the event is "
                     "about where there is no payment, the capture's or refund's where there is no hold, the "
                     "transfer's, or the merchant's of its totals.",
-                    "pattern": "^(pay|po|acc|att|cap|re|dep|mer|trf)_[0-9a-hjkmnp-tv-z]{26}$",
+                    "pattern": "^(pay|po|dp|acc|att|cap|re|dep|mer|trf)_[0-9a-hjkmnp-tv-z]{26}$",
                 },
                 "bindingVersion": _BINDING,
             }

@@ -10,6 +10,7 @@ from rialto_common.events.common import (
     PAYMENTS,
     AttemptId,
     CaptureId,
+    DisputeId,
     HoldId,
     MerchantId,
     Mode,
@@ -248,6 +249,45 @@ class RefundFailed(RefundData):
     failure_code: str
 
 
+class DisputeData(PaymentData):
+    """What every event of a dispute names: a payer who wants their money back from `acquirer`'s card's issuer."""
+
+    dispute_id: DisputeId
+    amount_minor: MinorUnits
+    currency: str
+    acquirer: str
+
+
+class DisputeOpened(DisputeData):
+    """The amount is set aside until the dispute ends; `fee_minor` is what the merchant pays for it."""
+
+    type: ClassVar[str] = "rialto.dispute.opened.v1"
+
+    reason: str
+    respond_by: AwareDatetime
+    fee_minor: MinorUnitsOrZero = 0
+
+
+class DisputeEvidenceSubmitted(DisputeData):
+    """The acquirer has the merchant's evidence, and the issuer decides."""
+
+    type: ClassVar[str] = "rialto.dispute.evidence_submitted.v1"
+
+
+class DisputeWon(DisputeData):
+    """The merchant keeps the money; what was set aside is theirs again."""
+
+    type: ClassVar[str] = "rialto.dispute.won.v1"
+
+
+class DisputeLost(DisputeData):
+    """The payer gets the money back. `cause`: `decided` by the issuer, `accepted` by the merchant, or `expired`."""
+
+    type: ClassVar[str] = "rialto.dispute.lost.v1"
+
+    cause: str
+
+
 class AttemptData(PaymentData):
     """What is told of an attempt; a capture at an `acquirer` comes with what the ledger needs to park its money."""
 
@@ -319,6 +359,10 @@ MODELS: tuple[type[EventData], ...] = (
     RefundRequested,
     RefundSucceeded,
     RefundFailed,
+    DisputeOpened,
+    DisputeEvidenceSubmitted,
+    DisputeWon,
+    DisputeLost,
     AttemptUnknown,
     AttemptResolved,
     AcquirerSettled,

@@ -8,6 +8,9 @@
 | `suspended_returned` | more | | the acquirer did not make that refund |
 | `chain_settlement` | less | | a payment was paid to the merchant on chain |
 | `chain_settlement_reversal` | more | | the chain took that back, and it is paid again |
+| `chargeback_opened` | less | more | a payer disputes; our fee for it is within what `payable` lost |
+| `chargeback_won` | more | less | the merchant keeps it |
+| `chargeback_lost` | | less | the payer gets it back |
 | `reversal` | either | either | the operator undid an entry |
 
 Anything else is an entry of the operator's own, under the kind that it was posted with.
@@ -25,6 +28,9 @@ KINDS: dict[str, tuple[Part, ...]] = {
     "suspended_returned": ("payable",),
     "chain_settlement": ("payable",),
     "chain_settlement_reversal": ("payable",),
+    "chargeback_opened": ("payable", "reserve"),
+    "chargeback_won": ("payable", "reserve"),
+    "chargeback_lost": ("reserve",),
     "reversal": ("payable", "reserve"),
 }
 """The kinds that the platform posts by itself, and the accounts of a merchant that each is found on."""

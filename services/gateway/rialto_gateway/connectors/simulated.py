@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import httpx
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from rialto_gateway.connectors.disputes import DisputeAnswer, Standing, Status
 from rialto_gateway.connectors.port import (
     ActionRequired,
     Answer,
@@ -46,6 +48,22 @@ CODES: Mapping[str, str] = {
 ELSEWHERE = frozenset({"issuer_unavailable"})
 """Declines of the way and not of the card: another acquirer may be asked."""
 
+REASONS: Mapping[str, str] = {
+    "fraudulent": "fraudulent",
+    "not_received": "product_not_received",
+    "not_as_described": "product_unacceptable",
+    "duplicate": "duplicate",
+    "cancelled": "subscription_cancelled",
+    "credit_not_processed": "credit_not_processed",
+}
+"""The acquirer's reasons for disputes and ours; any other is `other`."""
+
+_STATUSES: Mapping[str, Status] = {
+    "needs_response": "needs_response",
+    "under_review": "under_review",
+    "won": "won",
+    "lost": "lost",
+}
 _LABEL = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -88,6 +106,32 @@ class SimulatedAcquirer:
         answer = await self._ask("/v1/lookups", {"reference": question.reference}, is_lookup=True)
         return Unknown(answer.code) if isinstance(answer, NotSent) else answer
 
+    async def submit_evidence(self, reference: str, evidence: Mapping[str, str]) -> DisputeAnswer:
+        """Answer a dispute."""
+        return await self._ask_of_dispute("POST", f"/v1/disputes/{reference}/evidence", {"evidence": dict(evidence)})
+
+    async def accept_dispute(self, reference: str) -> DisputeAnswer:
+        """Give a dispute up."""
+        return await self._ask_of_dispute("POST", f"/v1/disputes/{reference}/accept", {})
+
+    async def look_up_dispute(self, reference: str) -> DisputeAnswer:
+        """Ask how a dispute stands."""
+        return await self._ask_of_dispute("GET", f"/v1/disputes/{reference}", None)
+
+    async def _ask_of_dispute(self, method: str, path: str, body: dict[str, Any] | None) -> DisputeAnswer:
+        try:
+            response = await self._http.request(method, path, json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            return NotSent("not_connected")
+        except httpx.HTTPError:
+            return Unknown("connection_lost")
+        view = _object(response)
+        if response.status_code == 404:
+            return NotFound()
+        if response.status_code != 200 or view is None:
+            return Unknown(f"http_{response.status_code}")
+        return standing_of(view) or Unknown("answer_unreadable")
+
     async def _ask(self, path: str, body: dict[str, Any], *, is_lookup: bool = False) -> Answer:
         try:
             response = await self._http.post(path, json=body)
@@ -123,9 +167,29 @@ def read_webhook(secret: str, body: bytes, headers: Mapping[str, str]) -> Heard:
         view = Webhook(secret).verify(body, dict(headers))
     except (WebhookVerificationError, ValueError) as error:
         raise WebhookInvalid("the message is not signed by the acquirer, or is older than five minutes") from error
+    if isinstance(view, dict) and isinstance(view.get("dispute"), dict):
+        standing = standing_of(view["dispute"])
+        if standing is None:
+            raise WebhookInvalid("the message is of a dispute and cannot be read")
+        return Heard(headers["webhook-id"], standing.attempt, standing)
     if not isinstance(view, dict) or not isinstance(view.get("reference"), str):
         raise WebhookInvalid("the message names no reference")
     return Heard(headers["webhook-id"], view["reference"], answer_of(view))
+
+
+def standing_of(view: Mapping[str, Any]) -> Standing | None:
+    """Return what the acquirer says of a dispute, in the port's words; None where it cannot be read."""
+    try:
+        status = _STATUSES[view["status"]]
+        respond_by, opened_at = (datetime.fromisoformat(view[name]) for name in ("respond_by", "opened_at"))
+        amount_minor = int(view["amount_minor"])
+        if amount_minor <= 0 or respond_by.tzinfo is None or opened_at.tzinfo is None:
+            return None
+        reason = REASONS.get(_label(view["reason"]), "other")
+        reference, attempt, currency = (str(view[name]) for name in ("id", "reference", "currency"))
+        return Standing(reference, attempt, amount_minor, currency, reason, status, respond_by, opened_at)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def answer_of(view: Mapping[str, Any]) -> Answer:

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Counter
 from rialto_common.database import Pool, load_queries
 from rialto_common.runtime import Runtime
 from rialto_gateway.attempts.resolver import Outcome
+from rialto_gateway.connectors.disputes import Standing
 from rialto_gateway.connectors.port import Answer
 from rialto_gateway.cursors import Place
 from rialto_gateway.idempotency import Vault
@@ -36,11 +37,14 @@ class WebhookInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a message says: an answer to one of our references. Without a reference, it is about nothing of ours."""
+    """What a message says: an answer to one of our references, or how a dispute of one stands.
+
+    Without a reference, it is about nothing of ours.
+    """
 
     message_id: str
     reference: str | None
-    answer: Answer
+    says: Answer | Standing
 
 
 ReadWebhook = Callable[[bytes, Mapping[str, str]], Heard]
@@ -48,6 +52,9 @@ ReadWebhook = Callable[[bytes, Mapping[str, str]], Heard]
 
 Hear = Callable[[str, str, Answer], Awaitable[Outcome | None]]
 """Records an answer to one of our references; None where the acquirer was never asked under it."""
+
+HearDispute = Callable[[str, Standing], Awaitable[bool]]
+"""Records how a dispute stands; False where it is of no payment of ours, or cannot be."""
 
 
 class ConnectorWebhooks:
@@ -57,6 +64,7 @@ class ConnectorWebhooks:
         self,
         readers: Mapping[str, ReadWebhook],
         hear: Hear,
+        hear_dispute: HearDispute,
         pool: Pool,
         vault: Vault,
         runtime: Runtime,
@@ -67,6 +75,7 @@ class ConnectorWebhooks:
         """`readers` by the acquirers' names."""
         self._readers = readers
         self._hear = hear
+        self._hear_dispute = hear_dispute
         self._pool = pool
         self._vault = vault
         self._runtime = runtime
@@ -97,9 +106,7 @@ class ConnectorWebhooks:
         if before != "received":
             self._messages.labels(connector, "again").inc()
             return
-        outcome: str | None = "ignored"
-        if heard.reference is not None:
-            outcome = await self._hear(connector, heard.reference, heard.answer)
+        outcome = await self._outcome(connector, heard)
         if outcome is None:
             # Taken all the same: told again, it would be no better known.
             log.warning("connector.webhook_of_nothing", connector=connector)
@@ -107,6 +114,11 @@ class ConnectorWebhooks:
         self._runtime.crash_point("gateway.connector_webhook.before_concluded")
         await self._pool.execute(QUERIES["conclude"], webhook_id, outcome)
         self._messages.labels(connector, outcome).inc()
+
+    async def _outcome(self, connector: str, heard: Heard) -> str | None:
+        if isinstance(heard.says, Standing):
+            return "applied" if await self._hear_dispute(connector, heard.says) else None
+        return "ignored" if heard.reference is None else await self._hear(connector, heard.reference, heard.says)
 
     async def newest(
         self, connector: str, before: Place, reference: str | None, limit: int
@@ -131,7 +143,7 @@ class ConnectorWebhooks:
             heard.message_id,
             sha256(body).digest(),
             heard.reference,
-            type(heard.answer).__name__,
+            type(heard.says).__name__,
             self._vault.close(body, _context(connector, heard.message_id)),
             self._runtime.now(),
         )

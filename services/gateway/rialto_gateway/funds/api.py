@@ -169,8 +169,9 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
         The lines of `payable` add up to the balance's available and pending parts, those of `reserve` to the reserved.
         `type`: `capture`; `refund` to a wallet; `suspended`, a refund put to an acquirer, and `suspended_returned`, one
         that it did not make; `chain_settlement`, a payment paid to the merchant, and `chain_settlement_reversal`, taken
-        back by the chain; `reversal`, undone by the operator; or what the operator named an entry of its own. From
-        `created_from` up to, and without, `created_to`, which is a minute ago at the latest.
+        back by the chain; `chargeback_opened`, disputed and set aside (our fee is a line of its own), then
+        `chargeback_won` or `chargeback_lost`; `reversal`, undone by the operator; or what the operator named an entry
+        of its own. From `created_from` up to, and without, `created_to`, which is a minute ago at the latest.
         """
         merchant_id, mode, _ = caller.merchant()
         try:

@@ -182,6 +182,20 @@ class AcquirerRefusedRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class DisputeMoved:
+    """A payer's dispute of it was opened or has gone on, as the acquirer says; or the merchant has given it up."""
+
+    dispute_id: UUID
+    what: Literal["opened", "evidence_submitted", "accepted", "won", "lost"]
+    acquirer: str
+    amount_minor: int
+    fee_minor: int
+    reason: str
+    respond_by: datetime
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureAsked:
     """The merchant captures `amount_minor`, or all that is left (None); `final` gives the rest back."""
 
@@ -292,6 +306,7 @@ Fact = (
     | RefundRefused
     | AcquirerRefunded
     | AcquirerRefusedRefund
+    | DisputeMoved
     | CaptureAsked
     | HoldCaptured
     | CaptureRefused

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from rialto_gateway.payments import facts
-from rialto_gateway.payments.chapters import authorisation, captures, deadline, refunds, settlement, verdicts
+from rialto_gateway.payments.chapters import authorisation, captures, deadline, disputes, refunds, settlement, verdicts
 from rialto_gateway.payments.chapters.change import (
     AttemptChange,
     CaptureChange,
@@ -61,6 +61,7 @@ _STEPS: dict[type[Any], Callable[[Payment, Any, datetime, Deadlines], Change | N
     facts.RefundRefused: refunds.refused,
     facts.AcquirerRefunded: refunds.by_acquirer,
     facts.AcquirerRefusedRefund: refunds.refused_by_acquirer,
+    facts.DisputeMoved: disputes.moved,
     facts.PayoutStarted: settlement.payout_started,
     facts.SettlementSubmitted: settlement.submitted,
     facts.SettlementConfirmed: settlement.confirmed,

@@ -191,6 +191,8 @@ class MemoryPayments:
         refunded, refunding = payment.amount_refunded_minor, payment.refund_pending_minor
         if refunded < 0 or refunding < 0 or refunded + refunding > captured:
             raise InvariantViolated(f"payment {payment.id} has {refunded} refunded and {refunding} pending")
+        if not 0 <= payment.amount_disputed_minor <= captured:
+            raise InvariantViolated(f"payment {payment.id} has {payment.amount_disputed_minor} disputed of {captured}")
         self._payments[payment.id] = payment
         self._updated[payment.id] = now
 

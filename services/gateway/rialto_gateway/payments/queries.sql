@@ -44,6 +44,7 @@ SELECT payment_id, merchant_id, mode, shard, amount_minor, currency, wallet_id, 
     reason, decline_code, fraud, compliance, amount_captured_minor, capture_pending_minor, captures, void_reason, asked,
     settlement, authorised_at, deadline_at, sequence, authorisations, voids, connector, acquirer_reference,
     next_action_url, amount_refunded_minor, refund_pending_minor, refunds, waits_for_payout, payout_id,
+    amount_disputed_minor,
     (
         SELECT s.schedule FROM gateway.payout_settings AS s
         WHERE s.merchant_id = p.merchant_id AND s.mode = p.mode
@@ -79,13 +80,13 @@ UPDATE gateway.payments AS p
 SET authorisations = n.authorisations, voids = n.voids, connector = n.connector,
     acquirer_reference = n.acquirer_reference, next_action_url = n.next_action_url,
     amount_refunded_minor = n.refunded, refund_pending_minor = n.refund_pending, refunds = n.refunds,
-    waits_for_payout = n.waits_for_payout, payout_id = n.payout_id
+    waits_for_payout = n.waits_for_payout, payout_id = n.payout_id, amount_disputed_minor = n.disputed
 FROM unnest(
     $1::UUID[], $2::INT[], $3::INT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::NUMERIC[], $8::NUMERIC[], $9::INT[],
-    $10::BOOLEAN[], $11::UUID[]
+    $10::BOOLEAN[], $11::UUID[], $12::NUMERIC[]
 ) AS n (
     payment_id, authorisations, voids, connector, acquirer_reference, next_action_url, refunded, refund_pending, refunds,
-    waits_for_payout, payout_id
+    waits_for_payout, payout_id, disputed
 )
 WHERE p.payment_id = n.payment_id
 

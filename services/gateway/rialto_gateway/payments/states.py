@@ -101,7 +101,8 @@ class Payment:
 
     `captures`, `refunds`, `authorisations` and `voids` count those ever requested (their ordinals; the last two at
     acquirers alone), `capture_pending_minor` and `refund_pending_minor` are what was asked for and not answered.
-    `payout_schedule` is the merchant's as it is now.
+    `amount_disputed_minor` is what payers want back or have got back through their issuers, `payout_schedule` the
+    merchant's as it is now.
     `connector` is the acquirer, and `authorisation` its reference, that the payment stands on. `sequence` numbers the
     events sent about this payment, `asked` the repeated questions.
     """
@@ -138,16 +139,18 @@ class Payment:
     amount_refunded_minor: int = 0
     refund_pending_minor: int = 0
     refunds: int = 0
+    amount_disputed_minor: int = 0
     payout_schedule: Schedule = "immediate"
     waits_for_payout: bool = False
     payout_id: UUID | None = None
 
     @property
     def refundable_minor(self) -> int:
-        """What may still be refunded."""
+        """What may still be refunded: what is disputed is not given back twice."""
         if self.state not in REFUNDABLE:
             return 0
-        return self.amount_captured_minor - self.amount_refunded_minor - self.refund_pending_minor
+        given_back = self.amount_refunded_minor + self.refund_pending_minor + self.amount_disputed_minor
+        return max(0, self.amount_captured_minor - given_back)
 
     @property
     def capturable_minor(self) -> int:
@@ -221,6 +224,7 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
     "RefundRefused": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
     "AcquirerRefunded": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
     "AcquirerRefusedRefund": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
+    "DisputeMoved": {state: frozenset({state}) for state in sorted(REFUNDABLE)},
     "CaptureAsked": {"authorised": frozenset({"authorised"})},
     "HoldCaptured": {"authorised": frozenset({"authorised", "captured"})},
     "CaptureRefused": {

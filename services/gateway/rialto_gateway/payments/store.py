@@ -107,6 +107,7 @@ class PostgresPayments:
                 [payment.refunds for payment in more],
                 [payment.waits_for_payout for payment in more],
                 [payment.payout_id for payment in more],
+                [payment.amount_disputed_minor for payment in more],
             )
 
         await self._keep_payables([payment for payment in payments if payment.amount_captured_minor > 0])
@@ -326,6 +327,7 @@ def _payment(row: Any) -> Payment:
         payout_schedule=row["payout_schedule"] or "immediate",
         waits_for_payout=row["waits_for_payout"],
         payout_id=row["payout_id"],
+        amount_disputed_minor=int(row["amount_disputed_minor"]),
     )
 
 

@@ -55,7 +55,12 @@ def examples(
                 "currency": "USD",
                 "sequence": sequence,
                 "tx_hash": None,
-            },
+            }
+            | (
+                {"dispute_id": ids.to_text("dp", ids.derive(root, "test-dispute"))}
+                if event.startswith("dispute.")
+                else {}
+            ),
         }
         text = orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
         made.append(Example(ids.derive(root, "test-delivery", place), message_id, event, place, text))

@@ -30,6 +30,10 @@ MESSAGES: dict[str, str] = {
     events.PaymentRequiresAction.type: "payment.requires_action",
     events.RefundSucceeded.type: "refund.succeeded",
     events.RefundFailed.type: "refund.failed",
+    events.DisputeOpened.type: "dispute.opened",
+    events.DisputeEvidenceSubmitted.type: "dispute.evidence_submitted",
+    events.DisputeWon.type: "dispute.won",
+    events.DisputeLost.type: "dispute.lost",
     payouts.PayoutPaid.type: "payout.paid",
     payouts.PayoutFailed.type: "payout.failed",
 }
@@ -87,7 +91,12 @@ class Message:
     def data(self) -> dict[str, Any]:
         """Return the payment as the message shows it; `sequence` orders its messages."""
         payment = self.payment
-        return {
+        dispute = (
+            {"dispute_id": orjson.loads(self.event.data)["dispute_id"]}
+            if MESSAGES[self.event.type].startswith("dispute.")
+            else {}
+        )
+        return dispute | {
             "id": ids.to_text("pay", payment.id),
             "object": "payment",
             "merchant_id": ids.to_text("mer", payment.merchant_id),

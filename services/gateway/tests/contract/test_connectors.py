@@ -15,6 +15,7 @@ from rialto_cli.acquirer_sim.tokens import DECLINES, FAULTS
 from rialto_cli.embedded.processes import free_ports
 from rialto_common import ids
 from rialto_common.runtime import SystemRuntime
+from rialto_gateway.connectors.disputes import DisputeConnector, Standing
 from rialto_gateway.connectors.port import (
     ActionRequired,
     Answer,
@@ -338,6 +339,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, Heard]] = []
+        self.disputes: list[Standing] = []
         self.raw: list[tuple[bytes, dict[str, str]]] = []
         self._refused: set[str] = set()
 
@@ -348,12 +350,21 @@ class Receiver:
         if headers["webhook-id"] not in self._refused:
             self._refused.add(headers["webhook-id"])
             return web.Response(status=500)
-        self.heard.append((headers["webhook-id"], read_webhook(WEBHOOK_SECRET, body, headers)))
+        said = read_webhook(WEBHOOK_SECRET, body, headers)
+        if isinstance(said.says, Standing):
+            self.disputes.append(said.says)
+        else:
+            self.heard.append((headers["webhook-id"], said))
         return web.Response(status=204)
 
     def of(self, reference: str) -> list[Answer]:
         """Return what was heard of a reference."""
-        return [heard.answer for _, heard in self.heard if heard.reference == reference]
+        said = [heard.says for _, heard in self.heard if heard.reference == reference]
+        return [each for each in said if not isinstance(each, Standing)]
+
+    def of_dispute(self, reference: str) -> list[str]:
+        """Return how a dispute was said to stand."""
+        return [standing.status for standing in self.disputes if standing.reference == reference]
 
 
 async def test_webhooks_are_signed_come_again_and_twice_and_out_of_order_where_asked(tmp_path: Path) -> None:
@@ -379,6 +390,16 @@ async def test_webhooks_are_signed_come_again_and_twice_and_out_of_order_where_a
             assert len({message_id for message_id, heard in receiver.heard if heard.reference == twice.reference}) == 1
             assert [type(answer) for answer in receiver.of(reordered.reference)] == [Succeeded, Pending]
             assert await connector.lookup(late) == receiver.of(late.reference)[-1]
+            disputes = {}
+            for token in ("tok_duplicate", "tok_out_of_order"):
+                disputes[token] = await disputed(http, await captured(connector, f"disputed_{token}", token))
+                await connector.submit_evidence(disputes[token], {"other": "sent by post"})
+            async with asyncio.timeout(30):
+                while [len(receiver.of_dispute(each)) for each in disputes.values()] != [4, 2]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            told = receiver.of_dispute(disputes["tok_duplicate"])
+            assert sorted(told) == ["needs_response"] * 2 + ["under_review"] * 2
+            assert receiver.of_dispute(disputes["tok_out_of_order"]) == ["under_review", "needs_response"]
         body, signed = receiver.raw[-1]
         for forged in ((body + b" ", signed), (body, signed | {"webhook-id": "msg_other"}), (body, {})):
             with pytest.raises(WebhookInvalid):
@@ -386,3 +407,71 @@ async def test_webhooks_are_signed_come_again_and_twice_and_out_of_order_where_a
     finally:
         assert running.end() == 0
         await runner.cleanup()
+
+
+# Disputes.
+
+
+async def captured(connector: Connector, name: str, token: str = "tok_approve") -> str:
+    """Have 1,000 captured; return the acquirer's reference of the authorisation."""
+    held = await connector.authorise(Authorise(f"att_{name}", 1000, "USD", token))
+    while not isinstance(held, Succeeded):
+        await asyncio.sleep(0.05)
+        held = await connector.lookup(Authorise(f"att_{name}", 1000, "USD", token))
+    capture = Capture(f"att_{name}_capture", held.connector_reference, 1000, "USD", True)
+    assert isinstance(await connector.capture(capture), Succeeded)
+    return held.connector_reference
+
+
+async def disputed(client: httpx.AsyncClient, authorisation: str, **more: object) -> str:
+    """Have the cardholder dispute 600; return the acquirer's reference of the dispute."""
+    body = {"authorisation": authorisation, "amount_minor": "600", "reason": "not_received"} | more
+    answer = await client.post("/test/disputes", json=body)
+    assert answer.status_code == 200, answer.text
+    reference: str = answer.json()["id"]
+    return reference
+
+
+async def test_a_dispute_is_answered_once_and_decided(http: httpx.AsyncClient) -> None:
+    connector = SimulatedAcquirer(http)
+    asked: DisputeConnector = connector
+    reference = await disputed(http, await captured(connector, "disputed"))
+    found = await asked.look_up_dispute(reference)
+    assert isinstance(found, Standing)
+    assert (found.reference, found.attempt, found.amount_minor, found.currency, found.reason, found.status) == (
+        reference,
+        "att_disputed",
+        600,
+        "USD",
+        "product_not_received",
+        "needs_response",
+    )
+    for evidence in ({"other": "sent by post"}, {"other": "something else"}):
+        answered = await asked.submit_evidence(reference, evidence)
+        assert answered == replace(found, status="under_review")
+    assert (await http.post(f"/test/disputes/{reference}/close", json={"outcome": "won"})).status_code == 200
+    for again in (await asked.look_up_dispute(reference), await asked.accept_dispute(reference)):
+        assert again == replace(found, status="won"), "how it ended stays"
+    assert isinstance(await asked.look_up_dispute("dsp_of_nobody"), NotFound)
+
+
+async def test_a_dispute_that_is_given_up_or_not_answered_is_lost_and_in_the_next_file(http: httpx.AsyncClient) -> None:
+    connector = SimulatedAcquirer(http)
+    given_up = await disputed(http, await captured(connector, "given_up"))
+    unanswered = await disputed(http, await captured(connector, "unanswered"), respond_within_seconds=0)
+    lost = [await connector.accept_dispute(given_up), await connector.look_up_dispute(unanswered)]
+    assert [isinstance(each, Standing) and each.status for each in lost] == ["lost", "lost"]
+    late = await connector.submit_evidence(unanswered, {"other": "too late"})
+    assert isinstance(late, Standing)
+    assert late.status == "lost"
+    made = (await http.post("/v1/settlement_files", json={})).json()
+    lines = parse((await http.get(f"/v1/settlement_files/{made['id']}")).content).lines
+    for reference in (given_up, unanswered):
+        [line] = [line for line in lines if line.reference == reference]
+        assert (line.kind, line.currency, line.gross_minor) == ("chargeback", "USD", -600)
+
+
+async def test_more_than_was_captured_cannot_be_disputed(http: httpx.AsyncClient) -> None:
+    authorisation = await captured(SimulatedAcquirer(http), "above")
+    body = {"authorisation": authorisation, "amount_minor": "1001"}
+    assert (await http.post("/test/disputes", json=body)).status_code == 409

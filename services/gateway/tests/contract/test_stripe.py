@@ -220,7 +220,7 @@ async def test_events_are_read_only_where_stripe_signed_them_just_now(
     [intent] = stand_in.intents.values()
     body, headers = signed("payment_intent.amount_capturable_updated", intent)
     heard = read_webhook(WEBHOOK_SECRET, body, headers)
-    assert (heard.message_id, heard.reference, heard.answer) == ("evt_1", question.reference, answer)
+    assert (heard.message_id, heard.reference, heard.says) == ("evt_1", question.reference, answer)
     for wrong in (
         (body + b" ", headers),
         (body, {}),
@@ -245,7 +245,7 @@ async def test_events_about_nothing_of_ours_are_taken_and_mean_nothing() -> None
 async def test_an_event_of_a_refund_tells_what_became_of_it() -> None:
     refund = {"id": "re_1", "amount": 5, "status": "failed", "failure_reason": "lost_or_stolen_card"}
     body, headers = signed("refund.updated", refund | {"metadata": {"rialto_reference": "att_1"}})
-    assert read_webhook(WEBHOOK_SECRET, body, headers).answer == Declined("refund_refused", "lost_or_stolen_card")
+    assert read_webhook(WEBHOOK_SECRET, body, headers).says == Declined("refund_refused", "lost_or_stolen_card")
 
 
 def test_a_key_says_its_mode() -> None:

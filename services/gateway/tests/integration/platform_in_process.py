@@ -4,7 +4,7 @@ Fraud, compliance and the chain-bridge only speak through events, which a test s
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,6 +28,7 @@ from rialto_common.runtime import Step, SystemRuntime
 from rialto_common.service import Service
 from rialto_common.settings import ServiceSettings
 from rialto_gateway.attempts.ports import Connectors
+from rialto_gateway.connectors.disputes import DisputeConnector
 from rialto_gateway.main import build as build_gateway
 from rialto_gateway.settings import GatewaySettings
 from rialto_ledger.main import build as build_ledger
@@ -309,7 +310,11 @@ def gateway_settings(dsn: str, **changes: Any) -> GatewaySettings:
 
 @asynccontextmanager
 async def started(
-    dsn_of: Callable[[str], str], *, connectors: Connectors | None = None, **changes: Any
+    dsn_of: Callable[[str], str],
+    *,
+    connectors: Connectors | None = None,
+    disputed: Mapping[str, DisputeConnector] | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Platform]:
     """Start gateway and ledger on a database."""
     runtime = TestRuntime()
@@ -321,7 +326,7 @@ async def started(
     line = runtime.apps[LEDGER_URL] = Line(ledger.app)
     gateway = Stepped("gateway", gateway_settings(dsn_of("gateway"), **changes), runtime)
     await gateway.open()
-    await build_gateway(gateway, connectors)
+    await build_gateway(gateway, connectors, disputed)
     frame = RequestFrame(gateway.app, runtime=runtime, metrics=HttpMetrics(CollectorRegistry()))
     pool = await open_pool(dsn_of("gateway"), application="test")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(frame), base_url="http://gateway") as http:

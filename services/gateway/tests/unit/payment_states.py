@@ -24,6 +24,7 @@ from rialto_gateway.payments.facts import (
     CaptureRefused,
     ComplianceVerdict,
     DeadlinePassed,
+    DisputeMoved,
     Fact,
     FraudVerdict,
     HoldCaptured,
@@ -161,6 +162,10 @@ EVERY_FACT: list[Fact] = [
     RefundRefused(refund_id(), AMOUNT // 8, "insufficient_merchant_balance"),
     AcquirerRefunded(attempt("refund", AMOUNT // 8), NOW),
     AcquirerRefusedRefund(attempt("refund", AMOUNT // 8), "refund_refused"),
+    *(
+        DisputeMoved(ids.derive(PAYMENT_ID, "dispute"), what, "harbour", AMOUNT // 8, 15, "fraudulent", NOW, None)
+        for what in ("opened", "evidence_submitted", "accepted", "won", "lost")
+    ),
     CaptureAsked(None, False),
     CaptureAsked(AMOUNT // 4, False),
     CaptureAsked(AMOUNT // 4, True),
@@ -197,6 +202,7 @@ _VARIANTS: list[tuple[tuple[State, ...], dict[str, Any]]] = [
     (("authorised", "captured", "settled"), {"amount_captured_minor": _PART, "refund_pending_minor": _PART // 2}),
     (("captured", "settled"), {"amount_captured_minor": _PART, "amount_refunded_minor": _PART}),
     (("authorised",), {"payout_schedule": "manual"}),
+    (("captured", "settled"), {"amount_disputed_minor": AMOUNT // 8}),
     (("captured",), {"payout_schedule": "daily", "waits_for_payout": True, "reason": "awaiting_payout"}),
     (("captured", "settled"), {"payout_schedule": "daily", "payout_id": ids.derive(PAYMENT_ID, "payout")}),
 ]
@@ -233,5 +239,6 @@ def fits(before: Payment, fact: Fact) -> bool:
         AcquirerRefusedVoid,
         AcquirerRefunded,
         AcquirerRefusedRefund,
+        DisputeMoved,
     )
     return before.method == "card" or not isinstance(fact, of_cards)

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from rialto_common import problems
 from rialto_common.service import Service
 from rialto_gateway.customers.api import ChangeCustomer, CreateCustomer
+from rialto_gateway.disputes.api import Evidence
+from rialto_gateway.disputes.api import Nothing as NoFields
 from rialto_gateway.documentation import MEANINGS, WHAT_TO_DO, known_codes
 from rialto_gateway.documented_answers import ANSWERS, LISTS
 from rialto_gateway.funds.api import Convert, CreateFxQuote, CreateTransfer
@@ -47,6 +49,9 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/customers/{customer_id}": ChangeCustomer,
     "/v1/customers/{customer_id}/payment_methods": AttachMethod,
     "/v1/mandates": CreateMandate,
+    "/v1/disputes/{dispute_id}/evidence": Evidence,
+    "/v1/disputes/{dispute_id}/submit": NoFields,
+    "/v1/disputes/{dispute_id}/accept": NoFields,
     "/v1/payouts": CreatePayout,
     "/v1/transfers": CreateTransfer,
     "/v1/fx_quotes": CreateFxQuote,

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from rialto_ledger.application.ports import Ends, Keys, Ledger
-from rialto_ledger.domain import chain, chart, movements
+from rialto_ledger.domain import chain, chart, disputes, movements
 from rialto_ledger.domain.account import Account
 from rialto_ledger.domain.batch import Decision, decide
 from rialto_ledger.domain.commands import (
@@ -15,6 +15,7 @@ from rialto_ledger.domain.commands import (
     ChangeAccountStatus,
     Command,
     ConfirmSettlement,
+    DisputeCommand,
     HoldCommand,
     Linked,
     MovementCommand,
@@ -102,6 +103,9 @@ def _add(keys: Keys, command: Command) -> None:
             keys.entries.update(movements.entry_ids(command))
             if isinstance(command, BookRefund) and command.wallet_id is not None:
                 keys.accounts.add(command.wallet_id)
+        case DisputeCommand():
+            keys.opens.update((spec.id, spec) for spec in disputes.accounts_of(command))
+            keys.entries.update(disputes.entry_ids(command))
         case OpenAccount():
             keys.opens.setdefault(command.spec.id, command.spec)
         case ChangeAccountStatus():

@@ -26,6 +26,7 @@ from rialto_ledger.domain.commands import (
     CaptureHold,
     Command,
     ConfirmSettlement,
+    DisputeCommand,
     ExpireHold,
     FinishRefund,
     HoldCommand,
@@ -79,6 +80,10 @@ class Teller:
                 return [event for each in outcomes for event in self.events_of(each, cause)]
         if isinstance(command, MovementCommand):
             return self._of_movement(command, outcome, cause)
+        if isinstance(command, DisputeCommand) and isinstance(result, MovementPosted):
+            # The gateway knows already; the entry is told in the dispute's own history.
+            key = ids.to_text("dp", command.dispute_id)
+            return [self._entry_keyed(result.entry, key, command.shard, result.nth, cause)]
         if isinstance(command, SettlementCommand) or (isinstance(command, HoldCommand) and command.payment_id):
             return self._of_payment(_Payment.of(command), outcome, cause)
         if isinstance(result, HoldCaptured):

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.errors import InvariantViolated
-from rialto_ledger.domain import movements, posting_rules, transfer
+from rialto_ledger.domain import disputes, movements, posting_rules, transfer
 from rialto_ledger.domain.account import AccountDelta, AccountStatus, StatusChange
 from rialto_ledger.domain.book import Book, LedgerState
 from rialto_ledger.domain.commands import (
@@ -456,4 +456,5 @@ _DECIDERS: dict[type, Callable[[Book, Any], Answer]] = {
     ConfirmSettlement: _confirm_settlement,
     ReverseSettlement: _reverse_settlement,
     **movements.DECIDERS,
+    **disputes.DECIDERS,
 }

@@ -204,5 +204,43 @@ class FinishRefund(MovementCommand):
     succeeded: bool
 
 
+@dataclass(frozen=True, slots=True)
+class DisputeCommand:
+    """What every command about a payer's dispute of a payment at an acquirer names."""
+
+    payment_id: UUID
+    merchant_id: UUID
+    mode: Mode
+    shard: int
+    dispute_id: UUID
+    amount_minor: int
+    currency: str
+    acquirer: str
+    effective_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDispute(DisputeCommand):
+    """Set the amount aside; `fee_minor` is what we take of the merchant for it, 0 for nothing."""
+
+    fee_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDispute(DisputeCommand):
+    """Give it back to the merchant who won, or let the acquirer have it for the payer."""
+
+    won: bool
+
+
 EntryCommand = PostEntry | ReverseEntry
-Command = OpenAccount | ChangeAccountStatus | EntryCommand | Linked | HoldCommand | SettlementCommand | MovementCommand
+Command = (
+    OpenAccount
+    | ChangeAccountStatus
+    | EntryCommand
+    | Linked
+    | HoldCommand
+    | SettlementCommand
+    | MovementCommand
+    | DisputeCommand
+)

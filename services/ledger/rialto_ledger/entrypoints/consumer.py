@@ -14,6 +14,10 @@ from rialto_common.events.payments import (
     AttemptResolved,
     AttemptUnknown,
     CaptureRequested,
+    DisputeData,
+    DisputeLost,
+    DisputeOpened,
+    DisputeWon,
     PaymentApproved,
     RefundData,
     RefundFailed,
@@ -31,10 +35,13 @@ from rialto_ledger.domain.commands import (
     BookCapture,
     BookRefund,
     CaptureHold,
+    CloseDispute,
     Command,
     ConfirmSettlement,
+    DisputeCommand,
     FinishRefund,
     MovementCommand,
+    OpenDispute,
     PlaceHold,
     PostEntry,
     ReturnCapture,
@@ -76,7 +83,9 @@ class LedgerConsumer(Generic[Tx]):
 
 
 def _has_happened(command: Command) -> bool:
-    return isinstance(command, PostEntry | MovementCommand) and not isinstance(command, BookRefund)
+    if isinstance(command, BookRefund):
+        return False
+    return isinstance(command, PostEntry | MovementCommand | DisputeCommand)
 
 
 def command_of(event: Event) -> Command | None:
@@ -215,6 +224,33 @@ def _finish(event: Event, data: RefundData, effective_at: datetime, *, succeeded
     )
 
 
+def _dispute_opened(event: Event) -> Command:
+    data = event.read(DisputeOpened)
+    return OpenDispute(**_named_dispute(event, data), fee_minor=data.fee_minor)
+
+
+def _dispute_won(event: Event) -> Command:
+    return CloseDispute(**_named_dispute(event, event.read(DisputeWon)), won=True)
+
+
+def _dispute_lost(event: Event) -> Command:
+    return CloseDispute(**_named_dispute(event, event.read(DisputeLost)), won=False)
+
+
+def _named_dispute(event: Event, data: DisputeData) -> dict[str, Any]:
+    return {
+        "payment_id": data.payment_id,
+        "merchant_id": data.merchant_id,
+        "mode": data.mode,
+        "shard": event.shard,
+        "dispute_id": data.dispute_id,
+        "amount_minor": data.amount_minor,
+        "currency": data.currency,
+        "acquirer": data.acquirer,
+        "effective_at": event.time,
+    }
+
+
 def _confirm_settlement(event: Event) -> Command:
     data = event.read(SettlementConfirmed)
     return ConfirmSettlement(
@@ -324,6 +360,9 @@ _READERS: dict[str, Callable[[Event], Command | None]] = {
     RefundRequested.type: _book_refund,
     RefundSucceeded.type: _refund_succeeded,
     RefundFailed.type: _refund_failed,
+    DisputeOpened.type: _dispute_opened,
+    DisputeWon.type: _dispute_won,
+    DisputeLost.type: _dispute_lost,
     SettlementConfirmed.type: _confirm_settlement,
     SettlementReorged.type: _reverse_settlement,
     DepositConfirmed.type: _post_deposit,

@@ -37,7 +37,7 @@ def asked(payment: Payment, fact: RefundAsked, now: datetime, deadlines: Deadlin
     if left == 0:
         raise PaymentNotRefundable(
             f"the payment is {payment.state} with {payment.amount_captured_minor} captured and nothing left to refund; "
-            "refunds under way count"
+            "refunds under way and what is disputed count"
         )
     amount = left if fact.amount_minor is None else fact.amount_minor
     if amount > left:

@@ -1,0 +1,1 @@
+"""Disputes: payers who want their money back through their card's issuer, and merchants' answers to them."""
