@@ -796,6 +796,21 @@ FROM (
 ) AS x
 WHERE (x.captured, x.waits) IS DISTINCT FROM (x.kept, x.waiting)
 
+-- check: I7 held_back_above_captured
+-- more is held back of a merchant's day than was captured on it
+SELECT
+    jsonb_build_object('merchant_id', text_id('mer', h.merchant_id), 'mode', h.mode, 'currency', h.currency, 'day', h.day)
+        AS ids,
+    coalesce(c.amount, 0) || ' captured, at most' AS expected, h.amount_minor || ' held back' AS found
+FROM gateway.held_back AS h
+LEFT JOIN (
+    SELECT
+        p.merchant_id, p.mode, p.currency, (g.updated_at AT TIME ZONE 'UTC')::DATE AS day, sum(g.amount_minor) AS amount
+    FROM gateway.captures AS g JOIN gateway.payments AS p ON p.payment_id = g.payment_id
+    WHERE g.state = 'succeeded' GROUP BY 1, 2, 3, 4
+) AS c ON c.merchant_id = h.merchant_id AND c.mode = h.mode AND c.currency = h.currency AND c.day = h.day
+WHERE h.amount_minor > coalesce(c.amount, 0)
+
 -- check: I7 payout_differs
 -- a payout is not the sum of its payments, or has another count of those paid than are settled
 SELECT

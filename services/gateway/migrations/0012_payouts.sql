@@ -25,6 +25,8 @@ CREATE TABLE gateway.payout_settings (
     mode TEXT NOT NULL,
     schedule TEXT NOT NULL,
     cut_off_hour SMALLINT NOT NULL,
+    reserve_bps INT NOT NULL DEFAULT 0,
+    reserve_days INT NOT NULL DEFAULT 0,
     next_at TIMESTAMPTZ,
     payouts INT NOT NULL DEFAULT 0,
     updated_at TIMESTAMPTZ NOT NULL,
@@ -33,11 +35,27 @@ CREATE TABLE gateway.payout_settings (
     CONSTRAINT payout_settings_mode CHECK (mode IN ('test', 'live')),
     CONSTRAINT payout_settings_schedule CHECK (schedule IN ('immediate', 'daily', 'manual')),
     CONSTRAINT payout_settings_hour CHECK (cut_off_hour BETWEEN 0 AND 23),
+    CONSTRAINT payout_settings_reserve CHECK (
+        reserve_bps BETWEEN 0 AND 10000 AND reserve_days BETWEEN 0 AND 365 AND (reserve_bps = 0) = (reserve_days = 0)
+    ),
+    -- What is paid at once cannot be held back.
+    CONSTRAINT payout_settings_reserve_waits CHECK (reserve_bps = 0 OR schedule <> 'immediate'),
     CONSTRAINT payout_settings_next CHECK (CASE schedule
         WHEN 'daily' THEN next_at IS NOT NULL WHEN 'manual' THEN next_at IS NULL ELSE TRUE
     END)
 );
 CREATE INDEX payout_settings_due ON gateway.payout_settings (next_at) WHERE next_at IS NOT NULL;
+
+-- The rolling reserve: what of a day's captures (UTC, when they were booked) is held back for the merchant's reserve_days.
+CREATE TABLE gateway.held_back (
+    merchant_id UUID NOT NULL,
+    mode TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    day DATE NOT NULL,
+    amount_minor NUMERIC(38, 0) NOT NULL,
+    CONSTRAINT held_back_pk PRIMARY KEY (merchant_id, mode, currency, day),
+    CONSTRAINT held_back_amount_positive CHECK (amount_minor > 0)
+) WITH (fillfactor = 80);
 
 -- A payout is what its payments are: `in_transit`, `paid` and `failed` count them. Its id is derived from its first.
 CREATE TABLE gateway.payouts (
@@ -93,5 +111,6 @@ ALTER TABLE gateway.payments
 ADD COLUMN waits_for_payout BOOLEAN NOT NULL DEFAULT FALSE,
 ADD COLUMN payout_id UUID;
 
-GRANT SELECT, INSERT, UPDATE ON gateway.payout_settings, gateway.payouts, gateway.payout_payments TO rialto_gateway;
-GRANT SELECT ON gateway.payout_settings, gateway.payouts, gateway.payout_payments TO rialto_auditor;
+GRANT SELECT, INSERT, UPDATE ON gateway.payout_settings, gateway.held_back, gateway.payouts, gateway.payout_payments
+TO rialto_gateway;
+GRANT SELECT ON gateway.payout_settings, gateway.held_back, gateway.payouts, gateway.payout_payments TO rialto_auditor;

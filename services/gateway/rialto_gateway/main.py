@@ -153,7 +153,7 @@ async def build(
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
     funds = LedgerFunds(ledger_calls)
     service.add_router(funds_router(funds=funds, wallets=directory, once=once, keys=keys))
-    service.add_router(balance_router(Balances(pool, funds), keys))
+    service.add_router(balance_router(Balances(pool, funds, runtime), keys))
     links = PaymentLinks(pool)
     service.add_router(
         payment_link_router(

@@ -521,6 +521,13 @@ I7_OF_REFUNDS = (
         f" WHERE entry_id = {CAPTURE} AND side = 'credit')",
     ),
     plant("I7", "payment_not_as_its_disputes", "a dispute that its payment does not count", DISPUTE),
+    plant(
+        "I7",
+        "held_back_above_captured",
+        "more held back than a day had",
+        "INSERT INTO gateway.held_back (merchant_id, mode, currency, day, amount_minor)"
+        f" SELECT merchant_id, mode, currency, '2020-01-01', 5 FROM gateway.payments WHERE payment_id = {SETTLED}",
+    ),
     plant("I7", "payout_differs", "a payout of a payment that is in none", PAYOUT),
     plant(
         "I7",

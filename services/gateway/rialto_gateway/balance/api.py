@@ -20,8 +20,9 @@ def balance_router(balances: Balances, keys: ApiKeys) -> APIRouter:
     async def get_balance(caller: Caller) -> Response:
         """Return what is owed to the merchant, a currency each: available, on its way, or set aside.
 
-        `available_minor` and `pending_minor` together are explained by the balance transactions of `payable`,
-        `reserved_minor` by those of `reserve`.
+        `reserved_minor` is what is held back of captures for a time, and what is set aside while it is disputed. The
+        balance transactions of `payable` add up to `available_minor`, `pending_minor` and `held_back_minor`, those of
+        `reserve` to `disputed_minor`.
         """
         merchant_id, mode, _ = caller.merchant()
         data = [balance_view(each) for each in await balances.of(merchant_id, mode)]
@@ -37,5 +38,7 @@ def balance_view(balance: Balance) -> dict[str, Any]:
         "available_minor": str(balance.available_minor),
         "pending_minor": str(balance.pending_minor),
         "reserved_minor": str(balance.reserved_minor),
+        "held_back_minor": str(balance.held_back_minor),
+        "disputed_minor": str(balance.disputed_minor),
         "total_minor": str(balance.total_minor),
     }

@@ -166,7 +166,7 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
     ) -> Response:
         """List what has changed what is owed to the merchant, oldest first, each line with the balance after it.
 
-        The lines of `payable` add up to the balance's available and pending parts, those of `reserve` to the reserved.
+        The lines of `payable` add up to what is available, pending and held back, those of `reserve` to the disputed.
         `type`: `capture`; `refund` to a wallet; `suspended`, a refund put to an acquirer, and `suspended_returned`, one
         that it did not make; `chain_settlement`, a payment paid to the merchant, and `chain_settlement_reversal`, taken
         back by the chain; `chargeback_opened`, disputed and set aside (our fee is a line of its own), then

@@ -37,6 +37,7 @@ from rialto_gateway.payments.machine import AttemptChange, CaptureChange, Deadli
 from rialto_gateway.payments.ports import TimelineLine, Unit
 from rialto_gateway.payments.states import Payment
 from rialto_gateway.payouts.payout import Line
+from rialto_gateway.payouts.ports import HeldBack
 from rialto_gateway.payouts.progress import progress
 from rialto_gateway.source import SOURCE
 from rialto_gateway.webhooks.messages import MESSAGES, Message
@@ -104,6 +105,7 @@ async def apply_all(
     refunds: list[tuple[UUID, RefundChange]] = []
     attempts: list[tuple[UUID, AttemptChange]] = []
     paid_out: list[Line] = []
+    held_back: list[HeldBack] = []
     outgoing: list[Event] = []
     told: list[Message] = []
     for occurrence in occurrences:
@@ -124,6 +126,8 @@ async def apply_all(
         captures.extend((after.id, capture) for capture in change.captures)
         refunds.extend((after.id, refund) for refund in change.refunds)
         attempts.extend((after.id, attempt) for attempt in change.attempts)
+        if change.held_back_minor > 0:
+            held_back.append(HeldBack(after.merchant_id, after.mode, after.currency, change.held_back_minor))
         if change.payout is not None:
             paid_out.append(change.payout)
     if changed:
@@ -137,6 +141,8 @@ async def apply_all(
             await unit.attempts.queue(attempts, now)
         if told:
             await unit.messages.enqueue(told)
+        if held_back:
+            await unit.payouts.hold_back(held_back, now)
         if paid_out:
             outgoing += await progress(unit, paid_out, now=now)
         unit.publish(*outgoing)

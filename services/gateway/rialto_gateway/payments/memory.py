@@ -133,7 +133,7 @@ class MemoryPayments:
             payment = self._payments.get(payment_id) or self._store.payments.get(payment_id)
             if payment is not None:
                 terms = self._store.payouts.terms_of(payment.merchant_id, payment.mode)
-                found[payment_id] = replace(payment, payout_schedule=terms.schedule)
+                found[payment_id] = replace(payment, payout_schedule=terms.schedule, reserve_bps=terms.reserve_bps)
         return found
 
     async def save(self, payments: Sequence[Payment], now: datetime) -> None:

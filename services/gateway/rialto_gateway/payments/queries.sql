@@ -39,17 +39,16 @@ SELECT p.payment_id, 1, $2, 'created', 'payment.created', 'merchant', p.detail::
 FROM unnest($1::UUID[], $4::TEXT[]) AS p (payment_id, detail)
 
 -- name: lock
--- What the machine needs of some payments, locked in id order.
-SELECT payment_id, merchant_id, mode, shard, amount_minor, currency, wallet_id, capture_method, payee_address, state,
-    reason, decline_code, fraud, compliance, amount_captured_minor, capture_pending_minor, captures, void_reason, asked,
-    settlement, authorised_at, deadline_at, sequence, authorisations, voids, connector, acquirer_reference,
-    next_action_url, amount_refunded_minor, refund_pending_minor, refunds, waits_for_payout, payout_id,
-    amount_disputed_minor,
-    (
-        SELECT s.schedule FROM gateway.payout_settings AS s
-        WHERE s.merchant_id = p.merchant_id AND s.mode = p.mode
-    ) AS payout_schedule
-FROM gateway.payments AS p WHERE payment_id = ANY ($1) ORDER BY payment_id FOR UPDATE
+-- What the machine needs of some payments, locked in id order; the merchants' terms are as they are now.
+SELECT p.payment_id, p.merchant_id, p.mode, p.shard, p.amount_minor, p.currency, p.wallet_id, p.capture_method,
+    p.payee_address, p.state, p.reason, p.decline_code, p.fraud, p.compliance, p.amount_captured_minor,
+    p.capture_pending_minor, p.captures, p.void_reason, p.asked, p.settlement, p.authorised_at, p.deadline_at, p.sequence,
+    p.authorisations, p.voids, p.connector, p.acquirer_reference, p.next_action_url, p.amount_refunded_minor,
+    p.refund_pending_minor, p.refunds, p.waits_for_payout, p.payout_id, p.amount_disputed_minor,
+    coalesce(s.schedule, 'immediate') AS payout_schedule, coalesce(s.reserve_bps, 0) AS reserve_bps
+FROM gateway.payments AS p
+LEFT JOIN gateway.payout_settings AS s ON s.merchant_id = p.merchant_id AND s.mode = p.mode
+WHERE p.payment_id = ANY ($1) ORDER BY p.payment_id FOR UPDATE OF p
 
 -- name: save
 -- Write back what the machine made of them, and keep the deadline rows in step: gone for final payments, moved for others.

@@ -101,8 +101,8 @@ class Payment:
 
     `captures`, `refunds`, `authorisations` and `voids` count those ever requested (their ordinals; the last two at
     acquirers alone), `capture_pending_minor` and `refund_pending_minor` are what was asked for and not answered.
-    `amount_disputed_minor` is what payers want back or have got back through their issuers, `payout_schedule` the
-    merchant's as it is now.
+    `amount_disputed_minor` is what payers want back or have got back through their issuers, `payout_schedule` and
+    `reserve_bps` the merchant's as they are now.
     `connector` is the acquirer, and `authorisation` its reference, that the payment stands on. `sequence` numbers the
     events sent about this payment, `asked` the repeated questions.
     """
@@ -141,6 +141,7 @@ class Payment:
     refunds: int = 0
     amount_disputed_minor: int = 0
     payout_schedule: Schedule = "immediate"
+    reserve_bps: int = 0
     waits_for_payout: bool = False
     payout_id: UUID | None = None
 

@@ -2,7 +2,8 @@
 
 Conflict
 ├── NothingToPayOut      no payment that waits, or none that the balance covers
-└── PayoutsChanged       another payout is being made at the same time
+├── PayoutsChanged       another payout is being made at the same time
+└── ReserveNeedsWaiting  what is paid at once cannot be held back
 NotFound
 └── PayoutNotFound
 """
@@ -21,6 +22,12 @@ class PayoutsChanged(Conflict):
 
     code = "payouts_changed"
     retryable = True
+
+
+class ReserveNeedsWaiting(Conflict):
+    """A reserve is held back of what waits: set `daily` or `manual` with it, or end it before `immediate`."""
+
+    code = "reserve_needs_waiting"
 
 
 class PayoutNotFound(NotFound):

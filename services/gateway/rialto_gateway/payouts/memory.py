@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from rialto_common.bus.memory import MemoryTransaction
 from rialto_common.errors import InvariantViolated
 from rialto_gateway.payments.states import Payment
 from rialto_gateway.payouts.payout import Line, Payout, Waiting, count, counted
-from rialto_gateway.payouts.ports import Named, Settings
+from rialto_gateway.payouts.ports import HeldBack, Named, Settings
 from rialto_gateway.payouts.schedule import Terms
 from rialto_gateway.payouts.store import found_under
 
@@ -23,6 +23,7 @@ class PayoutRows:
     settings: dict[Whose, Settings] = field(default_factory=dict)
     payouts: dict[UUID, Payout] = field(default_factory=dict)
     lines: dict[UUID, Line] = field(default_factory=dict)
+    held: dict[tuple[UUID, str, str, date], int] = field(default_factory=dict)
     names: dict[tuple[UUID, str, str], tuple[UUID, bytes]] = field(default_factory=dict)
 
     def terms_of(self, merchant_id: UUID, mode: str) -> Terms:
@@ -49,6 +50,13 @@ class MemoryPayouts:
     async def save_settings(self, settings: Settings, now: datetime) -> None:
         """Write settings back, or for the first time."""
         self._mine.settings[settings.merchant_id, settings.mode] = settings
+
+    async def hold_back(self, shares: Sequence[HeldBack], now: datetime) -> None:
+        """Add to what is held back of today's captures."""
+        for share in shares:
+            place = (share.merchant_id, share.mode, share.currency, now.date())
+            before = self._mine.held.get(place, self._committed.held.get(place, 0))
+            self._mine.held[place] = before + share.amount_minor
 
     async def waiting(self, merchant_id: UUID, mode: str, currency: str, limit: int) -> list[Waiting]:
         """Return payments that wait for a payout, the oldest first."""
@@ -93,4 +101,5 @@ class MemoryPayouts:
         self._committed.settings.update(self._mine.settings)
         self._committed.payouts.update(self._mine.payouts)
         self._committed.lines.update(self._mine.lines)
+        self._committed.held.update(self._mine.held)
         self._committed.names.update(self._mine.names)

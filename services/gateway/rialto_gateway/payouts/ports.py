@@ -22,6 +22,16 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """A share of captures that is held back for a while."""
+
+    merchant_id: UUID
+    mode: str
+    currency: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """The idempotency key that a payout is asked for under, and what it stands for."""
 
@@ -38,6 +48,10 @@ class Payouts(Protocol):
 
     async def save_settings(self, settings: Settings, now: datetime) -> None:
         """Write settings back, or for the first time."""
+        ...
+
+    async def hold_back(self, shares: Sequence[HeldBack], now: datetime) -> None:
+        """Add to what is held back of today's captures."""
         ...
 
     async def waiting(self, merchant_id: UUID, mode: str, currency: str, limit: int) -> list[Waiting]:
@@ -74,6 +88,10 @@ class PayoutReader(Protocol):
 
     async def pending_minor(self, merchant_id: UUID, mode: str, currency: str) -> int:
         """Return what of a merchant's money is captured and neither waits nor is paid."""
+        ...
+
+    async def held_minor(self, settings: Settings, currency: str, now: datetime) -> int:
+        """Return what of a merchant's captures is held back now."""
         ...
 
     async def overdue(self, now: datetime, limit: int) -> list[UUID]:

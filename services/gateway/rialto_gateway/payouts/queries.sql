@@ -9,12 +9,26 @@ SELECT * FROM gateway.payout_settings WHERE merchant_id = $1 AND mode = $2 FOR U
 -- name: save_settings
 -- Terms, for the first time or anew.
 INSERT INTO gateway.payout_settings AS s (
-    merchant_id, mode, schedule, cut_off_hour, next_at, payouts, updated_at
+    merchant_id, mode, schedule, cut_off_hour, next_at, payouts, updated_at, reserve_bps, reserve_days
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT ON CONSTRAINT payout_settings_pk DO UPDATE
 SET schedule = excluded.schedule, cut_off_hour = excluded.cut_off_hour, next_at = excluded.next_at,
-    payouts = excluded.payouts, updated_at = excluded.updated_at
+    payouts = excluded.payouts, updated_at = excluded.updated_at, reserve_bps = excluded.reserve_bps,
+    reserve_days = excluded.reserve_days
+
+-- name: hold_back
+-- More that is held back of a day's captures.
+INSERT INTO gateway.held_back AS h (merchant_id, mode, currency, day, amount_minor)
+SELECT s.merchant_id, s.mode, s.currency, $1, sum(s.amount_minor)
+FROM unnest($2::UUID[], $3::TEXT[], $4::TEXT[], $5::NUMERIC[]) AS s (merchant_id, mode, currency, amount_minor)
+GROUP BY s.merchant_id, s.mode, s.currency ORDER BY s.merchant_id, s.mode, s.currency
+ON CONFLICT ON CONSTRAINT held_back_pk DO UPDATE SET amount_minor = h.amount_minor + excluded.amount_minor
+
+-- name: held
+-- What of a merchant's captures since a day is held back, a currency each.
+SELECT currency, sum(amount_minor) AS amount_minor FROM gateway.held_back
+WHERE merchant_id = $1 AND mode = $2 AND day >= $3 AND (currency = $4 OR $4 IS NULL) GROUP BY currency
 
 -- name: due
 -- Terms whose next look is due.

@@ -8,7 +8,7 @@
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 Schedule = Literal["immediate", "daily", "manual"]
@@ -22,10 +22,16 @@ LOOKED_AT_AGAIN_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """A merchant's schedule; `cut_off_hour` (0 to 23, UTC) is for `daily`."""
+    """A merchant's schedule; `cut_off_hour` (0 to 23, UTC) is for `daily`.
+
+    The rolling reserve: `reserve_bps` of each capture (hundredths of a percent) are held back for `reserve_days` after
+    the day (UTC) of its booking. Both are 0 where there is none, as always under `immediate`.
+    """
 
     schedule: Schedule = "immediate"
     cut_off_hour: int = 0
+    reserve_bps: int = 0
+    reserve_days: int = 0
 
 
 def first_look(terms: Terms, now: datetime) -> datetime | None:
@@ -52,6 +58,16 @@ def next_look(terms: Terms, now: datetime, *, more: bool, left: bool) -> datetim
     if terms.schedule == "immediate":
         return now + LOOKED_AT_AGAIN_AFTER if left else None
     return first_look(terms, now)
+
+
+def held_share(amount_minor: int, reserve_bps: int) -> int:
+    """Return what of a capture is held back, in whole minor units, never more than the share."""
+    return amount_minor * reserve_bps // 10_000
+
+
+def held_since(terms: Terms, today: date) -> date:
+    """Return the first day (UTC) of which the captures' share is still held back."""
+    return today - timedelta(days=terms.reserve_days)
 
 
 def next_cut_off(hour: int, now: datetime) -> datetime:

@@ -91,7 +91,8 @@ class PayoutService:
         # two looks then counts as not available, and never twice.
         pending = await self._reader.pending_minor(merchant_id, mode, currency)
         account = await self._funds.merchant_account(merchant_id, mode, "payable", currency)
-        available = (0 if account is None else int(account["ledger_balance_minor"])) - pending
+        held = await self._reader.held_minor(settings, currency, self._runtime.now())
+        available = (0 if account is None else int(account["ledger_balance_minor"])) - pending - held
         async with self._units.begin() as unit:
             if named is not None:
                 found = await unit.payouts.made_under(merchant_id, mode, named)

@@ -1,10 +1,11 @@
 """`/v1/payout_settings` for a merchant, `/v1/merchants/{id}/payout_settings` for the operator."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rialto_common import ids
 from rialto_common.bus.port import UnitOfWork
@@ -17,8 +18,8 @@ from rialto_gateway.merchants.api import MerchantNotFound
 from rialto_gateway.merchants.audit import AuditLog
 from rialto_gateway.merchants.keys import QUERIES, ApiKeys, Mode, Principal
 from rialto_gateway.payments.view import time_text
+from rialto_gateway.payouts.errors import ReserveNeedsWaiting
 from rialto_gateway.payouts.ports import Settings
-from rialto_gateway.payouts.schedule import Terms
 from rialto_gateway.payouts.service import PayoutService
 from rialto_gateway.payouts.store import PostgresPayouts
 from rialto_gateway.requests import Body, caller_of
@@ -31,6 +32,17 @@ class ChangePayoutSettings(Body):
 
     schedule: Literal["immediate", "daily", "manual"] | None = None
     cut_off_hour: Annotated[int | None, Field(ge=0, le=23, description="UTC; when `daily` payouts are made")] = None
+    reserve_bps: Annotated[
+        int | None, Field(ge=0, le=10_000, description="of each capture held back, in 1/100 %; the operator's to set")
+    ] = None
+    reserve_days: Annotated[int | None, Field(ge=0, le=365, description="for how long; the operator's to set")] = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "ChangePayoutSettings":
+        share, days = self.reserve_bps, self.reserve_days
+        if (share is None) != (days is None) or (share == 0) != (days == 0):
+            raise ValueError("reserve_bps and reserve_days are set together, both 0 for no reserve")
+        return self
 
 
 def payout_settings_router(
@@ -49,13 +61,14 @@ def payout_settings_router(
 
     async def change(request: Request, caller: Principal, merchant_id: UUID, mode: Mode) -> Response:
         body = read_body(ChangePayoutSettings, await request.body())
+        if body.reserve_bps is not None:
+            caller.require_operator()
         async with unit_of_work.begin() as transaction:
             table = PostgresPayouts(transaction.connection)
             before = await table.lock_settings(merchant_id, mode) or await payouts.settings(merchant_id, mode)
-            terms = Terms(
-                body.schedule or before.terms.schedule,
-                before.terms.cut_off_hour if body.cut_off_hour is None else body.cut_off_hour,
-            )
+            terms = replace(before.terms, **body.model_dump(exclude_none=True))
+            if terms.reserve_bps and terms.schedule == "immediate":
+                raise ReserveNeedsWaiting("a reserve is held back of what waits for a payout: not under `immediate`")
             after = payouts.begun(before, terms) if terms != before.terms else before
             if after != before:
                 await table.save_settings(after, runtime.now())
@@ -118,5 +131,7 @@ def settings_view(settings: Settings) -> dict[str, Any]:
         "mode": settings.mode,
         "schedule": settings.terms.schedule,
         "cut_off_hour": settings.terms.cut_off_hour,
+        "reserve_bps": settings.terms.reserve_bps,
+        "reserve_days": settings.terms.reserve_days,
         "next_payout_at": time_text(settings.next_at),
     }

@@ -8,8 +8,8 @@ from uuid import UUID
 from rialto_common.database import Connection, Pool, load_queries
 from rialto_common.errors import IdempotencyKeyReused
 from rialto_gateway.payouts.payout import Counts, Line, Payout, Waiting, counted
-from rialto_gateway.payouts.ports import Named, Settings
-from rialto_gateway.payouts.schedule import Terms
+from rialto_gateway.payouts.ports import HeldBack, Named, Settings
+from rialto_gateway.payouts.schedule import Terms, held_since
 
 QUERIES = load_queries(__package__)
 
@@ -35,6 +35,19 @@ class PostgresPayouts:
             settings.next_at,
             settings.payouts,
             now,
+            settings.terms.reserve_bps,
+            settings.terms.reserve_days,
+        )
+
+    async def hold_back(self, shares: Sequence[HeldBack], now: datetime) -> None:
+        """Add to what is held back of today's captures."""
+        await self._connection.execute(
+            QUERIES["hold_back"],
+            now.date(),
+            [share.merchant_id for share in shares],
+            [share.mode for share in shares],
+            [share.currency for share in shares],
+            [share.amount_minor for share in shares],
         )
 
     async def waiting(self, merchant_id: UUID, mode: str, currency: str, limit: int) -> list[Waiting]:
@@ -124,6 +137,10 @@ class PostgresPayoutReader:
         """Return what of a merchant's money is captured and neither waits nor is paid."""
         return int(await self._pool.fetchval(QUERIES["pending"], merchant_id, mode, currency))
 
+    async def held_minor(self, settings: Settings, currency: str, now: datetime) -> int:
+        """Return what of a merchant's captures is held back now."""
+        return (await held(self._pool, settings, now, currency)).get(currency, 0)
+
     async def overdue(self, now: datetime, limit: int) -> list[UUID]:
         """Return payouts whose deadline has passed."""
         return [row["payout_id"] for row in await self._pool.fetch(QUERIES["overdue"], now, limit)]
@@ -142,6 +159,15 @@ class PostgresPayoutReader:
     async def payments(self, payout_id: UUID, after: UUID, limit: int) -> Sequence[Mapping[str, Any]]:
         """Return a payout's payments after an id, in id order."""
         return await self._pool.fetch(QUERIES["payments"], payout_id, after, limit)
+
+
+async def held(pool: Pool, settings: Settings, now: datetime, currency: str | None = None) -> dict[str, int]:
+    """Return what of a merchant's captures is held back now, by currency."""
+    if settings.terms.reserve_bps == 0:
+        return {}
+    since = held_since(settings.terms, now.date())
+    rows = await pool.fetch(QUERIES["held"], settings.merchant_id, settings.mode, since, currency)
+    return {row["currency"]: int(row["amount_minor"]) for row in rows}
 
 
 def payout_of(row: Any) -> Payout:
@@ -175,5 +201,5 @@ def found_under(payout_id: UUID, request_hash: bytes, named: Named) -> UUID:
 def _settings(row: Any) -> Settings | None:
     if row is None:
         return None
-    terms = Terms(row["schedule"], row["cut_off_hour"])
+    terms = Terms(row["schedule"], row["cut_off_hour"], row["reserve_bps"], row["reserve_days"])
     return Settings(row["merchant_id"], row["mode"], terms, row["next_at"], row["payouts"])

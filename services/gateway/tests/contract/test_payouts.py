@@ -18,7 +18,7 @@ from .test_payments import MERCHANT, NOW, REFUSALS, InMemory, InPostgres, World,
 
 PAYMENTS = [payment(number) for number in (1, 2, 3)]
 WAITING = [Waiting(each.payment_id, 1000) for each in PAYMENTS]
-SETTINGS = Settings(MERCHANT, "test", Terms("daily", 17), NOW, 3)
+SETTINGS = Settings(MERCHANT, "test", Terms("daily", 17, 500, 30), NOW, 3)
 NAMED = Named("key", b"hash")
 
 
@@ -73,7 +73,8 @@ async def test_settings_are_read_back_as_they_were_saved_and_count_for_payments_
     async with world.units.begin() as unit:
         assert await unit.payouts.lock_settings(MERCHANT, "test") is None
         await unit.payouts.save_settings(SETTINGS, NOW)
-    assert (await world.load(PAYMENTS[0].payment_id)).payout_schedule == "daily"
+    loaded = await world.load(PAYMENTS[0].payment_id)
+    assert (loaded.payout_schedule, loaded.reserve_bps) == ("daily", 500)
     changed = replace(SETTINGS, terms=Terms("manual", 0), next_at=None, payouts=4)
     async with world.units.begin() as unit:
         assert await unit.payouts.lock_settings(MERCHANT, "test") == SETTINGS

@@ -17,7 +17,7 @@ async def balance_of(platform: Platform, merchant: Merchant, key: str | None = N
     answer = await platform.call("GET", "/v1/balance", key=key or merchant.test_key)
     assert answer.status_code == 200, answer.text
     parts = next((each for each in answer.json()["data"] if each["currency"] == "USD"), None)
-    names = ("available", "pending", "reserved", "total")
+    names = ("available", "pending", "reserved", "held_back", "disputed", "total")
     return {name: int(parts[f"{name}_minor"]) if parts else 0 for name in names}
 
 
@@ -36,7 +36,9 @@ async def transactions_of(platform: Platform, merchant: Merchant, part: Part) ->
 async def check_books(platform: Platform, merchant: Merchant) -> dict[str, int]:
     """Hold a balance to what explains it; return it."""
     found = await balance_of(platform, merchant)
-    parts: dict[Part, int] = {"payable": found["available"] + found["pending"], "reserve": found["reserved"]}
+    held, disputed = found.pop("held_back"), found.pop("disputed")
+    assert found["reserved"] == held + disputed
+    parts: dict[Part, int] = {"payable": found["available"] + found["pending"] + held, "reserve": disputed}
     for part, expected in parts.items():
         lines = await transactions_of(platform, merchant, part)
         assert sum(int(line["amount_minor"]) for line in lines) == expected, part

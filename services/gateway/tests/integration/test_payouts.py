@@ -174,6 +174,40 @@ async def test_what_a_merchant_owes_is_kept_back_until_it_is_covered(platform: P
     assert (await pay_out(platform, merchant)).json()["amount_minor"] == "1000"
 
 
+async def test_a_reserve_is_held_back_of_each_capture_and_released_after_its_time(
+    platform: Platform, merchant: Merchant, database: Database
+) -> None:
+    path = f"/v1/merchants/{merchant.id}/payout_settings?mode=test"
+    terms = {"reserve_bps": 1000, "reserve_days": 2}
+    at_once = await platform.call("PATCH", path, terms, key=ADMIN_KEY)
+    assert (at_once.status_code, at_once.json()["code"]) == (409, "reserve_needs_waiting")
+    await captured(platform, merchant, 5000)
+    by_merchant = await platform.call("PATCH", "/v1/payout_settings", terms, key=merchant.test_key)
+    assert by_merchant.status_code == 403
+    for partly in ({"reserve_bps": 1000}, {"reserve_bps": 0, "reserve_days": 2}):
+        assert (await platform.call("PATCH", path, partly, key=ADMIN_KEY)).status_code == 400
+    set_by_operator = await platform.call("PATCH", path, terms | {"schedule": "manual"}, key=ADMIN_KEY)
+    assert (set_by_operator.json()["reserve_bps"], set_by_operator.json()["reserve_days"]) == (1000, 2)
+    back = await platform.call("PATCH", "/v1/payout_settings", {"schedule": "immediate"}, key=merchant.test_key)
+    assert (back.status_code, back.json()["code"]) == (409, "reserve_needs_waiting")
+    await captured(platform, merchant, 1000, 1009)
+    assert await check_books(platform, merchant) == {
+        "available": 1809,
+        "pending": 5000,
+        "reserved": 200,
+        "total": 7009,
+    }
+    assert (await pay_out(platform, merchant)).json()["amount_minor"] == "1000"
+    assert (await balance_of(platform, merchant))["available"] == 809
+    assert (await pay_out(platform, merchant)).json()["code"] == "nothing_to_pay_out"
+    platform.runtime.ahead += timedelta(days=3)
+    assert (await balance_of(platform, merchant))["available"] == 1009
+    assert (await pay_out(platform, merchant)).json()["amount_minor"] == "1009"
+    await platform.sweep()
+    await platform.gateway.steps["payouts"]()
+    assert audited(platform, database.superuser_dsn()) == {}
+
+
 async def test_a_payout_whose_payment_cannot_be_paid_fails_and_says_why(platform: Platform, merchant: Merchant) -> None:
     await set_terms(platform, merchant, schedule="manual")
     payments = await captured(platform, merchant, 1000, 2000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rialto_common import ids
 from rialto_gateway.payouts import payout as payouts
 from rialto_gateway.payouts.payout import COUNTED_AGAIN_AFTER, ENDED, Counts, Payout, State, Waiting, choose, counted
-from rialto_gateway.payouts.schedule import Schedule, Terms, first_look, next_cut_off, next_look
+from rialto_gateway.payouts.schedule import Schedule, Terms, first_look, held_share, next_cut_off, next_look
 
 NOW = datetime(2026, 5, 6, 16, 30, 5, 7, tzinfo=UTC)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
@@ -42,6 +42,13 @@ def test_a_payout_takes_no_more_than_is_available_and_leaves_nothing_that_would_
     assert chosen == [each for each in waiting if each in chosen], "the oldest first, each once"
     if len(chosen) < largest:
         assert all(each.amount_minor > available - taken for each in waiting if each not in chosen)
+
+
+@given(st.integers(1, 10**38), st.integers(0, 10_000))
+def test_a_share_is_held_back_in_whole_units_and_never_more_than_it_is(amount: int, bps: int) -> None:
+    held = held_share(amount, bps)
+    assert 0 <= held <= amount
+    assert held * 10_000 <= amount * bps < (held + 1) * 10_000
 
 
 def test_what_a_merchant_owes_keeps_its_youngest_payments_back() -> None:

@@ -38,6 +38,7 @@ from rialto_gateway.payments.facts import (
     VoidAsked,
 )
 from rialto_gateway.payments.states import ASK_AGAIN_AFTER, Payment
+from rialto_gateway.payouts.schedule import held_share
 
 CAPTURES_ASKED_FOR = 3
 """How often a capture that nobody asked for is asked of an acquirer that has nothing of the one before."""
@@ -129,9 +130,11 @@ def _booked(
     captured = replace(answered, amount_captured_minor=answered.amount_captured_minor + fact.amount_minor)
     record = CaptureChange(fact.capture_id, None, fact.amount_minor, fact.final, "succeeded")
     detail = {"captured_minor": str(fact.amount_minor)}
+    held = held_share(fact.amount_minor, payment.reserve_bps)
     if fact.final or captured.amount_captured_minor == captured.amount_minor:
-        return replace(_captured(captured, name, now, deadlines), captures=(record,), detail=detail)
-    return Change(captured, name, (), (record,), detail)
+        whole = _captured(captured, name, now, deadlines)
+        return replace(whole, captures=(record,), detail=detail, held_back_minor=held)
+    return Change(captured, name, (), (record,), detail, held_back_minor=held)
 
 
 def _captured(payment: Payment, name: str, now: datetime, deadlines: Deadlines) -> Change:

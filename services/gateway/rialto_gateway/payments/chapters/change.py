@@ -72,7 +72,10 @@ class AttemptChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a fact made of a payment; `name` and `detail` go on its timeline."""
+    """What a fact made of a payment; `name` and `detail` go on its timeline.
+
+    `held_back_minor` is what of a capture that was just booked goes into the merchant's rolling reserve.
+    """
 
     payment: Payment
     name: str
@@ -82,6 +85,7 @@ class Change:
     refunds: tuple[RefundChange, ...] = ()
     attempts: tuple[AttemptChange, ...] = ()
     payout: Line | None = None
+    held_back_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
