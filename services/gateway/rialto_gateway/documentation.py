@@ -94,6 +94,7 @@ ID_PREFIXES = {
     "delivery_id": "msg",
     "event_id": "evt",
     "payout_id": "po",
+    "dispute_id": "dp",
     "difference_id": "std",
 }
 """What the ids in paths and queries begin with."""

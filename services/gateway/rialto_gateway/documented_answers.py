@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from rialto_gateway.attempts.attempt import State as AttemptState
 from rialto_gateway.connectors.port import Step
+from rialto_gateway.disputes.dispute import State as DisputeState
 from rialto_gateway.merchants.keys import Kind
 from rialto_gateway.payments.states import State as PaymentState
 from rialto_gateway.payouts.payout import State as PayoutState
@@ -136,6 +137,7 @@ class Payment(BaseModel):
     amount_captured_minor: Minor
     amount_capturable_minor: Minor
     amount_refunded_minor: Minor
+    amount_disputed_minor: Minor
     payment_method: Annotated[OfWallet | OfCard, Field(discriminator="type")]
     next_action: NextAction | None
     capture_method: Literal["automatic", "manual"]
@@ -481,6 +483,8 @@ class BalanceOfCurrency(BaseModel):
     available_minor: SignedMinor
     pending_minor: SignedMinor
     reserved_minor: SignedMinor
+    held_back_minor: SignedMinor
+    disputed_minor: SignedMinor
     total_minor: SignedMinor
 
 
@@ -530,7 +534,35 @@ class PayoutSettings(BaseModel):
     mode: Mode
     schedule: Literal["immediate", "daily", "manual"]
     cut_off_hour: int
+    reserve_bps: int
+    reserve_days: int
     next_payout_at: Time | None
+
+
+class Dispute(BaseModel):
+    """A payment that its payer disputes at their bank; `evidence` only where one is asked for."""
+
+    id: Annotated[str, _id("dp")]
+    object: Literal["dispute"]
+    payment_id: PaymentId
+    merchant_id: MerchantId
+    mode: Mode
+    status: DisputeState
+    cause: str | None
+    amount_minor: Minor
+    fee_minor: Minor
+    currency: Currency
+    reason: str
+    connector: str
+    has_evidence: bool
+    sending: str | None
+    respond_by: Time
+    opened_at: Time
+    submitted_at: Time | None
+    closed_at: Time | None
+    created_at: Time
+    updated_at: Time
+    evidence: dict[str, str] | None = None
 
 
 class ConnectorWebhook(BaseModel):
@@ -645,6 +677,11 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "PATCH /v1/payout_settings": PayoutSettings,
     "GET /v1/merchants/{merchant_id}/payout_settings": PayoutSettings,
     "PATCH /v1/merchants/{merchant_id}/payout_settings": PayoutSettings,
+    "GET /v1/disputes": Dispute,
+    "GET /v1/disputes/{dispute_id}": Dispute,
+    "POST /v1/disputes/{dispute_id}/evidence": Dispute,
+    "POST /v1/disputes/{dispute_id}/submit": Dispute,
+    "POST /v1/disputes/{dispute_id}/accept": Dispute,
     "GET /v1/connectors/{name}/webhooks": ConnectorWebhook,
     "POST /v1/connectors/{name}/settlement_files": SettlementFile,
     "GET /v1/connectors/{name}/settlement_differences": SettlementDifference,
@@ -669,6 +706,7 @@ LISTS = {
     "GET /v1/webhook_endpoints/{endpoint_id}/deliveries",
     "POST /v1/webhook_endpoints/{endpoint_id}/test",
     "GET /v1/payouts",
+    "GET /v1/disputes",
     "GET /v1/connectors/{name}/webhooks",
     "GET /v1/connectors/{name}/settlement_differences",
     "GET /v1/events",

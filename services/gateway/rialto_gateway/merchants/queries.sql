@@ -81,13 +81,15 @@ ON CONFLICT ON CONSTRAINT idempotent_answers_pk DO NOTHING
 SELECT pg_try_advisory_xact_lock(hashtextextended($1, 20261101))
 
 -- name: lease_answer
--- Take an idempotency key for a while, also over from a request that never finished; no row where it is taken.
+-- Take an idempotency key for a while, also over from a request that never finished; no row where it is taken. A lease that
+-- ends later than one that is taken now was dated by a clock that stood ahead, and counts no more (2 s is clocks' difference).
 INSERT INTO gateway.idempotent_answers AS a (
     scope, idempotency_key, request_hash, resource_id, created_at, leased_until
 )
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT ON CONSTRAINT idempotent_answers_pk DO UPDATE SET leased_until = excluded.leased_until
-WHERE a.answer IS NULL AND a.request_hash = excluded.request_hash AND a.leased_until <= excluded.created_at
+WHERE a.answer IS NULL AND a.request_hash = excluded.request_hash
+    AND (a.leased_until <= excluded.created_at OR a.leased_until > excluded.leased_until + INTERVAL '2 seconds')
 RETURNING resource_id
 
 -- name: release_answer

@@ -336,6 +336,27 @@ async def started(
     pool.terminate()
 
 
+async def plant_dispute(platform: Platform, payment: dict[str, Any], reference: str) -> str:
+    """Have a dispute of a payment on record, as far as whose it is matters; return its id."""
+    dispute_id, now = platform.runtime.ids.mint(), platform.runtime.now()
+    await platform.pool.execute(
+        """
+        INSERT INTO gateway.disputes (
+            dispute_id, payment_id, merchant_id, mode, currency, connector, reference, amount_minor, fee_minor, reason,
+            state, asks, respond_by, opened_at, due_at, created_at, updated_at
+        ) VALUES ($1, $2, $3, $4, 'USD', 'sim', $5, 1, 0, 'other', 'needs_response', 0, $6, $7, $6, $7, $7)
+        """,
+        dispute_id,
+        ids.from_text("pay", payment["id"]),
+        ids.from_text("mer", payment["merchant_id"]),
+        payment["mode"],
+        reference,
+        now + timedelta(days=7),
+        now,
+    )
+    return ids.to_text("dp", dispute_id)
+
+
 async def row_counts(connection: "asyncpg.Connection[Any]") -> dict[str, int]:
     """Return the number of rows of every table that a request may write to."""
     tables = await connection.fetch("""

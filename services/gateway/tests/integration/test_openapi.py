@@ -27,7 +27,7 @@ from rialto_common.metrics import HttpMetrics
 from rialto_gateway.settlement_files.file import Line, write
 
 from .merchant_server import Shop
-from .platform_in_process import ADMIN_KEY, Merchant, Platform, started
+from .platform_in_process import ADMIN_KEY, Merchant, Platform, plant_dispute, started
 
 _ID = re.compile(r"[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}")
 EXAMPLES = 20
@@ -153,6 +153,7 @@ async def world_of(platform: Platform, shop: Shop) -> World:
         await platform.decide(each)
         await platform.ask_ledger()
     file = write("file_of_another", [UNKNOWN_LINE]).encode()
+    disputes = [await plant_dispute(platform, captured, f"dispute_{nth}") for nth in range(2)]
     taken = await platform.call("POST", "/v1/connectors/sim/settlement_files", file)
     assert taken.status_code == 201, taken.text
     differences = await platform.call("GET", "/v1/connectors/sim/settlement_differences")
@@ -198,12 +199,14 @@ async def world_of(platform: Platform, shop: Shop) -> World:
             "mode": ["test"],
             "payout_id": [payout["id"]],
             "name": ["sim"],
+            "dispute_id": [disputes[0]],
             "difference_id": [each["id"] for each in differences.json()["data"]],
         },
         {
             "POST /v1/payments/{payment_id}/capture": {"payment_id": held["id"]},
             "POST /v1/payments/{payment_id}/void": {"payment_id": to_void["id"]},
             "POST /v1/payments/{payment_id}/review": {"payment_id": doubtful["id"]},
+            "POST /v1/disputes/{dispute_id}/accept": {"dispute_id": disputes[1]},
             "POST /v1/payments/{payment_id}/refunds": {"payment_id": captured["id"]},
             "POST /v1/api_keys/{key_id}/roll": {"key_id": rolled["id"]},
             "POST /v1/fx_quotes/{quote_id}/convert": {"to_wallet_id": euros},

@@ -12,7 +12,7 @@ import pytest_asyncio
 from rialto_cli.testing import Database
 from rialto_common import ids
 
-from .platform_in_process import ADMIN_KEY, Merchant, Platform, payment_body, started
+from .platform_in_process import ADMIN_KEY, Merchant, Platform, payment_body, plant_dispute, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -84,6 +84,11 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
     ("PATCH", "/v1/payout_settings"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("GET", "/v1/merchants/{merchant_id}/payout_settings"): (FORBIDDEN, FORBIDDEN, 200),
     ("PATCH", "/v1/merchants/{merchant_id}/payout_settings"): (FORBIDDEN, FORBIDDEN, 200),
+    ("GET", "/v1/disputes"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/disputes/{dispute_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/disputes/{dispute_id}/evidence"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/disputes/{dispute_id}/submit"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/disputes/{dispute_id}/accept"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("GET", "/v1/connectors/{name}/webhooks"): (FORBIDDEN, FORBIDDEN, NOT_FOUND),
     ("POST", "/v1/connectors/{name}/settlement_files"): (FORBIDDEN, FORBIDDEN, NOT_FOUND),
     ("GET", "/v1/connectors/{name}/settlement_differences"): (FORBIDDEN, FORBIDDEN, NOT_FOUND),
@@ -156,6 +161,7 @@ class Estate:
             self.names[name] = made.json()["id"]
         self.names["refund_id"] = await self._refund(wallet_id)
         self.names["payout_id"] = await self._payout()
+        self.names["dispute_id"] = await plant_dispute(self.platform, payment.json(), f"dispute_{self.mode}")
         await self.platform.hear(self.platform.assessed(payment.json(), "block"))
         events = await self.platform.call("GET", "/v1/events", key=self.key)
         path = f"/v1/webhook_endpoints/{self.names['endpoint_id']}/deliveries"
@@ -212,6 +218,7 @@ class Estate:
             ("POST", "/v1/customers/{customer_id}/payment_methods"): {"token": "tok_approve"},
             ("POST", "/v1/mandates"): MANDATE | {"payment_method_id": names["method_id"]},
             ("POST", "/v1/payouts"): {"currency": "USD"},
+            ("POST", "/v1/disputes/{dispute_id}/evidence"): {"other": "sent by post"},
             ("PATCH", "/v1/payout_settings"): {},
             ("PATCH", "/v1/merchants/{merchant_id}/payout_settings"): {},
             ("POST", "/v1/connectors/{name}/settlement_differences/{difference_id}/resolve"): {"note": "none"},
