@@ -12,7 +12,7 @@ from rialto import (
     Rialto,
     RialtoError,
 )
-from rialto_cli.embedded.services import GATEWAY
+from rialto_cli.embedded.services import ACQUIRER, GATEWAY
 from rialto_cli.embedded.status import find_running
 from rialto_cli.embedded.welcome import Demo
 from rialto_cli.errors import OperatorError
@@ -23,12 +23,14 @@ RETRY_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A merchant's key, and where it is used. `wallet_id` and `admin_key`: what `rialto up` knows besides."""
+    """A merchant's key, and where it is used. The rest is what `rialto up` knows besides."""
 
     url: str
     key: str = field(repr=False)
     wallet_id: str | None = None
     admin_key: str | None = field(default=None, repr=False)
+    acquirer: tuple[str, str] | None = field(default=None, repr=False)
+    """The simulated acquirer's address and key."""
 
 
 def account_of(data_dir: Path, url: str | None, key: str | None) -> Account:
@@ -53,7 +55,8 @@ def account_of(data_dir: Path, url: str | None, key: str | None) -> Account:
         raise OperatorError(
             f"Rialto is just starting on {data_dir}", "it has no merchant yet", "run the command again in a moment"
         )
-    return Account(here, demo.test_key, demo.wallet_id, installation.secrets.gateway_admin_key)
+    acquirer = installation.url(ACQUIRER), installation.secrets.acquirer_key
+    return Account(here, demo.test_key, demo.wallet_id, installation.secrets.gateway_admin_key, acquirer)
 
 
 @contextmanager

@@ -205,7 +205,8 @@ def trigger(
     from rialto_cli.console import Progress
     from rialto_cli.payments.account import opened
     from rialto_cli.payments.render import story
-    from rialto_cli.payments.trigger import RECIPES, Stage, recipe_of
+    from rialto_cli.payments.stage import Stage
+    from rialto_cli.payments.trigger import RECIPES, recipe_of
     from rialto_cli.payments.trigger import trigger as run
 
     if kind is None:

@@ -3,23 +3,17 @@
 Nothing is made up: the event that comes is told to every webhook endpoint and to `rialto payments listen`.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rialto import Event, Payment, Person, Rialto
-from rialto_cli.console import Progress
+from rialto import Event, Payment, Rialto
 from rialto_cli.errors import OperatorError
-from rialto_cli.payments.account import Account
+from rialto_cli.payments.dispute_recipes import accepted, answered, disputed, won
+from rialto_cli.payments.stage import LOOK_EVERY_SECONDS, PATIENCE_SECONDS, WAIT_SECONDS, Stage
 
-AMOUNT_MINOR = 1_250
-PART_MINOR = 500
 REVIEWED_MINOR = 1_000_000
 """10,000.00: an amount that compliance always lets a person look at."""
-WAIT_SECONDS = 30.0
-PATIENCE_SECONDS = 120.0
-LOOK_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,69 +22,6 @@ class Triggered:
 
     payment: Payment
     event: Event | None
-
-
-class Stage:
-    """Where recipes work: a client, a payer nobody has seen, and a word about each step."""
-
-    def __init__(self, client: Rialto, account: Account, progress: Progress) -> None:
-        self.client = client
-        self.account = account
-        self.progress = progress
-
-    def pay(self, token: str, amount_minor: int = AMOUNT_MINOR, *, manual: bool = False, wait: float = 0) -> Payment:
-        """Make a payment by card."""
-        # One who pays often is suspicious, so each payment has a payer of its own.
-        payer: Person = {"name": f"Payer {secrets.token_hex(4)}", "country": "GB"}
-        payment = self.client.payments.create(
-            amount_minor=amount_minor,
-            currency="USD",
-            payment_method={"type": "card", "token": token},
-            payer=payer,
-            capture_method="manual" if manual else "automatic",
-            description="rialto payments trigger",
-            wait=wait or None,
-        )
-        self.progress.done(f"{payment.id} was made with {token}: {payment.status}")
-        return payment
-
-    def authorised(self) -> Payment:
-        """Make a payment that stands authorised."""
-        return self.until(self.pay("tok_approve", manual=True, wait=WAIT_SECONDS), "authorised")
-
-    def until(self, payment: Payment, *statuses: str) -> Payment:
-        """Return the payment once it is in one of some states.
-
-        Raises: OperatorError: not in time.
-        """
-        return self.when(payment, lambda now: now.status in statuses, " or ".join(statuses))
-
-    def when(self, payment: Payment, condition: Callable[[Payment], bool], what: str) -> Payment:
-        """Return the payment once a condition is true.
-
-        Raises: OperatorError: not in time.
-        """
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not condition(payment):
-            if time.monotonic() > deadline:
-                raise OperatorError(
-                    f"{payment.id} did not come to be {what}",
-                    f"it is {payment.status} after {PATIENCE_SECONDS:.0f} s",
-                    f"look at it with `rialto payments get {payment.id}`",
-                )
-            time.sleep(LOOK_EVERY_SECONDS)
-            payment = self.client.payments.retrieve(payment.id)
-        return payment
-
-    def refunded(self, token: str) -> Payment:
-        """Make a payment, capture a part of it (of what is owed a refund is paid), and refund a part of that."""
-        payment = self.until(self.pay(token, 2 * AMOUNT_MINOR, manual=True, wait=WAIT_SECONDS), "authorised")
-        self.client.payments.capture(payment.id, amount_minor=AMOUNT_MINOR, wait=WAIT_SECONDS)
-        payment = self.when(payment, lambda now: now.amount_captured_minor == AMOUNT_MINOR, "captured in part")
-        self.progress.done(f"a part of it was captured: {AMOUNT_MINOR}")
-        refund = self.client.payments.refund(payment.id, amount_minor=PART_MINOR, wait=WAIT_SECONDS)
-        self.progress.done(f"{refund.id} was asked for: {refund.status}")
-        return payment
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +99,19 @@ RECIPES: Mapping[str, Recipe] = {
         "tok_approve, captured and refunded in part", lambda stage: stage.refunded("tok_approve")
     ),
     "refund.failed": Recipe("tok_refund_decline, the same", _refunded_by("tok_refund_decline")),
+    "dispute.opened": Recipe("tok_approve, captured in part, and disputed at the simulated acquirer", disputed),
+    "dispute.evidence_submitted": Recipe("the same, answered with evidence", answered),
+    "dispute.won": Recipe("the same, decided for the merchant", won),
+    "dispute.lost": Recipe("tok_approve, disputed, and accepted by the merchant", accepted),
     "attempt.unknown": Recipe("tok_reset_after: done, and the answer lost", _unknown, is_told=False),
     "attempt.resolved": Recipe("the same, until the acquirer was asked", _resolved, is_told=False),
 }
 
-_AT_THE_BANK = (
-    "a dispute begins at the payer's bank",
-    "pay with a test token, and let the simulated acquirer open one: docs/ACQUIRER_SIM.md says how",
-)
 _BY_SCHEDULE = (
     "it would change the merchant's payout schedule",
     "set the schedule to manual (PATCH /v1/payout_settings), capture payments, and ask for a payout (POST /v1/payouts)",
 )
 CANNOT: Mapping[str, tuple[str, str]] = {
-    **{f"dispute.{name}": _AT_THE_BANK for name in ("opened", "evidence_submitted", "won", "lost")},
     "payout.paid": _BY_SCHEDULE,
     "payout.failed": _BY_SCHEDULE,
     "payment.expired": (

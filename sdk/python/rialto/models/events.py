@@ -24,6 +24,7 @@ class EventData(ApiObject):
     currency: str | None = None
     sequence: int | None = None
     tx_hash: str | None = None
+    dispute_id: str | None = None
 
 
 class Event(ApiObject):
