@@ -219,6 +219,9 @@ def test_the_environment_for_a_merchants_own_code_is_printed(rialto: Rialto) -> 
     assert found["RIALTO_KEY"].startswith("sk_test_")
     lines = said(rialto, "env").stdout.splitlines()
     assert f"export RIALTO_WALLET={found['RIALTO_WALLET']}" in lines
+    # With these, the platform here is known to be meant: a review can be decided, which no merchant's key can.
+    reviewed = ["payments", "trigger", "payment.review_closed", "--data-dir", str(rialto.data_dir)]
+    assert runner.invoke(build(), reviewed, env=found).exit_code == 0
     # A key and an address of the environment are taken before those of the platform here.
     other = runner.invoke(build(), ["payments", "list"], env={"RIALTO_URL": rialto.url, "RIALTO_KEY": "sk_test_other"})
     assert "does not know the key" in refused(other).what

@@ -1,7 +1,7 @@
 """Whose payments: a key, and the gateway's address. Without options those of the `rialto up` on this machine."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,18 +45,26 @@ def account_of(data_dir: Path, url: str | None, key: str | None) -> Account:
             "give the merchant's key with --api-key, or in RIALTO_KEY",
         )
     if url is not None and key is not None:
-        return Account(url.rstrip("/"), key)
+        named = Account(url.rstrip("/"), key)
+        with suppress(OperatorError):
+            # The same that runs here, as after `rialto payments env`: then more is known of it.
+            here = _running(data_dir)
+            return here if (here.url, here.key) == (named.url, named.key) else named
+        return named
+    here = _running(data_dir)
+    return here if key in (None, here.key) else Account(here.url, str(key))
+
+
+def _running(data_dir: Path) -> Account:
     installation, _ = find_running(data_dir)
-    here = installation.url(GATEWAY)
-    if key is not None:
-        return Account(here, key)
     demo = Demo.load(data_dir)
     if demo is None:
         raise OperatorError(
             f"Rialto is just starting on {data_dir}", "it has no merchant yet", "run the command again in a moment"
         )
     acquirer = installation.url(ACQUIRER), installation.secrets.acquirer_key
-    return Account(here, demo.test_key, demo.wallet_id, installation.secrets.gateway_admin_key, acquirer)
+    admin_key = installation.secrets.gateway_admin_key
+    return Account(installation.url(GATEWAY), demo.test_key, demo.wallet_id, admin_key, acquirer)
 
 
 @contextmanager
