@@ -148,3 +148,36 @@ def _refunded(shop: Shop, refund_id: str) -> dict[str, Any]:
         return refund if refund["status"] != "pending" else {}
 
     return eventually(ended_refund, f"{refund_id} has ended", RESOLVED_SECONDS)
+
+
+def test_a_dispute_is_heard_of_answered_and_decided_by_the_acquirer(rialto: Rialto, shop: Shop) -> None:
+    where = rialto.installation
+    key = {"Authorization": f"Bearer {where.secrets.acquirer_key}"}
+    made = {"won": charge(shop, "tok_out_of_order"), "lost": charge(shop, "tok_duplicate")}
+    with httpx.Client(base_url=where.url("acquirer"), headers=key, timeout=30) as acquirer:
+        for outcome, payment_id in made.items():
+            [attempt] = [each for each in ended(shop, payment_id)["attempts"] if each["step"] == "authorise"]
+            body = {"reference": attempt["id"], "amount_minor": "500", "respond_within_seconds": 600}
+            reference = done(acquirer.post("/test/disputes", json=body))["id"]
+            if outcome == "lost":
+                # Of the other, the news comes only after what is newer.
+                dispute = _dispute(shop, payment_id, "needs_response")
+                for what, evidence in (("evidence", {"other": "sent by post"}), ("submit", {})):
+                    named = {"Idempotency-Key": new_name(what)}
+                    done(shop.client.post(f"/v1/disputes/{dispute['id']}/{what}", json=evidence, headers=named))
+                _dispute(shop, payment_id, "under_review")
+            done(acquirer.post(f"/test/disputes/{reference}/close", json={"outcome": outcome}))
+    for outcome, payment_id in made.items():
+        assert _dispute(shop, payment_id, outcome)["amount_minor"] == "500"
+        assert shop.get(payment_id)["amount_disputed_minor"] == ("0" if outcome == "won" else "500")
+    rialto.check_books()
+
+
+def _dispute(shop: Shop, payment_id: str, status: str) -> dict[str, Any]:
+    """Return a payment's dispute once it stands so."""
+
+    def standing() -> dict[str, Any]:
+        found = done(shop.client.get("/v1/disputes", params={"payment_id": payment_id}))["data"]
+        return next((each for each in found if each["status"] == status), {})
+
+    return eventually(standing, f"the dispute of {payment_id} is {status}", RESOLVED_SECONDS)

@@ -10,7 +10,7 @@
 | `GET /v1/settlement_files/{id}` | it, as CSV |
 | `POST /test/chargebacks` `{authorisation, amount_minor, reference}` | the cardholder takes the money back at once |
 | `GET /v1/disputes/{id}`, `POST …/evidence` `{evidence}`, `POST …/accept` | how a dispute stands; its answer |
-| `POST /test/disputes` `{authorisation, amount_minor, reason?, respond_within_seconds?}` | the cardholder disputes |
+| `POST /test/disputes` `{reference, amount_minor, reason?, respond_within_seconds?}` | the cardholder disputes |
 | `POST /test/disputes/{id}/close` `{outcome}` | the issuer decides: `won` or `lost` for the merchant |
 """
 
@@ -168,7 +168,7 @@ class AcquirerSim:
         opened = self._disputes.open(
             Dispute(
                 id=f"dsp_{self._runtime.ids.mint().hex}",
-                authorisation=_text(body, "authorisation"),
+                authorisation=self._disputed(body),
                 amount_minor=_amount(body),
                 reason=str(body.get("reason", "fraudulent"))[:40],
                 status="needs_response",
@@ -179,6 +179,15 @@ class AcquirerSim:
         )
         self._tell_of_dispute(None, opened)
         return web.json_response(self._disputes.view(opened))
+
+    def _disputed(self, body: dict[str, Any]) -> str:
+        """Return our own id of what is disputed, also where the platform's reference of it is given."""
+        if "reference" not in body:
+            return _text(body, "authorisation")
+        held = self._books.find(_text(body, "reference"))
+        if held is None:
+            raise Refused(404, "authorisation_not_found", "there is no authorisation under this reference")
+        return held.authorisation
 
     async def _show_dispute(self, request: web.Request) -> web.StreamResponse:
         found = self._disputes.find(request.match_info["id"])
