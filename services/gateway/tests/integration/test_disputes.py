@@ -338,3 +338,6 @@ async def test_disputes_are_nobody_elses(shop: Shop) -> None:
         assert (await shop.platform.call("GET", "/v1/disputes", key=key)).json()["data"] == []
     assert [each["id"] for each in await shop.disputes(f"?payment_id={shop.payment['id']}")] == [dispute["id"]]
     assert await shop.disputes("?status=won") == []
+    for method, path in (("GET", ""), ("GET", f"/{dispute['id']}"), ("POST", f"/{dispute['id']}/accept")):
+        as_operator = await shop.platform.call(method, f"/v1/disputes{path}", {} if method == "POST" else None)
+        assert as_operator.status_code == 403

@@ -287,6 +287,19 @@ async def test_payouts_and_settings_are_nobody_elses(platform: Platform, merchan
     by_operator = await platform.call("PATCH", path, {"schedule": "daily", "cut_off_hour": 3}, key=ADMIN_KEY)
     assert (by_operator.status_code, by_operator.json()["schedule"]) == (200, "daily")
     assert (await platform.call("GET", path, key=ADMIN_KEY)).json() == by_operator.json()
+    for method, path in (
+        ("GET", "/v1/payouts"),
+        ("GET", f"/v1/payouts/{payout['id']}"),
+        ("GET", "/v1/payout_settings"),
+    ):
+        assert (await platform.call(method, path)).status_code == 403
+    assert (await platform.call("POST", "/v1/payouts", {"currency": "USD"})).status_code == 403
+    for key in (stranger.test_key, merchant.test_key):
+        settings_of = f"/v1/merchants/{merchant.id}/payout_settings?mode=test"
+        assert (await platform.call("GET", settings_of, key=key)).status_code == 403
+    unknown = merchant.id[:-6] + "000000"
+    nobodys = await platform.call("GET", f"/v1/merchants/{unknown}/payout_settings?mode=test")
+    assert (nobodys.status_code, nobodys.json()["code"]) == (404, "merchant_not_found")
     acts = (await platform.call("GET", "/v1/audit_log", key=ADMIN_KEY)).json()["data"]
     changed = [act for act in acts if act["act"] == "payout_settings.changed"]
     assert len(changed) == 2
