@@ -924,32 +924,35 @@ WHERE e.subject IS NULL AND u.subject IS NULL AND coalesce(g.state, 'lost') <> '
 -- what a line of a settlement file clears was not booked so, or a settlement was booked that no line says
 -- So what an acquirer owes is what it captured less what it refunded and settled.
 SELECT
-    jsonb_build_object('attempt_id', x.attempt_id) AS ids,
+    jsonb_build_object('settles', x.settles) AS ids,
     coalesce(x.gross_minor || ' by a file', 'no line') AS expected,
     coalesce(x.booked || ' by the ledger', 'nothing booked') AS found
 FROM (
     SELECT
-        coalesce(g.attempt_id, l.attempt_id) AS attempt_id, g.gross_minor, g.settled_at, l.booked, l.entries
+        coalesce(g.settles, l.settles) AS settles, g.gross_minor, g.settled_at, l.booked, l.entries
     FROM (
-        SELECT text_id('att', s.attempt_id) AS attempt_id, s.gross_minor, a.settled_at
+        SELECT
+            coalesce(text_id('att', s.attempt_id), text_id('dp', s.dispute_id)) AS settles, s.gross_minor,
+            coalesce(a.settled_at, d.settled_at) AS settled_at
         FROM gateway.settlement_lines AS s
         LEFT JOIN gateway.attempts AS a ON a.attempt_id = s.attempt_id
-        WHERE s.attempt_id IS NOT NULL AND s.attempt_id >= (SELECT ids_from FROM kept)
+        LEFT JOIN gateway.disputes AS d ON d.dispute_id = s.dispute_id
+        WHERE coalesce(s.attempt_id, s.dispute_id) >= (SELECT ids_from FROM kept)
     ) AS g
     FULL JOIN (
         SELECT
-            e.metadata ->> 'attempt_id' AS attempt_id, count(DISTINCT e.id) AS entries,
+            e.metadata ->> 'settles' AS settles, count(DISTINCT e.id) AS entries,
             sum(CASE p.side WHEN 'credit' THEN p.amount_minor ELSE -p.amount_minor END) AS booked
         FROM ledger.journal_entries AS e
         JOIN ledger.postings AS p ON p.entry_id = e.id
         JOIN ledger.accounts AS a ON a.id = p.account_id AND a.code LIKE 'acquirer:%%:receivable'
         WHERE e.kind = 'acquirer_settlement' GROUP BY 1
-    ) AS l ON l.attempt_id = g.attempt_id
+    ) AS l ON l.settles = g.settles
 ) AS x
 LEFT JOIN (
     SELECT DISTINCT key FROM unconsumed
     WHERE consumer_group = 'ledger' AND type = 'rialto.acquirer.settled.v1'
-) AS u ON u.key = x.attempt_id
+) AS u ON u.key = x.settles
 WHERE ((x.gross_minor, 1::BIGINT) IS DISTINCT FROM (x.booked, x.entries) AND u.key IS NULL)
     OR (x.gross_minor IS NOT NULL AND x.settled_at IS NULL)
 
@@ -1271,7 +1274,7 @@ LEFT JOIN ledger.journal_entries AS d
     ON c.type = 'rialto.deposit.confirmed.v1' AND d.kind = 'deposit'
     AND d.metadata ->> 'deposit_id' = c.data ->> 'deposit_id'
 LEFT JOIN ledger.journal_entries AS q
-    ON c.type = 'rialto.acquirer.settled.v1' AND q.kind = 'acquirer_settlement' AND q.metadata ->> 'attempt_id' = c.key
+    ON c.type = 'rialto.acquirer.settled.v1' AND q.kind = 'acquirer_settlement' AND q.metadata ->> 'settles' = c.key
 LEFT JOIN (
     SELECT DISTINCT metadata ->> 'refund_id' AS refund_id
     FROM ledger.journal_entries WHERE kind IN ('refund', 'suspended') AND payment_id IS NOT NULL
@@ -1313,7 +1316,7 @@ FROM (
     SELECT 'rialto.deposit.confirmed.v1', metadata ->> 'deposit_id', recorded_at
     FROM ledger.journal_entries WHERE kind = 'deposit'
     UNION ALL
-    SELECT 'rialto.acquirer.settled.v1', metadata ->> 'attempt_id', recorded_at
+    SELECT 'rialto.acquirer.settled.v1', metadata ->> 'settles', recorded_at
     FROM ledger.journal_entries WHERE kind = 'acquirer_settlement'
 ) AS x
 LEFT JOIN (

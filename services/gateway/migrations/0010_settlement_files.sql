@@ -15,7 +15,8 @@ CREATE TABLE gateway.settlement_files (
     CONSTRAINT settlement_files_all_lines CHECK (cleared + differing = lines)
 );
 
--- Their lines as they came, amounts signed as money comes to us. `attempt_id` is the capture or refund that a line clears.
+-- Their lines as they came, amounts signed as money comes to us. `attempt_id` is the capture or refund, `dispute_id`
+-- the lost dispute, that a line clears.
 CREATE TABLE gateway.settlement_lines (
     file_id UUID NOT NULL,
     line INT NOT NULL,
@@ -29,12 +30,15 @@ CREATE TABLE gateway.settlement_lines (
     net_minor NUMERIC(38, 0) NOT NULL,
     settled_on DATE NOT NULL,
     attempt_id UUID,
+    dispute_id UUID,
     CONSTRAINT settlement_lines_pk PRIMARY KEY (file_id, line),
     CONSTRAINT settlement_lines_file FOREIGN KEY (file_id) REFERENCES gateway.settlement_files,
     CONSTRAINT settlement_lines_kind CHECK (kind IN ('captured', 'refunded', 'chargeback')),
     CONSTRAINT settlement_lines_net CHECK (net_minor = gross_minor - fee_minor),
     -- I4: what an acquirer owes for a capture is cleared once.
-    CONSTRAINT settlement_lines_clear_once UNIQUE (attempt_id)
+    CONSTRAINT settlement_lines_clear_once UNIQUE (attempt_id),
+    CONSTRAINT settlement_lines_charge_back_once UNIQUE (dispute_id),
+    CONSTRAINT settlement_lines_of_one CHECK (attempt_id IS NULL OR dispute_id IS NULL)
 );
 
 -- Where an acquirer's file and our books differ: a line that cleared nothing, or a capture or refund without a line.

@@ -1,6 +1,6 @@
 -- A payer's dispute of a payment by card, one row each, however often the acquirer tells of it: `reference` is the
 -- acquirer's. `evidence` is sealed under the payer's key. `sending` is what the acquirer is to be told; `due_at` is when it
--- is told, or asked how the dispute stands: null once it has ended. A worker that takes it moves it ahead, as a lease.
+-- is told, or asked how the dispute stands: null once it has ended. `settled_at`: when a settlement file took it back. A worker that takes it moves it ahead, as a lease.
 CREATE TABLE gateway.disputes (
     dispute_id UUID NOT NULL,
     payment_id UUID NOT NULL,
@@ -22,6 +22,7 @@ CREATE TABLE gateway.disputes (
     respond_by TIMESTAMPTZ NOT NULL,
     opened_at TIMESTAMPTZ NOT NULL,
     closed_at TIMESTAMPTZ,
+    settled_at TIMESTAMPTZ,
     due_at TIMESTAMPTZ,
     created_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL,

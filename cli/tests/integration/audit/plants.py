@@ -554,7 +554,7 @@ I7_OF_REFUNDS = (
         "acquirer_settlement_differs",
         "a settlement that no line says",
         "UPDATE ledger.accounts SET code = 'acquirer:harbour:receivable' WHERE code = 'acquirer:test:receivable'",
-        *copy_entry(TOP_UP, NEW, kind="'acquirer_settlement'", metadata='\'{"attempt_id": "att_1"}\'::JSONB'),
+        *copy_entry(TOP_UP, NEW, kind="'acquirer_settlement'", metadata='\'{"settles": "att_1"}\'::JSONB'),
     ),
 )
 NEXT = "(SELECT next_position FROM bus.topics WHERE topic = t.topic)"

@@ -315,16 +315,17 @@ class AttemptResolved(AttemptData):
 
 
 class AcquirerSettled(PaymentData):
-    """An acquirer's settlement file pays a capture, or takes back a refund, less the acquirer's fee (or with a rebate).
+    """An acquirer's settlement file pays a capture, or takes back a refund or lost dispute, less its fee (or a rebate).
 
-    Keyed by the attempt, which is settled once.
+    Keyed by the attempt or the dispute, which is settled once.
     """
 
     type: ClassVar[str] = "rialto.acquirer.settled.v1"
 
-    attempt_id: AttemptId
+    attempt_id: AttemptId | None = None
+    dispute_id: DisputeId | None = None
     acquirer: str
-    step: Literal["capture", "refund"]
+    step: Literal["capture", "refund", "chargeback"]
     amount_minor: MinorUnits
     fee_minor: SignedMinorUnits
     currency: str

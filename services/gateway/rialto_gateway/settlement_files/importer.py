@@ -108,14 +108,16 @@ class SettlementImporter:
                 await self._hear(connector, line.reference, Succeeded(line.acquirer_id, of.amount_minor))
 
     def _settled(self, connector: str, file_id: UUID, line: Line, known: Known) -> Event:
+        step: Any = known.step
         return compose(
             AcquirerSettled(
                 payment_id=known.payment_id,
                 merchant_id=known.merchant_id,
                 mode=known.mode,
                 attempt_id=known.attempt_id,
+                dispute_id=known.id if known.step == "chargeback" else None,
                 acquirer=connector,
-                step="capture" if known.step == "capture" else "refund",
+                step=step,
                 amount_minor=known.amount_minor,
                 fee_minor=line.fee_minor,
                 currency=known.currency,
@@ -123,8 +125,8 @@ class SettlementImporter:
                 line=line.number,
             ),
             source=SOURCE,
-            root=known.attempt_id,
-            key=ids.to_text("att", known.attempt_id),
+            root=known.id,
+            key=ids.to_text("dp" if known.step == "chargeback" else "att", known.id),
             shard=ids.shard_of(known.merchant_id),
             time=self._runtime.now(),
             sequence=1,

@@ -1,7 +1,7 @@
 """Which lines of a settlement file pay what, and which differ from what we know. Pure.
 
-A line clears the capture or refund that its reference names, where both say the same; each is cleared once. Whatever
-else a line says is a difference, with a reason and a sentence, for a person; it moves no money here.
+A line clears the capture, refund or lost dispute that its reference names, where both say the same; each is cleared
+once. Whatever else a line says is a difference, with a reason and a sentence, for a person; it moves no money here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,17 @@ Reason = Literal[
 ASKED = frozenset({"started", "pending", "requires_action", "unknown"})
 """States of an attempt that may be with the acquirer and whose outcome is open."""
 
-STEPS = {"captured": "capture", "refunded": "refund"}
+STEPS = {"captured": "capture", "refunded": "refund", "chargeback": "chargeback"}
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A question to this acquirer that a line may be about, as an attempt has it; amounts in minor units."""
+    """What a line may be about, amounts in minor units: an attempt at this acquirer, or a dispute (`chargeback`).
 
-    attempt_id: UUID
+    `id` is the attempt's or the dispute's; a dispute that was lost has `succeeded`.
+    """
+
+    id: UUID
     payment_id: UUID
     merchant_id: UUID
     mode: Literal["test", "live"]
@@ -36,6 +39,11 @@ class Known:
     amount_minor: int
     state: str
     is_settled: bool
+
+    @property
+    def attempt_id(self) -> UUID | None:
+        """The attempt, where it is one."""
+        return None if self.step == "chargeback" else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +72,11 @@ def match(lines: Sequence[Line], known: Mapping[str, Known]) -> Matched:
     settled: set[UUID] = set()
     for line in lines:
         of = known.get(line.reference)
-        found = difference_of(line, of, is_settled=of is not None and (of.is_settled or of.attempt_id in settled))
+        found = difference_of(line, of, is_settled=of is not None and (of.is_settled or of.id in settled))
         if found is not None:
             differences.append(found)
         elif of is not None:
-            settled.add(of.attempt_id)
+            settled.add(of.id)
             cleared.append((line, of))
     return Matched(tuple(cleared), tuple(differences))
 
@@ -79,8 +87,8 @@ def difference_of(line: Line, known: Known | None, *, is_settled: bool) -> Diffe
     def differs(reason: Reason, expected: str, found: str) -> Difference:
         return Difference(line, None if known is None else known.attempt_id, reason, expected, found)
 
-    if line.kind == "chargeback":
-        return differs("chargeback", "a dispute that was lost", f"{-line.gross_minor} {line.currency} taken back")
+    if line.kind == "chargeback" and (known is None or known.step != "chargeback"):
+        return differs("chargeback", "a dispute that we know of", f"{-line.gross_minor} {line.currency} taken back")
     if known is None or known.step not in STEPS.values():
         return differs("unknown_reference", "a capture or refund of ours", line.reference)
     if STEPS[line.kind] != known.step:

@@ -12,6 +12,20 @@ FROM gateway.attempts WHERE attempt_id = ANY ($1::UUID[]) AND connector = $2
 SELECT attempt_id, payment_id, merchant_id, mode, step, subject_id, currency, amount_minor, state, settled_at
 FROM gateway.attempts WHERE attempt_id = ANY ($1::UUID[]) AND connector = $2 ORDER BY attempt_id FOR UPDATE
 
+-- name: disputes_of
+-- An acquirer's disputes of these references.
+SELECT dispute_id, reference, payment_id, merchant_id, mode, currency, amount_minor, state, settled_at
+FROM gateway.disputes WHERE reference = ANY ($1::TEXT[]) AND connector = $2
+
+-- name: lock_disputes_of
+-- The same, locked in the order of their ids.
+SELECT dispute_id, reference, payment_id, merchant_id, mode, currency, amount_minor, state, settled_at
+FROM gateway.disputes WHERE reference = ANY ($1::TEXT[]) AND connector = $2 ORDER BY dispute_id FOR UPDATE
+
+-- name: settle_disputes
+-- The acquirer has taken back what was lost in these.
+UPDATE gateway.disputes SET settled_at = $2 WHERE dispute_id = ANY ($1::UUID[])
+
 -- name: add_file
 -- A file that was taken.
 INSERT INTO gateway.settlement_files (
@@ -22,12 +36,12 @@ INSERT INTO gateway.settlement_files (
 -- Its lines.
 INSERT INTO gateway.settlement_lines (
     file_id, line, kind, acquirer_id, reference, authorisation, currency, gross_minor, fee_minor, net_minor, settled_on,
-    attempt_id
+    attempt_id, dispute_id
 )
 SELECT $1, l.*
 FROM unnest(
     $2::INT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::NUMERIC[], $9::NUMERIC[], $10::NUMERIC[],
-    $11::DATE[], $12::UUID[]
+    $11::DATE[], $12::UUID[], $13::UUID[]
 ) AS l
 
 -- name: settle_attempts

@@ -20,10 +20,13 @@ QUERIES = load_queries(__package__)
 async def known_by_reference(
     reader: "Connection | Pool", connector: str, lines: Sequence[Line], *, lock: bool
 ) -> dict[str, Known]:
-    """Return what an acquirer was asked under the references of lines, locked where asked."""
+    """Return the attempts at an acquirer, and its disputes, that the references of lines name, locked where asked."""
     wanted = sorted({found for line in lines if (found := _attempt_id(line.reference)) is not None})
     rows = await reader.fetch(QUERIES["lock_attempts_of" if lock else "attempts_of"], wanted, connector)
-    return {ids.to_text("att", row["attempt_id"]): _known(row) for row in rows}
+    asked = {ids.to_text("att", row["attempt_id"]): _known(row) for row in rows}
+    disputed = sorted({line.reference for line in lines if line.kind == "chargeback"})
+    rows = await reader.fetch(QUERIES["lock_disputes_of" if lock else "disputes_of"], disputed, connector)
+    return asked | {row["reference"]: _known_dispute(row) for row in rows}
 
 
 async def file_of_hash(reader: "Connection | Pool", connector: str, digest: bytes) -> Mapping[str, Any] | None:
@@ -56,12 +59,15 @@ async def keep_file(
     await connection.execute(
         QUERIES["add_file"], file_id, connector, file.name, digest, *counts, orjson.dumps(totals).decode(), now
     )
-    clears = {line.number: known.attempt_id for line, known in matched.cleared}
+    attempts = {line.number: known.id for line, known in matched.cleared if known.step != "chargeback"}
+    disputes = {line.number: known.id for line, known in matched.cleared if known.step == "chargeback"}
     fields = ("number", "kind", "acquirer_id", "reference", "authorisation", "currency")
     amounts = ("gross_minor", "fee_minor", "net_minor", "settled_on")
     columns = [[getattr(line, name) for line in file.lines] for name in (*fields, *amounts)]
-    await connection.execute(QUERIES["add_lines"], file_id, *columns, [clears.get(line.number) for line in file.lines])
-    await connection.execute(QUERIES["settle_attempts"], list(clears.values()), now, f"settled by file {file.name}")
+    cleared = [[of.get(line.number) for line in file.lines] for of in (attempts, disputes)]
+    await connection.execute(QUERIES["add_lines"], file_id, *columns, *cleared)
+    await connection.execute(QUERIES["settle_attempts"], list(attempts.values()), now, f"settled by file {file.name}")
+    await connection.execute(QUERIES["settle_disputes"], list(disputes.values()), now)
     if found := matched.differences:
         await connection.execute(
             QUERIES["add_differences"],
@@ -129,9 +135,24 @@ def _attempt_id(reference: str) -> UUID | None:
         return None
 
 
+def _known_dispute(row: Mapping[str, Any]) -> Known:
+    return Known(
+        id=row["dispute_id"],
+        payment_id=row["payment_id"],
+        merchant_id=row["merchant_id"],
+        mode=row["mode"],
+        step="chargeback",
+        subject_id=None,
+        currency=row["currency"],
+        amount_minor=int(row["amount_minor"]),
+        state="succeeded" if row["state"] == "lost" else row["state"],
+        is_settled=row["settled_at"] is not None,
+    )
+
+
 def _known(row: Mapping[str, Any]) -> Known:
     return Known(
-        attempt_id=row["attempt_id"],
+        id=row["attempt_id"],
         payment_id=row["payment_id"],
         merchant_id=row["merchant_id"],
         mode=row["mode"],

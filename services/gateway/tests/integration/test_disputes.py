@@ -17,6 +17,7 @@ from rialto_cli.audit.snapshot import Snapshot
 from rialto_cli.testing import Database
 from rialto_gateway.attempts.in_order import InOrder
 from rialto_gateway.connectors.disputes import Standing, Status
+from rialto_gateway.settlement_files.file import Line, write
 
 from .platform_in_process import Died, Merchant, Platform, started
 from .scripted_acquirer import ScriptedAcquirer
@@ -128,6 +129,18 @@ class Shop:
             "SELECT debits_minor - credits_minor FROM ledger.accounts WHERE code = 'acquirer:sim:receivable'"
         )
         return int(owed), found["available"] + found["pending"], found["reserved"]
+
+    async def settle(self, standing: Standing, name: str) -> dict[str, Any]:
+        """Have the acquirer take back what a dispute is about, by a settlement file; return what came of it."""
+        amount = -standing.amount_minor
+        today = self.platform.runtime.now().date()
+        line = Line(2, "chargeback", "cb_1", standing.reference, "auth_1", "USD", amount, 0, amount, today)
+        path = "/v1/connectors/sim/settlement_files"
+        answer = await self.platform.call("POST", path, write(name, [line]).encode())
+        assert answer.status_code == 201, answer.text
+        await self.platform.ask_ledger()
+        taken: dict[str, Any] = answer.json()
+        return taken
 
     async def audited(self) -> dict[str, int]:
         """Return what an audit of the books finds wrong, but for the chain and the services that are not here."""
@@ -341,3 +354,19 @@ async def test_disputes_are_nobody_elses(shop: Shop) -> None:
     for method, path in (("GET", ""), ("GET", f"/{dispute['id']}"), ("POST", f"/{dispute['id']}/accept")):
         as_operator = await shop.platform.call(method, f"/v1/disputes{path}", {} if method == "POST" else None)
         assert as_operator.status_code == 403
+
+
+async def test_a_settlement_file_takes_back_what_was_lost_once(shop: Shop) -> None:
+    _, standing = await shop.opened()
+    early = await shop.settle(standing, "sf_early")
+    assert (early["cleared"], early["differing"]) == (0, 1), "it is not lost, as far as we know"
+    assert (await shop.webhook(shop.decide(standing, "lost"))).status_code == 204
+    assert (await shop.balances())[0] == 1250 - 1000
+    taken = await shop.settle(standing, "sf_late")
+    assert (taken["cleared"], taken["differing"]) == (1, 0)
+    assert (await shop.balances())[0] == 1250, "what it owes for the capture is paid by the capture's own line"
+    again = await shop.settle(standing, "sf_again")
+    assert (again["cleared"], again["differing"]) == (0, 1)
+    answer = await shop.platform.call("GET", "/v1/connectors/sim/settlement_differences")
+    assert sorted(each["reason"] for each in answer.json()["data"]) == ["duplicate", "not_done"]
+    assert await shop.audited() == {}

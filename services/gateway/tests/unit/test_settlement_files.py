@@ -117,15 +117,15 @@ def known(nth: int, **changes: object) -> Known:
 
 def line(of: Known, **changes: object) -> Line:
     """Return the line that clears it."""
-    kind = "captured" if of.step == "capture" else "refunded"
+    kind = {"capture": "captured", "chargeback": "chargeback"}.get(of.step, "refunded")
     gross = of.amount_minor if of.step == "capture" else -of.amount_minor
-    reference = ids.to_text("att", of.attempt_id)
+    reference = ids.to_text("att", of.id)
     made = Line(2, kind, "cap_1", reference, "auth_1", of.currency, gross, 2, gross - 2, date(2026, 3, 1))  # type: ignore[arg-type]
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
 def by_reference(*all_known: Known) -> dict[str, Known]:
-    return {ids.to_text("att", each.attempt_id): each for each in all_known}
+    return {ids.to_text("att", each.id): each for each in all_known}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,11 @@ def by_reference(*all_known: Known) -> dict[str, Known]:
         (known(1, state="failed"), {}, "not_done"),
         (known(1, state="unknown"), {}, "not_done"),
         (known(1), {"kind": "chargeback", "gross_minor": -100}, "chargeback"),
+        (known(1, step="chargeback"), {}, None),
+        (known(1, step="chargeback"), {"gross_minor": -99}, "amount_differs"),
+        (known(1, step="chargeback"), {"kind": "refunded"}, "kind_differs"),
+        (known(1, step="chargeback", is_settled=True), {}, "duplicate"),
+        (known(1, step="chargeback", state="under_review"), {}, "not_done"),
     ],
 )
 def test_a_line_clears_what_it_names_or_says_how_it_differs(of: Known, changes: dict[str, object], reason: str) -> None:
@@ -174,7 +179,7 @@ def test_every_line_is_cleared_or_a_difference_and_nothing_is_cleared_twice(draw
     found = match(lines, by_reference(*captures))
     numbers = sorted([each.number for each, _ in found.cleared] + [each.line.number for each in found.differences])
     assert numbers == list(range(len(lines)))
-    cleared = [of.attempt_id for _, of in found.cleared]
+    cleared = [of.id for _, of in found.cleared]
     assert len(cleared) == len(set(cleared))
-    assert captures[0].attempt_id not in cleared
+    assert captures[0].id not in cleared
     assert all(each.gross_minor == 100 for each, _ in found.cleared)

@@ -328,9 +328,13 @@ def _post_acquirer_settlement(event: Event) -> Command:
         cash=chart.bank_cash(HOUSE_BANK, data.currency, data.mode),
     )
     gross_minor = data.amount_minor if data.step == "capture" else -data.amount_minor
+    settled = data.attempt_id or data.dispute_id
+    if settled is None:
+        raise MalformedEvent("a settlement is of an attempt or of a dispute")
+    name = ids.to_text("dp" if data.attempt_id is None else "att", settled)
     return PostEntry(
-        # From the attempt: whichever file or line settles it, it is one movement.
-        entry_id=ids.derive(data.attempt_id, "acquirer_settlement"),
+        # From the attempt or dispute: whichever file or line settles it, it is one movement.
+        entry_id=ids.derive(settled, "acquirer_settlement"),
         kind="acquirer_settlement",
         about=accounts.receivable.id,
         mode=data.mode,
@@ -340,14 +344,14 @@ def _post_acquirer_settlement(event: Event) -> Command:
         opens=(accounts.receivable, accounts.costs, accounts.cash),
         effective_at=event.time,
         metadata={
-            "attempt_id": ids.to_text("att", data.attempt_id),
+            "settles": name,
             "payment_id": ids.to_text("pay", data.payment_id),
             "file_id": ids.to_text("stf", data.file_id),
             "line": str(data.line),
         },
         fact=True,
         # An acquirer's accounts are of no merchant's shard, and each ledger has its part of them.
-        key=ids.to_text("att", data.attempt_id),
+        key=name,
     )
 
 
