@@ -236,6 +236,7 @@ class BalanceTransaction(BaseModel):
 
     object: Literal["balance_transaction"]
     type: str
+    balance: Literal["payable", "reserve"]
     payment_id: PaymentId | None
     entry_id: Annotated[str, _id("je")]
     line: int

@@ -136,4 +136,6 @@ class PayoutSettings(ApiObject):
     mode: str | None = None
     schedule: str
     cut_off_hour: int | None = None
+    reserve_bps: int | None = None
+    reserve_days: int | None = None
     next_payout_at: datetime | None = None

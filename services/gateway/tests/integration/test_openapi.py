@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -175,6 +175,7 @@ async def world_of(platform: Platform, shop: Shop) -> World:
     transfer = await made(
         "/v1/transfers", {"from_wallet_id": merchant.wallet_id, "to_wallet_id": other, "amount_minor": "10"}
     )
+    platform.runtime.ahead += timedelta(minutes=2)  # balance transactions are listed up to a minute ago
     quote = await made("/v1/fx_quotes", {"sell_currency": "USD", "sell_amount_minor": "100", "buy_currency": "EUR"})
     spare, rolled = [await made(f"/v1/merchants/{merchant.id}/keys", {}, ADMIN_KEY) for _ in range(2)]
     return World(

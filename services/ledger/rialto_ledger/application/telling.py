@@ -73,7 +73,7 @@ class Teller:
         command, result = outcome.command, outcome.result
         match result:
             case EntryPosted(entry) if isinstance(command, PostEntry) and command.key is not None:
-                return [self._entry_keyed(entry, command.key, entry.shard, 1, cause)]
+                return [self._entry_keyed(entry, command.key, entry.shard, command.nth, cause)]
             case EntryPosted(entry, about):
                 return [self._entry_about(about, entry, cause)]
             case LinkedPosted(outcomes):

@@ -37,8 +37,8 @@ class PostEntry(NamedTuple):
 
     With a `merchant_id`, only accounts that this merchant may charge; the operator's (None) reach all of the mode.
     `about` is the account in whose history its event belongs; `shard` None means that account's. A `fact` (what a chain
-    or an acquirer has done) is booked whatever the status of its accounts. `key` is where its event belongs
-    instead of the account's history: of its own, where the account is another shard's.
+    or an acquirer has done) is booked whatever the status of its accounts. `key` is where its event belongs, as the
+    `nth`, instead of the account's history: of its own, where the account is another shard's.
     """
 
     entry_id: UUID
@@ -53,6 +53,7 @@ class PostEntry(NamedTuple):
     metadata: Mapping[str, str] = NO_METADATA
     fact: bool = False
     key: str | None = None
+    nth: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ from rialto_ledger.domain.posting_rules import Postings
 Answer = tuple[OutcomeStatus, Result]
 Stage = Literal["opened", "closed"]
 
-OPENED, CLOSED = 1, 2
-"""The order of a dispute's entries, as they are told."""
+OPENED, CLOSED, SETTLED = 1, 2, 3
+"""The order of a dispute's entries, as they are told; the last is an acquirer's settlement of what was lost."""
 
 
 def entry_id(dispute_id: UUID, stage: Stage) -> UUID:

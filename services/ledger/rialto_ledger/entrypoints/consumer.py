@@ -30,7 +30,7 @@ from rialto_common.runtime import Runtime
 from rialto_ledger.application.ports import Ledger
 from rialto_ledger.application.posting import post
 from rialto_ledger.application.telling import Teller
-from rialto_ledger.domain import chart, posting_rules
+from rialto_ledger.domain import chart, disputes, posting_rules
 from rialto_ledger.domain.commands import (
     BookCapture,
     BookRefund,
@@ -352,6 +352,7 @@ def _post_acquirer_settlement(event: Event) -> Command:
         fact=True,
         # An acquirer's accounts are of no merchant's shard, and each ledger has its part of them.
         key=name,
+        nth=disputes.SETTLED if data.attempt_id is None else 1,
     )
 
 
