@@ -89,7 +89,7 @@ sim: install ## simulate a thousand histories of payments under faults, in one p
 contracts: install ## compile the Solidity contracts (reproducible; the artefacts are committed)
 	@services/chain-bridge/contracts/build.sh
 
-bench-%: install-dev ## measure: bench-pipeline, -ledger, -shards, -bus, -gateway, -webhooks; writes bench/results/NAME.json (ARGS=…)
+bench-%: install-dev ## measure: bench-pipeline, -ledger, -shards, -bus, -gateway, -listing, -webhooks; writes bench/results/NAME.json (ARGS=…)
 	@$(BIN)/python -m bench.$* $(ARGS)
 
 lock: $(BIN)/uv ## pin the newest versions that fit, with hashes

@@ -118,12 +118,12 @@ def wait_for(url: str) -> None:
             sleep(0.05)
 
 
-def make_merchant(port: int) -> tuple[str, str]:
+def make_merchant(port: int, name: str = "Bench") -> tuple[str, str]:
     """Return a new merchant's id and test key."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/merchants",
-        json.dumps({"name": "Bench"}).encode(),
-        {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": "bench-merchant"},
+        json.dumps({"name": name}).encode(),
+        {"Authorization": f"Bearer {ADMIN_KEY}", "Idempotency-Key": f"bench-merchant-{name}"},
     )
     answer = json.load(urllib.request.urlopen(request))
     return answer["id"], answer["keys"]["test"]
