@@ -9,10 +9,10 @@ import typer
 from rialto_cli.commands import absolute, refuse_both
 from rialto_cli.errors import OperatorError
 from rialto_cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, BusName, BusUrl, DataDir, Port
+from rialto_cli.replay.names import CARD_SHARE
 
 DEFAULT_IN_FLIGHT = 64
 DEFAULT_PATIENCE_SECONDS = 120.0
-DEFAULT_CARD_SHARE = 0.3
 
 Patience = Annotated[
     float, typer.Option("--patience", min=1, help="Give up after this many seconds without any progress at all.")
@@ -58,7 +58,7 @@ def replay(
     patience: Patience = DEFAULT_PATIENCE_SECONDS,
     cards: Annotated[
         float, typer.Option("--cards", min=0, max=1, help="Share of customers who pay by card, at the acquirer-sim.")
-    ] = DEFAULT_CARD_SHARE,
+    ] = CARD_SHARE,
     run: Annotated[
         str, typer.Option("--run", help="Another name pays the same rows once more, from wallets of their own.")
     ] = "1",

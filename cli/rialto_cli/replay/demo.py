@@ -19,8 +19,8 @@ from rialto_cli.embedded.services import Installation
 from rialto_cli.embedded.state import is_running
 from rialto_cli.embedded.status import find_running
 from rialto_cli.replay import source
-from rialto_cli.replay.commands import DEFAULT_CARD_SHARE
 from rialto_cli.replay.main import INTERRUPTED, platform_of, show
+from rialto_cli.replay.names import CARD_SHARE
 from rialto_cli.replay.progress import Lines
 from rialto_cli.replay.report import Report
 from rialto_cli.replay.run import Options, replay
@@ -79,7 +79,7 @@ async def pay_sample(installation: Installation, patience_seconds: float) -> Rep
     runs = Runs(installation.data_dir / "replay" / _RUNS_FILE)
     selection = source.read(SAMPLE, Choice(), currency_exponent("USD"))
     number = runs.begin()
-    options = Options(Pace(rate=_RATE), f"demo-{number}", patience_seconds, card_share=DEFAULT_CARD_SHARE)
+    options = Options(Pace(rate=_RATE), f"demo-{number}", patience_seconds, card_share=CARD_SHARE)
     with Lines(Console(stderr=True)) as progress:
         progress.say(f"paying the bundled sample: {len(selection):,} rows, run {number}")
         report = await replay(selection, platform_of(installation), options, progress)

@@ -18,6 +18,9 @@ SHORT_SHARE = 0.02
 LISTED_SHARE = 0.01
 """Share of customers with a name from the fixture sanctions list; half of them write the given name as an initial."""
 
+CARD_SHARE = 0.3
+"""Share of customers who pay by card instead of from a wallet, where nothing else is asked for."""
+
 _CARDS = (
     ("tok_approve", 86),
     ("tok_decline_insufficient_funds", 3),
