@@ -21,9 +21,12 @@ class EventData(ApiObject):
     decline_code: str | None = None
     amount_minor: int | None = None
     amount_captured_minor: int | None = None
+    amount_refunded_minor: int | None = None
+    amount_disputed_minor: int | None = None
     currency: str | None = None
     sequence: int | None = None
     tx_hash: str | None = None
+    refund_id: str | None = None
     dispute_id: str | None = None
 
 

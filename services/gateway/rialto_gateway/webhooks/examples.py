@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 
 from rialto_common import ids
+from rialto_gateway.webhooks.messages import NAMED
 
 EARLIER = "payment.authorised"
 """What comes late in a test out of order: every payment that gets anywhere begins with it."""
@@ -35,6 +36,8 @@ def examples(
     made = []
     for place, (event, sequence) in enumerate(told):
         message_id = ids.derive(root, f"test-message-{event}", sequence)
+        # What is refunded or disputed was captured.
+        status = event.removeprefix("payment.") if event.startswith("payment.") else "captured"
         body = {
             "id": ids.to_text("evt", ids.derive(root, f"test-event-{event}", sequence)),
             "type": event,
@@ -47,24 +50,28 @@ def examples(
                 "object": "payment",
                 "merchant_id": ids.to_text("mer", merchant_id),
                 "mode": mode,
-                "status": event.removeprefix("payment."),
+                "status": status,
                 "status_reason": None,
                 "decline_code": "insufficient_funds" if event == "payment.declined" else None,
                 "amount_minor": "1250",
-                "amount_captured_minor": "1250" if event in ("payment.captured", "payment.settled") else "0",
+                "amount_captured_minor": "1250" if status in ("captured", "settled") else "0",
+                "amount_refunded_minor": "0",
+                "amount_disputed_minor": "0",
                 "currency": "USD",
                 "sequence": sequence,
                 "tx_hash": None,
             }
-            | (
-                {"dispute_id": ids.to_text("dp", ids.derive(root, "test-dispute"))}
-                if event.startswith("dispute.")
-                else {}
-            ),
+            | _named(root, event),
         }
         text = orjson.dumps(body, option=orjson.OPT_UTC_Z).decode()
         made.append(Example(ids.derive(root, "test-delivery", place), message_id, event, place, text))
     return payment_id, made
+
+
+def _named(root: UUID, event: str) -> dict[str, str]:
+    kind = event.partition(".")[0]
+    prefix = {"refund": "re", "dispute": "dp"}.get(kind)
+    return {} if prefix is None else {NAMED[kind]: ids.to_text(prefix, ids.derive(root, f"test-{kind}"))}
 
 
 def _payout(root: UUID, merchant_id: UUID, mode: str, event: str, sequence: int) -> dict[str, object]:

@@ -40,6 +40,10 @@ MESSAGES: dict[str, str] = {
 """The events merchants hear of, by their name in the message. `payment.created` is the answer to their own request."""
 
 
+NAMED = {"refund": "refund_id", "dispute": "dispute_id"}
+"""What a message about a payment names besides it, by the kind of its event."""
+
+
 class Told(Protocol):
     """An object of a merchant's as it is after an event."""
 
@@ -89,14 +93,14 @@ class Message:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return the payment as the message shows it; `sequence` orders its messages."""
+        """Return the payment as the message shows it; `sequence` orders its messages.
+
+        One of a refund or dispute names it.
+        """
         payment = self.payment
-        dispute = (
-            {"dispute_id": orjson.loads(self.event.data)["dispute_id"]}
-            if MESSAGES[self.event.type].startswith("dispute.")
-            else {}
-        )
-        return dispute | {
+        kind = MESSAGES[self.event.type].partition(".")[0]
+        named = {NAMED[kind]: orjson.loads(self.event.data)[NAMED[kind]]} if kind in NAMED else {}
+        return named | {
             "id": ids.to_text("pay", payment.id),
             "object": "payment",
             "merchant_id": ids.to_text("mer", payment.merchant_id),
@@ -106,6 +110,8 @@ class Message:
             "decline_code": payment.decline_code,
             "amount_minor": str(payment.amount_minor),
             "amount_captured_minor": str(payment.amount_captured_minor),
+            "amount_refunded_minor": str(payment.amount_refunded_minor),
+            "amount_disputed_minor": str(payment.amount_disputed_minor),
             "currency": payment.currency,
             "sequence": self.event.sequence,
             "tx_hash": None if payment.settlement is None else payment.settlement.tx_hash,

@@ -439,6 +439,9 @@ async def test_a_refund_goes_back_through_the_acquirer(shop: Shop) -> None:
     assert await shop.books() == (800, 0, 800)
     found = await shop.get(payment)
     assert (found["status"], found["amount_refunded_minor"]) == ("captured", "450")
+    told = await shop.platform.call("GET", "/v1/events?type=refund.succeeded", key=shop.merchant.test_key)
+    [event] = told.json()["data"]
+    assert (event["data"]["refund_id"], event["data"]["amount_refunded_minor"]) == (refund["id"], "450")
 
 
 @pytest.mark.parametrize(
