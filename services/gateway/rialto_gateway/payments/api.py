@@ -86,7 +86,10 @@ def payment_router(
         updated_since: datetime | None = None,
         mode: Literal["test", "live"] = "test",
     ) -> Response:
-        """List payments, newest first; or with `updated_since` those that changed, in the order of change."""
+        """List payments, newest first; or with `updated_since` those that changed, in the order of change.
+
+        With `status` a page may be short or empty while `has_more` is true: ask on with `next_cursor`.
+        """
         mode = caller.mode or mode
         if updated_since is None:
             before = id_cursor("pay", cursor)

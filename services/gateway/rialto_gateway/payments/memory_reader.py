@@ -60,7 +60,14 @@ class MemoryPaymentReader:
         return [{name: getattr(capture, name) for name in names} for _, capture in rows]
 
     async def newest(
-        self, merchant_id: UUID | None, mode: str, *, before: UUID, state: str | None, limit: int
+        self,
+        merchant_id: UUID | None,
+        mode: str,
+        *,
+        before: UUID,
+        state: str | None,
+        limit: int,
+        down_to: UUID | None = None,
     ) -> Sequence[Mapping[str, Any]]:
         """Return payments below an id, the newest first."""
         found = [
@@ -69,10 +76,24 @@ class MemoryPaymentReader:
             if merchant_id in (None, payment.merchant_id)
             and payment.mode == mode
             and payment.id < before
+            and (down_to is None or payment.id >= down_to)
             and state in (None, payment.state)
         ]
         found.sort(key=lambda payment: payment.id, reverse=True)
         return [self._row(payment) for payment in found[:limit]]
+
+    async def floor(self, merchant_id: UUID | None, mode: str, *, before: UUID, depth: int) -> UUID | None:
+        """Return the id to look down to, so as to look at no more than `depth` payments."""
+        below = sorted(
+            (
+                payment.id
+                for payment in self._store.payments.values()
+                if payment.id < before and merchant_id in (None, payment.merchant_id)
+                if merchant_id is None or payment.mode == mode
+            ),
+            reverse=True,
+        )
+        return below[depth - 1] if len(below) >= depth else None
 
     async def changes(
         self, merchant_id: UUID | None, mode: str, *, since: datetime, after: UUID, limit: int

@@ -166,9 +166,20 @@ class PaymentReader(Protocol):
         ...
 
     async def newest(
-        self, merchant_id: UUID | None, mode: str, *, before: UUID, state: str | None, limit: int
+        self,
+        merchant_id: UUID | None,
+        mode: str,
+        *,
+        before: UUID,
+        state: str | None,
+        limit: int,
+        down_to: UUID | None = None,
     ) -> Sequence[Mapping[str, Any]]:
-        """Return payments of a merchant (None: of all) below an id, the newest first."""
+        """Return payments of a merchant (None: of all) below an id, down to another, the newest first."""
+        ...
+
+    async def floor(self, merchant_id: UUID | None, mode: str, *, before: UUID, depth: int) -> UUID | None:
+        """Return the id to look down to, so as to look at no more than `depth` payments; None where there are fewer."""
         ...
 
     async def changes(

@@ -166,16 +166,27 @@ SELECT capture_id, ordinal, amount_minor, final, state, failure_code, created_at
 FROM gateway.captures WHERE payment_id = $1 ORDER BY ordinal
 
 -- name: list_of_merchant
--- Newest first, from a cursor on.
+-- Newest first, from a cursor on and down to an id.
 SELECT * FROM gateway.payments
 WHERE merchant_id = $1 AND mode = $2 AND payment_id < $3 AND (state = $4 OR $4 IS NULL)
+    AND (payment_id >= $6 OR $6 IS NULL)
 ORDER BY payment_id DESC LIMIT $5
 
+-- name: floor_of_merchant
+-- The id so many payments below a cursor, read off the index alone; none where there are fewer.
+SELECT payment_id FROM gateway.payments
+WHERE merchant_id = $1 AND mode = $2 AND payment_id < $3
+ORDER BY payment_id DESC OFFSET $4 LIMIT 1
+
 -- name: list_of_all
--- The operator's list, newest first, from a cursor on.
+-- The operator's list, newest first, from a cursor on and down to an id.
 SELECT * FROM gateway.payments
-WHERE mode = $1 AND payment_id < $2 AND (state = $3 OR $3 IS NULL)
+WHERE mode = $1 AND payment_id < $2 AND (state = $3 OR $3 IS NULL) AND (payment_id >= $5 OR $5 IS NULL)
 ORDER BY payment_id DESC LIMIT $4
+
+-- name: floor_of_all
+-- The same as `floor_of_merchant` of all payments, in either mode.
+SELECT payment_id FROM gateway.payments WHERE payment_id < $1 ORDER BY payment_id DESC OFFSET $2 LIMIT 1
 
 -- name: changed_since
 -- Payments that changed after a place in time, in the order of change.

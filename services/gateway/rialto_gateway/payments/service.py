@@ -31,6 +31,9 @@ from rialto_gateway.payments.view import as_accepted, payment_view, time_text
 from rialto_gateway.payments.wait import Waiters
 from rialto_gateway.wallets.directory import WalletDirectory
 
+LOOKED_AT = 10_000
+"""Payments looked at for a page of those in one state; more than a page can hold."""
+
 LAST_ID = UUID(int=(1 << 128) - 1)
 FIRST_ID = UUID(int=0)
 VISIBLE_AFTER = timedelta(seconds=1)
@@ -192,12 +195,21 @@ class PaymentService:
     async def newest(
         self, principal: Principal, mode: str, *, limit: int, before: UUID | None, status: str | None
     ) -> tuple[list[dict[str, Any]], str | None]:
-        """Return a page, newest first, and the cursor of the next (None at the end)."""
-        cursor = before or LAST_ID
-        rows = await self._reader.newest(principal.merchant_id, mode, before=cursor, state=status, limit=limit + 1)
-        page = rows[:limit]
-        more = ids.to_text("pay", page[-1]["payment_id"]) if len(rows) > limit else None
-        return [payment_view(row) for row in page], more
+        """Return a page, newest first, and the cursor of the next (None at the end).
+
+        No more than LOOKED_AT payments are looked at for one, so that a page of a state that few are in comes as soon
+        as any other: it may then be short, or empty, and have a next all the same.
+        """
+        cursor, floor = before or LAST_ID, None
+        if status is not None or principal.merchant_id is None:
+            floor = await self._reader.floor(principal.merchant_id, mode, before=cursor, depth=LOOKED_AT)
+        rows = await self._reader.newest(
+            principal.merchant_id, mode, before=cursor, state=status, limit=limit + 1, down_to=floor
+        )
+        page, after = rows[:limit], floor
+        if len(rows) > limit:
+            after = page[-1]["payment_id"]
+        return [payment_view(row) for row in page], None if after is None else ids.to_text("pay", after)
 
     async def changed_since(
         self, principal: Principal, mode: str, *, since: datetime, after: UUID, status: str | None, limit: int

@@ -259,12 +259,28 @@ class PostgresPaymentReader:
         return await self._pool.fetch(QUERIES["captures"], payment_id)
 
     async def newest(
-        self, merchant_id: UUID | None, mode: str, *, before: UUID, state: str | None, limit: int
+        self,
+        merchant_id: UUID | None,
+        mode: str,
+        *,
+        before: UUID,
+        state: str | None,
+        limit: int,
+        down_to: UUID | None = None,
     ) -> Sequence[Mapping[str, Any]]:
         """Return payments below an id, the newest first."""
         if merchant_id is None:
-            return await self._pool.fetch(QUERIES["list_of_all"], mode, before, state, limit)
-        return await self._pool.fetch(QUERIES["list_of_merchant"], merchant_id, mode, before, state, limit)
+            return await self._pool.fetch(QUERIES["list_of_all"], mode, before, state, limit, down_to)
+        return await self._pool.fetch(QUERIES["list_of_merchant"], merchant_id, mode, before, state, limit, down_to)
+
+    async def floor(self, merchant_id: UUID | None, mode: str, *, before: UUID, depth: int) -> UUID | None:
+        """Return the id to look down to, so as to look at no more than `depth` payments."""
+        found: UUID | None
+        if merchant_id is None:
+            found = await self._pool.fetchval(QUERIES["floor_of_all"], before, depth - 1)
+        else:
+            found = await self._pool.fetchval(QUERIES["floor_of_merchant"], merchant_id, mode, before, depth - 1)
+        return found
 
     async def changes(
         self, merchant_id: UUID | None, mode: str, *, since: datetime, after: UUID, limit: int

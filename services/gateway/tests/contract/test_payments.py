@@ -411,6 +411,12 @@ async def test_lists_are_newest_first_from_a_cursor_on_and_by_state(world: World
     assert await listed(MERCHANT, before=three) == [two, one]
     assert await listed(None) == [payment(4).payment_id, three, two, one]
     assert await listed(None, state="review") == [two]
+    assert await listed(MERCHANT, down_to=two) == [three, two]
+    last = UUID(int=(1 << 128) - 1)
+    floors = [await world.reader.floor(MERCHANT, "test", before=last, depth=depth) for depth in (1, 3, 4)]
+    assert floors == [three, one, None]
+    assert await world.reader.floor(MERCHANT, "test", before=three, depth=1) == two
+    assert await world.reader.floor(None, "test", before=last, depth=1) == payment(5, mode="live").payment_id
     found = await world.reader.rows([one, payment(4).payment_id, UUID(int=1)])
     assert {row["payment_id"] for row in found} == {one, payment(4).payment_id}
 
