@@ -315,7 +315,7 @@ class AttemptResolved(AttemptData):
 
 
 class AcquirerSettled(PaymentData):
-    """An acquirer's settlement file pays a capture, or takes back a refund or lost dispute, less its fee (or a rebate).
+    """An acquirer's settlement file pays a capture or takes back a refund or lost dispute, less its fee or a rebate.
 
     Keyed by the attempt or the dispute, which is settled once.
     """
