@@ -315,10 +315,9 @@ class AttemptResolved(AttemptData):
 
 
 class AcquirerSettled(PaymentData):
-    """An acquirer's settlement file pays a capture or takes back a refund or lost dispute, less its fee or a rebate.
+    """An acquirer's settlement file pays a capture or takes back a refund or lost dispute, less its fee or a rebate."""
 
-    Keyed by the attempt or the dispute, which is settled once.
-    """
+    # Keyed by the attempt or the dispute, which is settled once.
 
     type: ClassVar[str] = "rialto.acquirer.settled.v1"
 
