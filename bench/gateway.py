@@ -100,6 +100,7 @@ def gateway_environment(server: PostgresServer, dsn: str, port: int) -> dict[str
         "RIALTO_GATEWAY_ADMIN_KEY": ADMIN_KEY,
         "RIALTO_GATEWAY_API_KEY_PEPPER": secret,
         "RIALTO_GATEWAY_LEDGER_URL": "http://127.0.0.1:1",
+        "RIALTO_GATEWAY_OVERLOAD_AGE_SECONDS": "86400",  # nobody handles here what is accepted
         "RIALTO_SERVICE_TOKEN_SECRET": secret,
         "RIALTO_KEYRING_MASTER_KEY": secret,
     }
