@@ -140,7 +140,9 @@ class PaymentService:
         try:
             accepted = await self._acceptor.accept(request)
         except PaymentError as refusal:
-            if isinstance(method, SavedPayment) and not refusal.retryable:
+            # Under a key that stands for another request, the use may be that one's, whose payment is yet to come.
+            used_in_vain = not (refusal.retryable or isinstance(refusal, IdempotencyKeyReused))
+            if isinstance(method, SavedPayment) and used_in_vain:
                 await self._saved.take_back(method, key)
             raise
         return await self._answer(principal, accepted, wait_seconds)

@@ -266,7 +266,9 @@ def test_a_capture_that_a_merchant_asked_for_or_an_acquirer_declined_is_not_aske
     for held, code in (
         (card("authorised", capture_method="manual", **pending), NOT_FOUND),
         (card("authorised", **pending), "capture_refused"),
+        (card("authorised", captures=1, capture_pending_minor=AMOUNT // 4), NOT_FOUND),
     ):
-        change = machine.apply(held, AcquirerRefusedCapture(attempt("capture"), code), NOW, DEADLINES)
+        refused = AcquirerRefusedCapture(attempt("capture", held.capture_pending_minor), code)
+        change = machine.apply(held, refused, NOW, DEADLINES)
         assert change is not None
         assert (change.attempts, change.payment.captures) == ((), 1)

@@ -170,9 +170,11 @@ def refused_by_acquirer(
     outgoing = resolved(payment, attempt, "failed")
     failed = Change(without, "attempt.failed", outgoing, (record,), about(attempt, code=fact.code))
     never_arrived = fact.code == NOT_FOUND and payment.captures < CAPTURES_ASKED_FOR
-    if payment.capture_method == "manual" or not never_arrived or without.capturable_minor == 0:
+    # An automatic capture is of everything: a part is one that the merchant asked for, and may want more beside.
+    is_automatic = payment.capture_method == "automatic" and attempt.amount_minor == payment.amount_minor
+    if not (is_automatic and never_arrived) or without.capturable_minor == 0:
         return failed
-    # Nobody waits for the outcome of an automatic capture, and this one can no longer happen: another is asked for.
+    # Nobody waits for its outcome, and it can no longer happen: another is asked for.
     again = ask_capture(without, attempt.amount_minor, final=True, name="attempt.failed", now=now)
     return replace(again, outgoing=outgoing, captures=(record, *again.captures), detail=failed.detail)
 
