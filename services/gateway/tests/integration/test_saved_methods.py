@@ -204,12 +204,3 @@ async def test_the_payer_of_a_saved_card_is_its_customer_and_of_any_other_method
     without = body | {"payment_method": {"type": "card", "token": TOKEN}}
     missing = await club.post("/v1/payments", without)
     assert (*refusal(missing), missing.json()["param"]) == (400, "field_missing", "payer")
-
-
-async def test_of_two_requests_at_once_under_one_key_the_one_that_is_accepted_is_counted(club: Club) -> None:
-    mandate = await club.agree(period={"interval": "month", "max_payments": 5})
-    for nth in range(5):
-        answers = await asyncio.gather(*(club.charge(mandate, amount, key=f"key-{nth}") for amount in (100, 200, 300)))
-        assert sorted(answer.status_code for answer in answers) == [202, 422, 422]
-        seen = await club.get(f"/v1/mandates/{mandate}")
-        assert seen["this_period"]["payments"] == nth + 1
