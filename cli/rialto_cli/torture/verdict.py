@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,13 +82,25 @@ def read(auditor_dsn: str, rpc: str) -> Facts:
         payments = connection.execute(_PAYMENTS).fetchall()
         wallets = connection.execute(_WALLETS).fetchall()
         delivered = connection.execute(_DELIVERED).fetchall()
-    head = node.newest_block().number
+    held = [_held(row) for row in payments]
+    due = {payment.payment_id for payment in held if payment.captured_minor}
     return Facts(
-        [_held(row) for row in payments],
+        held,
         {text_ids.of_bytes("wal", row["wallet_id"].bytes): int(row["amount_minor"]) for row in wallets},
-        [payout for row in contracts for payout in node.payouts(row["settlement_address"], head)],
+        [payout for row in contracts for payout in paid_by(node, row["settlement_address"], due)],
         frozenset(text_ids.of_bytes("msg", row["delivery_id"].bytes) for row in delivered),
     )
+
+
+def paid_by(node: Node, contract: str, due: Collection[str]) -> list[Payout]:
+    """Return what a contract has paid, and of what is due also what it remembers without an event that tells of it.
+
+    A node that was killed can come back with its last block's effects and without its log. Raises: ChainUnreadable.
+    """
+    head = node.newest_block().number
+    told = node.payouts(contract, head)
+    untold = sorted(set(due) - {payout.payment_id for payout in told})
+    return [*told, *node.remembered(contract, untold, head).values()]
 
 
 def weigh(book: Book, facts: Facts) -> list[str]:

@@ -1,13 +1,13 @@
 """Whatever contradicts what a client was told is named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from rialto_cli.audit.chain import Payout
+from rialto_cli.audit.chain import Block, Node, Payout
 from rialto_cli.torture.book import Asked, Book, Captured
-from rialto_cli.torture.verdict import Facts, Held, weigh
+from rialto_cli.torture.verdict import Facts, Held, paid_by, weigh
 
 PAYEE = "0xAb"
 PAYMENT = Held("pay_1", "key-1", "settled", 1_000, 1_000, 1_000, PAYEE)
@@ -83,3 +83,21 @@ def test_what_clients_believe_must_be_so(spoil: Callable[[Book], None], says: st
     told = book()
     spoil(told)
     assert any(says in wrong for wrong in weigh(told, facts()))
+
+
+def test_a_payout_that_a_killed_node_has_kept_without_its_event_counts() -> None:
+    class Forgetful(Node):
+        """It tells of one of two payouts; the contract knows of both."""
+
+        def newest_block(self) -> Block:
+            return Block(9, "0x9")
+
+        def payouts(self, contract: str, last_block: int) -> list[Payout]:
+            return [PAYOUT]
+
+        def remembered(self, contract: str, payment_ids: Sequence[str], block: int) -> dict[str, Payout]:
+            kept = {"pay_1": PAYOUT, "pay_4": replace(PAYOUT, payment_id="pay_4", tx_hash=None)}
+            return {each: kept[each] for each in payment_ids if each in kept}
+
+    paid = paid_by(Forgetful("http://127.0.0.1:9"), "0xc0", {"pay_1", "pay_4", "pay_5"})
+    assert [payout.payment_id for payout in paid] == ["pay_1", "pay_4"]
