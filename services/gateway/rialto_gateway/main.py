@@ -332,7 +332,7 @@ def add_settlement_files(
     for name in connectors:
         service.take_bodies(SETTLEMENT_FILES.format(name=name), MAX_BYTES)
     overdue_after = timedelta(days=service.settings.settlement_overdue_days)
-    watch = SettlementWatch(differences, connectors, runtime, metrics, overdue_after=overdue_after)
+    watch = SettlementWatch(importer, differences, connectors, runtime, metrics, overdue_after=overdue_after)
     service.add_loop("settlement-differences", watch.step)
 
 

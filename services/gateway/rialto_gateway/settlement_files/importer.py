@@ -25,9 +25,16 @@ from rialto_common.runtime import Runtime
 from rialto_gateway.connectors.port import Succeeded
 from rialto_gateway.connectors.webhooks import Hear
 from rialto_gateway.settlement_files.file import Line, parse
-from rialto_gateway.settlement_files.matching import Known, match, shows_done
+from rialto_gateway.settlement_files.matching import Known, match, match_early, shows_done
 from rialto_gateway.settlement_files.metrics import SettlementMetrics
-from rialto_gateway.settlement_files.store import SettlementDifferences, file_of_hash, keep_file, known_by_reference
+from rialto_gateway.settlement_files.store import (
+    SettlementDifferences,
+    clear_early,
+    early_lines,
+    file_of_hash,
+    keep_file,
+    known_by_reference,
+)
 from rialto_gateway.source import SOURCE
 
 log = structlog.get_logger()
@@ -77,7 +84,7 @@ class SettlementImporter:
                 known = await known_by_reference(connection, connector, file.lines, lock=True)
                 matched = match(file.lines, known)
                 await keep_file(connection, file_id, connector, digest, file, matched, now)
-                transaction.publish(*(self._settled(connector, file_id, *each) for each in matched.cleared))
+                transaction.publish(*(self._settled(connector, file_id, line, of) for line, of in matched.cleared))
                 self._runtime.crash_point("gateway.settlement_file.before_commit")
         except asyncpg.UniqueViolationError as error:
             taken = await file_of_hash(self._pool, connector, digest)
@@ -99,6 +106,26 @@ class SettlementImporter:
         )
         row = await file_of_hash(self._pool, connector, digest)
         return row or {}, False
+
+    async def clear_early(self, connector: str, limit: int) -> int:
+        """Let lines that came before we knew that what they name was done clear it; return how many there were.
+
+        The acquirer may have paid for a capture, or taken a lost dispute back, before we heard of either.
+        """
+        lines = await early_lines(self._pool, connector, limit)
+        if not lines:
+            return 0
+        async with self._unit_of_work.begin() as transaction:
+            known = await known_by_reference(
+                transaction.connection, connector, [early.line for early in lines], lock=True
+            )
+            cleared = match_early(lines, known)
+            await clear_early(transaction.connection, cleared, self._runtime.now())
+            transaction.publish(*(self._settled(connector, early.file_id, early.line, of) for early, of in cleared))
+            self._runtime.crash_point("gateway.settlement_file.before_early_commit")
+        self._runtime.crash_point("gateway.settlement_file.after_early_commit")
+        self._metrics.took(connector, len(cleared), [])
+        return len(cleared)
 
     async def _answer_open_questions(self, connector: str, lines: Sequence[Line]) -> None:
         known = await known_by_reference(self._pool, connector, lines, lock=False)
@@ -134,10 +161,11 @@ class SettlementImporter:
 
 
 class SettlementWatch:
-    """Makes differences of what acquirers have not settled in time, and shows how many are open."""
+    """Clears what came early, makes differences of what was not settled in time, and shows how many are open."""
 
     def __init__(
         self,
+        importer: SettlementImporter,
         differences: SettlementDifferences,
         connectors: Sequence[str],
         runtime: Runtime,
@@ -145,6 +173,7 @@ class SettlementWatch:
         *,
         overdue_after: timedelta,
     ) -> None:
+        self._importer = importer
         self._differences = differences
         self._connectors = connectors
         self._runtime = runtime
@@ -154,7 +183,8 @@ class SettlementWatch:
     async def step(self) -> float:
         """Look once at each acquirer; come again at once while there is more."""
         now = self._runtime.now()
-        found = [
+        found = [await self._importer.clear_early(connector, SWEEP_SIZE) for connector in self._connectors]
+        found += [
             await self._differences.add_missing(connector, now - self._overdue_after, now, SWEEP_SIZE)
             for connector in self._connectors
         ]

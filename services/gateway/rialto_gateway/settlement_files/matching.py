@@ -65,6 +65,15 @@ class Matched:
     differences: tuple[Difference, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyLine:
+    """A line that came before we knew that what it names was done, and the difference it became."""
+
+    difference_id: UUID
+    file_id: UUID
+    line: Line
+
+
 def match(lines: Sequence[Line], known: Mapping[str, Known]) -> Matched:
     """Match lines with what we know by reference; of two that would clear the same, the first does."""
     cleared: list[tuple[Line, Known]] = []
@@ -79,6 +88,16 @@ def match(lines: Sequence[Line], known: Mapping[str, Known]) -> Matched:
             settled.add(of.id)
             cleared.append((line, of))
     return Matched(tuple(cleared), tuple(differences))
+
+
+def match_early(lines: Sequence[EarlyLine], known: Mapping[str, Known]) -> list[tuple[EarlyLine, Known]]:
+    """Return the lines that clear what they name by now; of two that would clear the same, the first does."""
+    cleared: dict[UUID, tuple[EarlyLine, Known]] = {}
+    for early in lines:
+        of = known.get(early.line.reference)
+        if of is not None and difference_of(early.line, of, is_settled=of.is_settled) is None:
+            cleared.setdefault(of.id, (early, of))
+    return list(cleared.values())
 
 
 def difference_of(line: Line, known: Known | None, *, is_settled: bool) -> Difference | None:

@@ -112,3 +112,30 @@ WHERE d.connector = $1 AND d.difference_id = $2
 -- A person has resolved a difference.
 UPDATE gateway.settlement_differences SET state = 'resolved', resolved_at = $3, resolution = $4
 WHERE connector = $1 AND difference_id = $2 AND state = 'open'
+
+-- name: early_lines
+-- Lines of open differences that came before we knew that what they name was done, and it is now: the oldest first.
+SELECT l.*, d.difference_id
+FROM gateway.settlement_differences AS d
+JOIN gateway.settlement_lines AS l ON l.file_id = d.file_id AND l.line = d.line
+LEFT JOIN gateway.attempts AS a ON a.attempt_id = d.attempt_id
+LEFT JOIN gateway.disputes AS p
+    ON p.connector = d.connector AND p.reference = d.reference AND l.kind = 'chargeback'
+    AND p.currency = l.currency AND p.amount_minor = -l.gross_minor
+WHERE d.connector = $1 AND d.state = 'open' AND d.reason IN ('not_done', 'chargeback')
+    AND (
+        (a.state = 'succeeded' AND a.settled_at IS NULL)
+        OR (p.state = 'lost' AND p.settled_at IS NULL)
+    )
+ORDER BY d.opened_at, d.difference_id LIMIT $2
+
+-- name: clear_early
+-- These lines clear an attempt or a dispute after all.
+UPDATE gateway.settlement_lines AS l SET attempt_id = c.attempt_id, dispute_id = c.dispute_id
+FROM unnest($1::UUID[], $2::INT[], $3::UUID[], $4::UUID[]) AS c (file_id, line, attempt_id, dispute_id)
+WHERE l.file_id = c.file_id AND l.line = c.line
+
+-- name: resolve_early
+-- And are no differences any more.
+UPDATE gateway.settlement_differences SET state = 'resolved', resolved_at = $2, resolution = $3
+WHERE difference_id = ANY ($1::UUID[]) AND state = 'open'

@@ -12,7 +12,7 @@ from rialto_common.database import Connection, Pool, load_queries
 from rialto_common.errors import InvalidId
 from rialto_gateway.cursors import Place
 from rialto_gateway.settlement_files.file import Line, SettlementFile
-from rialto_gateway.settlement_files.matching import Known, Matched
+from rialto_gateway.settlement_files.matching import EarlyLine, Known, Matched
 
 QUERIES = load_queries(__package__)
 
@@ -86,6 +86,29 @@ async def keep_file(
         )
 
 
+async def early_lines(reader: "Connection | Pool", connector: str, limit: int) -> list[EarlyLine]:
+    """Return lines that came early, and what they name is done now; the oldest first."""
+    rows = await reader.fetch(QUERIES["early_lines"], connector, limit)
+    return [EarlyLine(row["difference_id"], row["file_id"], _line(row)) for row in rows]
+
+
+async def clear_early(connection: Connection, cleared: Sequence[tuple[EarlyLine, Known]], now: datetime) -> None:
+    """Record that lines clear what they name after all."""
+    how = "cleared once what it names was known to be done"
+    disputes = [known.id for _, known in cleared if known.step == "chargeback"]
+    columns = [
+        [early.file_id for early, _ in cleared],
+        [early.line.number for early, _ in cleared],
+        [known.attempt_id for _, known in cleared],
+        [known.id if known.step == "chargeback" else None for _, known in cleared],
+    ]
+    await connection.execute(QUERIES["clear_early"], *columns)
+    attempts = [known.attempt_id for _, known in cleared if known.attempt_id is not None]
+    await connection.execute(QUERIES["settle_attempts"], attempts, now, how)
+    await connection.execute(QUERIES["settle_disputes"], disputes, now)
+    await connection.execute(QUERIES["resolve_early"], [early.difference_id for early, _ in cleared], now, how)
+
+
 class SettlementDifferences:
     """Reads of committed differences, and what people and the clock make of them."""
 
@@ -122,6 +145,21 @@ class SettlementDifferences:
                 [f"a line for the {row['step']} of {row['answered_at'].date().isoformat()}" for row in rows],
             )
         return len(rows)
+
+
+def _line(row: Mapping[str, Any]) -> Line:
+    return Line(
+        number=row["line"],
+        kind=row["kind"],
+        acquirer_id=row["acquirer_id"],
+        reference=row["reference"],
+        authorisation=row["authorisation"],
+        currency=row["currency"],
+        gross_minor=int(row["gross_minor"]),
+        fee_minor=int(row["fee_minor"]),
+        net_minor=int(row["net_minor"]),
+        settled_on=row["settled_on"],
+    )
 
 
 def _signed(row: Mapping[str, Any]) -> Any:

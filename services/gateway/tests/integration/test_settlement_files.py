@@ -24,7 +24,12 @@ from .test_cards import Shop
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SOURCES = Path(rialto_gateway.settlement_files.__file__ or "").parent.glob("*.py")
-POINTS = sorted({point for path in SOURCES for point in re.findall(r'crash_point\("([\w.]+)"\)', path.read_text())})
+POINTS = sorted(
+    point
+    for path in SOURCES
+    for point in re.findall(r'crash_point\("([\w.]+)"\)', path.read_text())
+    if "_early_" not in point  # where a line comes before what it names: test_disputes.py
+)
 PATH = "/v1/connectors/harbour/settlement_files"
 DIFFERENCES = "/v1/connectors/harbour/settlement_differences"
 RECEIVABLE, COSTS, CASH = "acquirer:harbour:receivable", "acquirer:harbour:costs", "bank:house:cash"
