@@ -282,7 +282,9 @@ def ensure_database(superuser_dsn: str, name: str = DATABASE, *, template: str |
     roles = sql.SQL(", ").join(sql.Identifier(f"rialto_{role}") for role in ROLES)
     with psycopg.connect(superuser_dsn, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
-            copied = sql.SQL("") if template is None else sql.SQL("TEMPLATE {}").format(sql.Identifier(template))
+            # A copy of files is twice as fast as one through the log, where nobody needs it to survive a power cut.
+            source = sql.SQL("TEMPLATE {} STRATEGY FILE_COPY")
+            copied = sql.SQL("") if template is None else source.format(sql.Identifier(template))
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER rialto_owner {}").format(sql.Identifier(name), copied))
             crash_point("supervisor.after_database_created")
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
