@@ -62,6 +62,14 @@ def test_a_merchant_pays_captures_lists_and_refunds(client: sdk.Rialto) -> None:
     event = client.events.retrieve(captured[0].id, expand=["payment"])
     assert isinstance(event.payment, sdk.Payment)
     assert event.payment.id == payment.id
+    whole = client.payments.retrieve(payment.id, expand=["refunds", "payout"])
+    assert whole.refunds is not None
+    assert {each.payment_id for each in whole.refunds} == {payment.id}
+    [*_, first] = client.payments.list(expand=["data.captures", "data.customer"])
+    assert (first.id, first.customer, first.captures) == (payment.id, None, whole.captures)
+    refund = client.refunds.retrieve(whole.refunds[0].id, expand=["payment"])
+    assert refund.payment is not None
+    assert refund.payment.id == payment.id
 
 
 async def test_the_async_client_does_so_too(rialto: Rialto, shop: Shop) -> None:
@@ -258,8 +266,11 @@ def test_no_field_of_the_models_is_made_up(client: sdk.Rialto, shop: Shop) -> No
     # Of an endpoint and a wallet when they are made; of gateways with disputes.
     rest = {"secret", "metadata", "created_at", "amount_disputed_minor"}
     for path, model in (
-        (f"payments/{payment.id}", models.Payment),
-        (f"refunds/{refund.id}", models.Refund),
+        (
+            f"payments/{payment.id}?expand[]=payout&expand[]=customer&expand[]=refunds&expand[]=disputes",
+            models.Payment,
+        ),
+        (f"refunds/{refund.id}?expand[]=payment", models.Refund),
         (f"payment_links/{link.id}", models.PaymentLink),
         (f"customers/{customer.id}", models.Customer),
         (f"webhook_endpoints/{endpoint.id}", models.WebhookEndpoint),

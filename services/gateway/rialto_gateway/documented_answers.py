@@ -30,6 +30,8 @@ def _id(prefix: str) -> Any:
     return Field(pattern=f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$", examples=[f"{prefix}_01kb6w1m8xf0gbb7n5d8jq2c4r"])
 
 
+EXPANDED: Any = Field(description="only where expanded")
+
 PaymentId = Annotated[str, _id("pay")]
 MerchantId = Annotated[str, _id("mer")]
 WalletId = Annotated[str, _id("wal")]
@@ -49,6 +51,8 @@ class OfCard(BaseModel):
     fingerprint: str
     payment_method_id: Annotated[str | None, Field(description="the saved method that it is")]
     mandate_id: Annotated[str | None, Field(description="the mandate it was charged by")]
+    payment_method: Annotated["PaymentMethod | None", EXPANDED] = None
+    mandate: Annotated["Mandate | None", EXPANDED] = None
 
 
 class NextAction(BaseModel):
@@ -154,6 +158,10 @@ class Payment(BaseModel):
     timeline: list[TimelineEntry] | None = None
     captures: list[Capture] | None = None
     attempts: list[Attempt] | None = None
+    payout: Annotated["Payout | None", EXPANDED] = None
+    customer: Annotated["Customer | None", EXPANDED] = None
+    refunds: Annotated["list[Refund] | None", EXPANDED] = None
+    disputes: Annotated["list[Dispute] | None", EXPANDED] = None
 
 
 class Refund(BaseModel):
@@ -172,6 +180,7 @@ class Refund(BaseModel):
     metadata: Metadata
     created_at: Time
     updated_at: Time
+    payment: Annotated[Payment | None, EXPANDED] = None
 
 
 class Wallet(BaseModel):
@@ -564,6 +573,7 @@ class Dispute(BaseModel):
     created_at: Time
     updated_at: Time
     evidence: dict[str, str] | None = None
+    payment: Annotated[Payment | None, EXPANDED] = None
 
 
 class ConnectorWebhook(BaseModel):
@@ -741,5 +751,6 @@ def components() -> dict[str, Any]:
     for model in ANSWERS.values():
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         named |= schema.pop("$defs", {})
-        named[model.__name__] = schema
+        if "$ref" not in schema:  # one that leads back to itself is among those that it names
+            named[model.__name__] = schema
     return dict(sorted(named.items()))

@@ -36,6 +36,7 @@ from rialto_gateway.disputes.service import DisputeService
 from rialto_gateway.disputes.store import DisputeReader, DisputeUnits
 from rialto_gateway.documentation import document
 from rialto_gateway.events.api import event_router
+from rialto_gateway.expansions.payments import PaymentExpansions
 from rialto_gateway.funds.api import funds_router
 from rialto_gateway.funds.ledger import LedgerFunds
 from rialto_gateway.idempotency import IdempotentRequests, Vault
@@ -130,6 +131,7 @@ async def build(
     units, reader = PostgresUnits(service.unit_of_work, keyring), PostgresPaymentReader(pool)
     customers = Customers(pool, keyring)
     saved = SavedMethods(pool, cards, customers, runtime)
+    expansions = PaymentExpansions(pool, reader, customers, saved, runtime)
     payments = PaymentService(
         units=units,
         reader=reader,
@@ -149,7 +151,7 @@ async def build(
     allow_private = settings.webhook_allow_private
     if service.role != "worker":
         # First, and not included: FastAPI tries an included router's routes twice, a fifth of the accept path.
-        service.app.router.routes[:0] = payment_router(payments, keys, once, admission).routes
+        service.app.router.routes[:0] = payment_router(payments, keys, once, admission, expansions).routes
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
     funds = LedgerFunds(ledger_calls)
     service.add_router(funds_router(funds=funds, wallets=directory, once=once, keys=keys))
@@ -173,7 +175,7 @@ async def build(
     refunds = RefundService(
         units=units, payments=reader, reader=PostgresRefundReader(pool), runtime=runtime, deadlines=deadlines
     )
-    service.add_router(refund_router(refunds, keys))
+    service.add_router(refund_router(refunds, keys, expansions))
     service.add_router(attempt_router(attempts, keys))
     service.add_router(merchant_router(pool=pool, once=once, keys=keys, runtime=runtime))
     service.add_router(key_router(pool=pool, once=once, keys=keys, runtime=runtime, tell=news.tell))
@@ -208,7 +210,11 @@ async def build(
         deadlines=deadlines,
         fee_minor=settings.dispute_fee_minor,
     )
-    service.add_router(dispute_router(disputes=disputes, reader=dispute_reader, once=once, keys=keys, cursors=cursors))
+    service.add_router(
+        dispute_router(
+            disputes=disputes, reader=dispute_reader, once=once, keys=keys, cursors=cursors, expansions=expansions
+        )
+    )
     service.add_loop("disputes", DisputeDesk(dispute_reader, disputes, answering, runtime).step)
     webhooks = ConnectorWebhooks(
         readers,

@@ -1,14 +1,15 @@
 """Disputes: a payer's bank wants the money back."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from rialto._call import Call, ListCall, fields, path, query
 from rialto.models import Dispute
 
 
-def retrieve(dispute_id: str) -> Call[Dispute]:
-    """Return a dispute with the evidence that was posted."""
-    return Call("GET", path("disputes", dispute_id), Dispute.model_validate)
+def retrieve(dispute_id: str, *, expand: Sequence[Literal["payment"]] = ()) -> Call[Dispute]:
+    """Return a dispute with the evidence that was posted; `expand` shows its payment as it is now."""
+    return Call("GET", path("disputes", dispute_id), Dispute.model_validate, query=query(expand_=expand))
 
 
 def list_(

@@ -1,6 +1,6 @@
 """Payments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
@@ -39,6 +39,21 @@ class SavedMethod(_Saved, total=False):
     mandate_id: str
     return_url: str
     descriptor: str
+
+
+Expandable = Literal[
+    "customer", "disputes", "payment_method.mandate", "payment_method.payment_method", "payout", "refunds"
+]
+ListExpandable = Literal[
+    "data.captures",
+    "data.customer",
+    "data.disputes",
+    "data.payment_method.mandate",
+    "data.payment_method.payment_method",
+    "data.payout",
+    "data.refunds",
+    "data.timeline",
+]
 
 
 def create(
@@ -84,20 +99,21 @@ def create(
     )
 
 
-def retrieve(payment_id: str) -> Call[Payment]:
-    """Return a payment with its timeline, captures and attempts."""
-    return Call("GET", path("payments", payment_id), Payment.model_validate)
+def retrieve(payment_id: str, *, expand: Sequence[Expandable] = ()) -> Call[Payment]:
+    """Return a payment with its timeline, captures and attempts; `expand` shows what else belongs to it."""
+    return Call("GET", path("payments", payment_id), Payment.model_validate, query=query(expand_=expand))
 
 
 def list_(
     *,
     status: str | None = None,
     updated_since: datetime | None = None,
+    expand: Sequence[ListExpandable] = (),
     limit: int | None = None,
     cursor: str | None = None,
 ) -> ListCall[Payment]:
     """List payments, newest first; with `updated_since` those that changed, in the order of change."""
-    asked = query(status=status, updated_since=updated_since, limit=limit, cursor=cursor)
+    asked = query(status=status, updated_since=updated_since, expand_=expand, limit=limit, cursor=cursor)
     return ListCall(path("payments"), Payment.model_validate, asked)
 
 

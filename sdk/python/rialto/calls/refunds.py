@@ -1,9 +1,9 @@
 """Refunds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from rialto._call import Call, ListCall, fields, path
+from rialto._call import Call, ListCall, fields, path, query
 from rialto.models import Refund
 
 
@@ -27,9 +27,9 @@ def create(
     )
 
 
-def retrieve(refund_id: str) -> Call[Refund]:
-    """Return a refund."""
-    return Call("GET", path("refunds", refund_id), Refund.model_validate)
+def retrieve(refund_id: str, *, expand: Sequence[Literal["payment"]] = ()) -> Call[Refund]:
+    """Return a refund; `expand` shows its payment as it is now."""
+    return Call("GET", path("refunds", refund_id), Refund.model_validate, query=query(expand_=expand))
 
 
 def list_(payment_id: str) -> ListCall[Refund]:

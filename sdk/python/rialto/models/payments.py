@@ -6,6 +6,8 @@ from typing import Any
 from pydantic import Field
 
 from rialto.models.base import ApiObject
+from rialto.models.customers import Customer, Mandate, SavedPaymentMethod
+from rialto.models.money import Payout
 
 
 class NextAction(ApiObject):
@@ -16,13 +18,18 @@ class NextAction(ApiObject):
 
 
 class PaymentMethod(ApiObject):
-    """How it was paid. A card's fingerprint is the same whenever it is used; a saved one has its id, too."""
+    """How it was paid. A card's fingerprint is the same whenever it is used; a saved one has its id, too.
+
+    `payment_method` and `mandate` are the saved card and its mandate themselves, where they are expanded.
+    """
 
     type: str
     wallet_id: str | None = None
     fingerprint: str | None = None
     payment_method_id: str | None = None
     mandate_id: str | None = None
+    payment_method: SavedPaymentMethod | None = None
+    mandate: Mandate | None = None
 
 
 class Settlement(ApiObject):
@@ -80,7 +87,10 @@ class Attempt(ApiObject):
 
 
 class Payment(ApiObject):
-    """A payment. `timeline`, `captures` and `attempts` come with one payment, not in lists."""
+    """A payment. `timeline`, `captures` and `attempts` come with one payment, the first two in lists where expanded.
+
+    `payout`, `customer`, `refunds` and `disputes` are there where they are expanded.
+    """
 
     id: str
     object: str = "payment"
@@ -111,14 +121,19 @@ class Payment(ApiObject):
     timeline: list[TimelineEntry] | None = None
     captures: list[Capture] | None = None
     attempts: list[Attempt] | None = None
+    payout: Payout | None = None
+    customer: Customer | None = None
+    refunds: "list[Refund] | None" = None
+    disputes: "list[Dispute] | None" = None
 
 
 class Refund(ApiObject):
-    """Money given back: `pending`, then `succeeded`, or `failed` with a `failure_code`."""
+    """Money given back: `pending`, then `succeeded`, or `failed` with a `failure_code`. `payment` where expanded."""
 
     id: str
     object: str = "refund"
     payment_id: str
+    payment: Payment | None = None
     merchant_id: str | None = None
     mode: str | None = None
     status: str
@@ -132,11 +147,12 @@ class Refund(ApiObject):
 
 
 class Dispute(ApiObject):
-    """A payer's bank wants the money back. Answer before `respond_by`."""
+    """A payer's bank wants the money back. Answer before `respond_by`. `payment` is there where it is expanded."""
 
     id: str
     object: str = "dispute"
     payment_id: str
+    payment: Payment | None = None
     merchant_id: str | None = None
     mode: str | None = None
     status: str

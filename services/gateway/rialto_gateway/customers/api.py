@@ -72,7 +72,7 @@ def customer_router(*, customers: Customers, once: IdempotentRequests, keys: Api
         request_hash = keys.request_hash(body.model_dump_json(exclude_unset=True).encode())
         named, replayed = await once.once(caller, action, key, request_hash, work)
         customer = await customers.get(_owner(caller), ids.from_text("cus", named["id"]))
-        return json_answer(_view(customer), 201 if action == "customers" else 200, replay_header(replayed))
+        return json_answer(customer_view(customer), 201 if action == "customers" else 200, replay_header(replayed))
 
     @router.post("", status_code=201, openapi_extra=documented_body(CreateCustomer, CUSTOMER_EXAMPLE))
     async def create_customer(request: Request, caller: Caller) -> Response:
@@ -96,13 +96,13 @@ def customer_router(*, customers: Customers, once: IdempotentRequests, keys: Api
         found = await customers.newest(_owner(caller), before=id_cursor("cus", cursor), limit=limit + 1)
         page = found[:limit]
         after = ids.to_text("cus", page[-1].id) if len(found) > limit else None
-        data = [_view(customer) for customer in page]
+        data = [customer_view(customer) for customer in page]
         return json_answer({"object": "list", "data": data, "has_more": after is not None, "next_cursor": after})
 
     @router.get("/{customer_id}")
     async def get_customer(customer_id: str, caller: Caller) -> Response:
         """Return a customer; of one that was deleted only that it was."""
-        return json_answer(_view(await customers.get(_owner(caller), ids.from_text("cus", customer_id))))
+        return json_answer(customer_view(await customers.get(_owner(caller), ids.from_text("cus", customer_id))))
 
     @router.post("/{customer_id}", openapi_extra=documented_body(ChangeCustomer, CHANGE_EXAMPLE))
     async def change_customer(customer_id: str, request: Request, caller: Caller) -> Response:
@@ -122,7 +122,7 @@ def customer_router(*, customers: Customers, once: IdempotentRequests, keys: Api
         """Forget a customer: the key of its person is destroyed. It can happen only once, so it needs no key."""
         owner, deleted = _owner(caller), ids.from_text("cus", customer_id)
         await customers.forget(owner, deleted, runtime.now())
-        return json_answer(_view(await customers.get(owner, deleted)))
+        return json_answer(customer_view(await customers.get(owner, deleted)))
 
     return router
 
@@ -132,7 +132,8 @@ def _owner(caller: Principal) -> Owner:
     return Owner(merchant_id, mode)
 
 
-def _view(customer: Customer) -> dict[str, Any]:
+def customer_view(customer: Customer) -> dict[str, Any]:
+    """Return the customer object."""
     view: dict[str, Any] = {
         "id": ids.to_text("cus", customer.id),
         "object": "customer",

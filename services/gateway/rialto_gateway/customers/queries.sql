@@ -8,6 +8,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $6)
 SELECT customer_id, person, metadata, created_at, updated_at, deleted_at
 FROM gateway.customers WHERE customer_id = $1 AND merchant_id = $2 AND mode = $3
 
+-- name: named
+-- Some customers of a merchant.
+SELECT customer_id, person, metadata, created_at, updated_at, deleted_at
+FROM gateway.customers WHERE customer_id = ANY ($1) AND merchant_id = $2 AND mode = $3
+
 -- name: lock
 -- One customer of a merchant, until the transaction ends.
 SELECT customer_id, person, metadata, created_at, updated_at, deleted_at

@@ -116,6 +116,12 @@ class Customers:
             [customer] = await self._open(connection, [row])
             return customer
 
+    async def named(self, owner: Owner, customer_ids: Sequence[UUID]) -> list[Customer]:
+        """Return those of these customers that there are, in any order, also those that were deleted."""
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(QUERIES["named"], customer_ids, owner.merchant_id, owner.mode)
+            return await self._open(connection, rows)
+
     async def newest(self, owner: Owner, *, before: UUID | None, limit: int) -> list[Customer]:
         """Return customers, newest first, older than `before`."""
         async with self._pool.acquire() as connection:

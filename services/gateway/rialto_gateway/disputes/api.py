@@ -16,6 +16,7 @@ from rialto_gateway.disputes.dispute import Dispute, State
 from rialto_gateway.disputes.errors import DisputeNotFound
 from rialto_gateway.disputes.service import DisputeService
 from rialto_gateway.disputes.store import DisputeReader, dispute_of
+from rialto_gateway.expand import TO_PAYMENT, Expansions, expand_query, read_expand
 from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.view import time_text
@@ -63,7 +64,13 @@ class Nothing(Body):
 
 
 def dispute_router(
-    *, disputes: DisputeService, reader: DisputeReader, once: IdempotentRequests, keys: ApiKeys, cursors: Cursors
+    *,
+    disputes: DisputeService,
+    reader: DisputeReader,
+    once: IdempotentRequests,
+    keys: ApiKeys,
+    cursors: Cursors,
+    expansions: Expansions,
 ) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1/disputes", tags=["disputes"])
@@ -121,10 +128,21 @@ def dispute_router(
         return json_answer({"object": "list", "data": data, "has_more": more, "next_cursor": after})
 
     @router.get("/{dispute_id}")
-    async def get_dispute(dispute_id: str, caller: Caller) -> Response:
-        """Return a dispute with the evidence that was posted, until the payer's data is erased."""
+    async def get_dispute(
+        dispute_id: str,
+        caller: Caller,
+        expand: Annotated[list[str], expand_query(TO_PAYMENT)] = [],  # noqa: B006 - FastAPI copies it
+    ) -> Response:
+        """Return a dispute with the evidence that was posted, until the payer's data is erased.
+
+        `expand[]=payment` shows its payment as it is now.
+        """
         caller.merchant()
-        return json_answer(await shown(caller, dispute_id))
+        wanted = read_expand(expand, TO_PAYMENT, caller)
+        dispute = await shown(caller, dispute_id)
+        if wanted:
+            dispute["payment"] = await expansions.payment(ids.from_text("pay", dispute["payment_id"]), caller)
+        return json_answer(dispute)
 
     @router.post("/{dispute_id}/evidence", openapi_extra=documented_body(Evidence, EXAMPLE))
     async def post_evidence(dispute_id: str, request: Request, caller: Caller) -> Response:

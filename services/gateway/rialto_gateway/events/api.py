@@ -12,7 +12,7 @@ from rialto_common import ids
 from rialto_common.database import Pool, load_queries
 from rialto_common.errors import InvalidRequest, NotFound
 from rialto_gateway.cursors import Cursors, Place
-from rialto_gateway.expand import read_expand
+from rialto_gateway.expand import expand_query, read_expand
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.api import json_answer
 from rialto_gateway.payments.bodies import instant
@@ -24,8 +24,8 @@ from rialto_gateway.webhooks.messages import MESSAGES, matches, patterns
 QUERIES = load_queries(__package__)
 
 OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
-OF_LIST = ("data.payment",)
-OF_ONE = ("payment", "payment.captures", "payment.timeline")
+OF_LIST = {"data.payment": "payments"}
+OF_ONE = dict.fromkeys(("payment", "payment.captures", "payment.timeline"), "payments")
 Row = Mapping[str, Any]
 
 
@@ -39,7 +39,6 @@ def event_router(*, pool: Pool, keys: ApiKeys, payments: PaymentReader, cursors:
     """Return the routes."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
     Caller = Annotated[Principal, Depends(caller_of(keys))]
-    Expand = Annotated[list[str], Query(alias="expand[]", description="objects to show in place of their ids")]
 
     @router.get("")
     async def list_events(
@@ -53,11 +52,11 @@ def event_router(*, pool: Pool, keys: ApiKeys, payments: PaymentReader, cursors:
         object_id: Annotated[str | None, Query(description="events of this object, such as `pay_…`")] = None,
         created_since: datetime | None = None,
         created_until: Annotated[datetime | None, Query(description="before this instant")] = None,
-        expand: Expand = [],  # noqa: B006 - FastAPI copies it
+        expand: Annotated[list[str], expand_query(OF_LIST)] = [],  # noqa: B006 - FastAPI copies it
     ) -> Response:
         """List events, newest first. `expand[]=data.payment` shows each payment as it is now."""
         merchant_id, mode, _ = caller.merchant()
-        wanted = read_expand(expand, OF_LIST)
+        wanted = read_expand(expand, OF_LIST, caller)
         context = f"events/{merchant_id}/{mode}"
         place = cursors.read(cursor, context)
         if created_until is not None:
@@ -77,10 +76,14 @@ def event_router(*, pool: Pool, keys: ApiKeys, payments: PaymentReader, cursors:
         return json_answer({"object": "list", "data": data, "has_more": more, "next_cursor": after})
 
     @router.get("/{event_id}")
-    async def get_event(event_id: str, caller: Caller, expand: Expand = []) -> Response:  # noqa: B006 - as above
+    async def get_event(
+        event_id: str,
+        caller: Caller,
+        expand: Annotated[list[str], expand_query(OF_ONE)] = [],  # noqa: B006 - as above
+    ) -> Response:
         """Return one event. `expand[]=payment`, `payment.captures` and `payment.timeline` show the payment as it is."""
         merchant_id, mode, _ = caller.merchant()
-        wanted = read_expand(expand, OF_ONE)
+        wanted = read_expand(expand, OF_ONE, caller)
         row = await pool.fetchrow(QUERIES["get"], ids.from_text("evt", event_id), merchant_id, mode)
         if row is None:
             raise EventNotFound(f"there is no event {event_id} for this key")

@@ -14,6 +14,7 @@ from rialto_common.request_bodies import documented_body, read_body
 from rialto_gateway.answers import json_answer as json_answer
 from rialto_gateway.answers import replay_header as replay_header
 from rialto_gateway.cursors import NOT_OURS, id_cursor
+from rialto_gateway.expand import OF_PAYMENT, OF_PAYMENTS, Expansions, expand_query, read_expand
 from rialto_gateway.idempotency import IdempotentRequests, required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, instant, plausible
@@ -43,7 +44,11 @@ WAITS = {"parameters": [PREFER_HEADER]}
 
 
 def payment_router(
-    payments: PaymentService, keys: ApiKeys, once: IdempotentRequests, admission: Admission
+    payments: PaymentService,
+    keys: ApiKeys,
+    once: IdempotentRequests,
+    admission: Admission,
+    expansions: Expansions,
 ) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1/payments", tags=["payments"])
@@ -85,15 +90,20 @@ def payment_router(
         status: State | None = None,
         updated_since: datetime | None = None,
         mode: Literal["test", "live"] = "test",
+        expand: Annotated[list[str], expand_query(OF_PAYMENTS)] = [],  # noqa: B006 - FastAPI copies it
     ) -> Response:
         """List payments, newest first; or with `updated_since` those that changed, in the order of change.
 
         With `status` a page may be short or empty while `has_more` is true: ask on with `next_cursor`.
+        `expand[]=data.payout`, `data.customer`, `data.payment_method.payment_method`, `data.payment_method.mandate`,
+        `data.refunds`, `data.disputes`, `data.captures` and `data.timeline` show these with each payment.
         """
         mode = caller.mode or mode
+        wanted = frozenset(path.removeprefix("data.") for path in read_expand(expand, OF_PAYMENTS, caller))
         if updated_since is None:
             before = id_cursor("pay", cursor)
             data, more = await payments.newest(caller, mode, limit=limit, before=before, status=status)
+            await expansions.add(wanted, data, caller)
             return json_answer({"object": "list", "data": data, "has_more": more is not None, "next_cursor": more})
         since, after = instant(updated_since, "updated_since"), FIRST_ID
         if cursor is not None:
@@ -101,12 +111,24 @@ def payment_router(
         data, place, has_more = await payments.changed_since(
             caller, mode, since=since, after=after, status=status, limit=limit
         )
+        await expansions.add(wanted, data, caller)
         return json_answer({"object": "list", "data": data, "has_more": has_more, "next_cursor": place})
 
     @router.get("/{payment_id}")
-    async def get_payment(payment_id: str, caller: Caller) -> Response:
-        """Return a payment with its timeline and captures."""
-        return json_answer(await payments.get(caller, ids.from_text("pay", payment_id)))
+    async def get_payment(
+        payment_id: str,
+        caller: Caller,
+        expand: Annotated[list[str], expand_query(OF_PAYMENT)] = [],  # noqa: B006 - as above
+    ) -> Response:
+        """Return a payment with its timeline and captures.
+
+        `expand[]=payout`, `customer`, `payment_method.payment_method`, `payment_method.mandate`, `refunds` and
+        `disputes` show these with it.
+        """
+        wanted = read_expand(expand, OF_PAYMENT, caller)
+        payment = await payments.get(caller, ids.from_text("pay", payment_id))
+        await expansions.add(wanted, [payment], caller)
+        return json_answer(payment)
 
     async def commanded(
         request: Request,

@@ -52,33 +52,37 @@ def payment_view(
         "deadline_at": time_text(row["deadline_at"]),
     }
     if timeline is not None:
-        view["timeline"] = [
-            {
-                "at": time_text(line["at"]),
-                "status": line["state"],
-                "event": line["event"],
-                "cause": line["cause"],
-                "actor": line["actor"],
-                "detail": None if line["detail"] is None else orjson.loads(line["detail"]),
-            }
-            for line in timeline
-        ]
+        view["timeline"] = [timeline_view(line) for line in timeline]
     if captures is not None:
-        view["captures"] = [
-            {
-                "id": ids.to_text("cap", capture["capture_id"]),
-                "object": "capture",
-                "amount_minor": _minor(capture["amount_minor"]),
-                "final": capture["final"],
-                "status": capture["state"],
-                "failure_code": capture["failure_code"],
-                "created_at": time_text(capture["created_at"]),
-            }
-            for capture in captures
-        ]
+        view["captures"] = [capture_view(capture) for capture in captures]
     if attempts is not None:
         view["attempts"] = [attempt_view(attempt) for attempt in attempts]
     return view
+
+
+def timeline_view(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line of a payment's timeline."""
+    return {
+        "at": time_text(line["at"]),
+        "status": line["state"],
+        "event": line["event"],
+        "cause": line["cause"],
+        "actor": line["actor"],
+        "detail": None if line["detail"] is None else orjson.loads(line["detail"]),
+    }
+
+
+def capture_view(capture: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the capture object of a row of `gateway.captures`."""
+    return {
+        "id": ids.to_text("cap", capture["capture_id"]),
+        "object": "capture",
+        "amount_minor": _minor(capture["amount_minor"]),
+        "final": capture["final"],
+        "status": capture["state"],
+        "failure_code": capture["failure_code"],
+        "created_at": time_text(capture["created_at"]),
+    }
 
 
 def attempt_view(attempt: Attempt) -> dict[str, Any]:

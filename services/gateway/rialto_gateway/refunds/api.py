@@ -9,6 +9,7 @@ from pydantic import Field
 from rialto_common import ids
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.request_bodies import documented_body, read_body
+from rialto_gateway.expand import TO_PAYMENT, Expansions, expand_query, read_expand
 from rialto_gateway.idempotency import required_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.api import WAITS, json_answer, replay_header
@@ -29,7 +30,7 @@ class CreateRefund(Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
-def refund_router(refunds: RefundService, keys: ApiKeys) -> APIRouter:
+def refund_router(refunds: RefundService, keys: ApiKeys, expansions: Expansions) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/v1", tags=["refunds"])
     Caller = Annotated[Principal, Depends(caller_of(keys))]
@@ -62,8 +63,16 @@ def refund_router(refunds: RefundService, keys: ApiKeys) -> APIRouter:
         return json_answer({"object": "list", "data": data, "has_more": False, "next_cursor": None})
 
     @router.get("/refunds/{refund_id}")
-    async def get_refund(refund_id: str, caller: Caller) -> Response:
-        """Return a refund."""
-        return json_answer(await refunds.get(caller, ids.from_text("re", refund_id)))
+    async def get_refund(
+        refund_id: str,
+        caller: Caller,
+        expand: Annotated[list[str], expand_query(TO_PAYMENT)] = [],  # noqa: B006 - FastAPI copies it
+    ) -> Response:
+        """Return a refund; with `expand[]=payment` its payment as it is now."""
+        wanted = read_expand(expand, TO_PAYMENT, caller)
+        refund = await refunds.get(caller, ids.from_text("re", refund_id))
+        if wanted:
+            refund["payment"] = await expansions.payment(ids.from_text("pay", refund["payment_id"]), caller)
+        return json_answer(refund)
 
     return router

@@ -91,7 +91,7 @@ def saved_method_router(*, saved: SavedMethods, once: IdempotentRequests, keys: 
         used = await saved.used(kept.mandate, now)
         spent = None if used is None else {"payments": used.payments, "amount_minor": str(used.amount_minor)}
         started = kept.mandate.period_start(now)
-        return _mandate_view(kept, kept.mandate.status(now)) | {
+        return mandate_view(kept, kept.mandate.status(now)) | {
             "this_period": None if spent is None else {"started_at": time_text(started), **spent}
         }
 
@@ -113,28 +113,28 @@ def saved_method_router(*, saved: SavedMethods, once: IdempotentRequests, keys: 
         request_hash = keys.request_hash(body.model_dump_json().encode())
         named, replayed = await once.once(caller, f"customers/{customer_id}/methods", key, request_hash, work)
         method = await saved.method(owner, ids.from_text("pm", named["id"]))
-        return json_answer(_method_view(method, owner), 201, replay_header(replayed))
+        return json_answer(method_view(method, owner), 201, replay_header(replayed))
 
     @router.get("/customers/{customer_id}/payment_methods")
     async def list_methods(customer_id: str, caller: Caller) -> Response:
         """List a customer's cards, newest first."""
         owner = _owner(caller)
         found = await saved.of_customer(owner, ids.from_text("cus", customer_id))
-        data = [_method_view(method, owner) for method in found]
+        data = [method_view(method, owner) for method in found]
         return json_answer({"object": "list", "data": data, "has_more": False, "next_cursor": None})
 
     @router.get("/payment_methods/{method_id}")
     async def get_method(method_id: str, caller: Caller) -> Response:
         """Return a saved card."""
         owner = _owner(caller)
-        return json_answer(_method_view(await saved.method(owner, ids.from_text("pm", method_id)), owner))
+        return json_answer(method_view(await saved.method(owner, ids.from_text("pm", method_id)), owner))
 
     @router.post("/payment_methods/{method_id}/detach")
     async def detach_method(method_id: str, caller: Caller) -> Response:
         """Forget a card's token. It can happen only once, so it needs no key."""
         owner, wanted = _owner(caller), ids.from_text("pm", method_id)
         await saved.detach(owner, wanted)
-        return json_answer(_method_view(await saved.method(owner, wanted), owner))
+        return json_answer(method_view(await saved.method(owner, wanted), owner))
 
     @router.post("/mandates", status_code=201, openapi_extra=documented_body(CreateMandate, MANDATE_EXAMPLE))
     async def create_mandate(request: Request, caller: Caller) -> Response:
@@ -165,7 +165,7 @@ def saved_method_router(*, saved: SavedMethods, once: IdempotentRequests, keys: 
             _owner(caller), method_id=method_id, before=id_cursor("mdt", cursor), limit=limit + 1
         )
         page, now = found[:limit], runtime.now()
-        data = [_mandate_view(kept, kept.mandate.status(now)) for kept in page]
+        data = [mandate_view(kept, kept.mandate.status(now)) for kept in page]
         after = data[-1]["id"] if len(found) > limit else None
         return json_answer({"object": "list", "data": data, "has_more": after is not None, "next_cursor": after})
 
@@ -206,7 +206,8 @@ def _agreed(mandate_id: UUID, body: CreateMandate, now: AwareDatetime) -> Mandat
     )
 
 
-def _method_view(method: SavedMethod, owner: Owner) -> dict[str, Any]:
+def method_view(method: SavedMethod, owner: Owner) -> dict[str, Any]:
+    """Return the payment method object of a saved card."""
     return {
         "id": ids.to_text("pm", method.id),
         "object": "payment_method",
@@ -218,7 +219,8 @@ def _method_view(method: SavedMethod, owner: Owner) -> dict[str, Any]:
     }
 
 
-def _mandate_view(kept: KeptMandate, status: str) -> dict[str, Any]:
+def mandate_view(kept: KeptMandate, status: str) -> dict[str, Any]:
+    """Return the mandate object, without what was charged by it."""
     mandate = kept.mandate
     most = mandate.period_amount_minor
     limits = {

@@ -13,6 +13,10 @@ RETURNING method_id
 -- One saved card of a merchant.
 SELECT * FROM gateway.saved_methods WHERE method_id = $1 AND merchant_id = $2 AND mode = $3
 
+-- name: methods
+-- Some saved cards of a merchant.
+SELECT * FROM gateway.saved_methods WHERE method_id = ANY ($1) AND merchant_id = $2 AND mode = $3
+
 -- name: methods_of_customer
 -- A customer's saved cards that are not detached, newest first.
 SELECT * FROM gateway.saved_methods
@@ -34,6 +38,10 @@ INSERT INTO gateway.mandates (
 -- name: mandate
 -- One mandate of a merchant.
 SELECT * FROM gateway.mandates WHERE mandate_id = $1 AND merchant_id = $2 AND mode = $3
+
+-- name: mandates_named
+-- Some mandates of a merchant.
+SELECT * FROM gateway.mandates WHERE mandate_id = ANY ($1) AND merchant_id = $2 AND mode = $3
 
 -- name: lock_mandate
 -- A mandate, so that its uses are counted one after the other.

@@ -1,6 +1,6 @@
 """Saved cards and mandates in PostgreSQL."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -80,6 +80,11 @@ class SavedMethods:
             raise _no_method(method_id)
         return _method(row)
 
+    async def methods(self, owner: Owner, method_ids: Sequence[UUID]) -> list[SavedMethod]:
+        """Return those of these saved cards that there are, in any order, also detached ones."""
+        rows = await self._pool.fetch(QUERIES["methods"], method_ids, owner.merchant_id, owner.mode)
+        return [_method(row) for row in rows]
+
     async def of_customer(self, owner: Owner, customer_id: UUID) -> list[SavedMethod]:
         """Return a customer's cards, newest first. Raises: CustomerNotFound."""
         await self._customers.get(owner, customer_id)
@@ -115,6 +120,11 @@ class SavedMethods:
             orjson.dumps(metadata).decode(),
             now,
         )
+
+    async def mandates_named(self, owner: Owner, mandate_ids: Sequence[UUID]) -> list[KeptMandate]:
+        """Return those of these mandates that there are, in any order."""
+        rows = await self._pool.fetch(QUERIES["mandates_named"], mandate_ids, owner.merchant_id, owner.mode)
+        return [_kept(row) for row in rows]
 
     async def mandate(self, owner: Owner, mandate_id: UUID) -> KeptMandate:
         """Return a mandate. Raises: MandateNotFound."""

@@ -1,0 +1,1 @@
+"""What `expand[]` shows beside payments' ids."""
