@@ -38,6 +38,7 @@ from rialto_cli.testing import Database, PostgresServer
 from rialto_common import ids
 from rialto_common.runtime import SystemRuntime
 from rialto_gateway.idempotency import Vault
+from rialto_gateway.versions import LATEST
 from rialto_gateway.webhooks.messages import QUERIES
 
 ENDPOINTS = 1_000
@@ -145,6 +146,7 @@ class Stage:
                 [],
                 vault.close(secret, each.bytes),
                 now,
+                LATEST,
             )
             for each in merchants
         ]
@@ -165,9 +167,8 @@ class Stage:
                 types.append(name)
                 bodies.append(BODY % (name, "x" * 400))
         modes = ["test"] * len(events)
-        await self.connection.execute(
-            QUERIES["enqueue"], datetime.now(UTC), events, merchants, modes, payments, sequences, types, bodies
-        )
+        columns = (events, merchants, modes, payments, sequences, types, bodies)
+        await self.connection.execute(QUERIES["enqueue"], datetime.now(UTC), *columns, LATEST)
 
     def start(self) -> None:
         """Start the worker, and return once it could send."""

@@ -5,15 +5,12 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from rialto_gateway.versions import CURRENT, LATEST, down
+from rialto_gateway.versions import CURRENT, down
 
 
 def json_answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a JSON response, in the version of the API that the request speaks."""
-    version = CURRENT.get()
-    if version != LATEST:
-        content = down(content, version)
-    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+    return Response(orjson.dumps(down(content, CURRENT.get())), status, headers, media_type="application/json")
 
 
 def replay_header(replayed: bool) -> dict[str, str]:

@@ -416,6 +416,7 @@ class WebhookEndpoint(BaseModel):
     object: Literal["webhook_endpoint"]
     url: str
     events: list[str]
+    api_version: Annotated[str, Field(description="what its messages are sent in")]
     enabled: bool
     circuit: Circuit
     previous_secret_valid_until: Time | None
@@ -483,6 +484,7 @@ class Event(BaseModel):
     type: str
     created_at: Time
     payment: Annotated[PaymentId | Payment | None, Field(description="its id; the object itself where expanded")]
+    api_version: Annotated[str, Field(description="what `data` is in")]
     data: dict[str, Any]
 
 

@@ -53,30 +53,38 @@ CURRENT: ContextVar[str] = ContextVar("api_version", default=LATEST)
 """The version of the request that is being served."""
 
 
-def known(version: str) -> str:
+class AsShown(dict[str, Any]):
+    """A part of an answer that is as it is to be shown already: no version changes it any more."""
+
+
+def known(version: str, param: str = "Rialto-Version") -> str:
     """Return a version that is known.
 
     Raises: VersionUnknown: with the list of those that are.
     """
     if version not in VERSIONS:
         raise VersionUnknown(
-            f"this API knows the versions {', '.join(VERSIONS)}; leave Rialto-Version out to use the key's",
-            param="Rialto-Version",
+            f"this API knows the versions {', '.join(VERSIONS)}; leave {param} out to use the key's", param=param
         )
     return version
 
 
-def down(answer: Any, version: str) -> Any:
-    """Return an answer as a version has it, objects within it too."""
-    if version == LATEST:
+def down(answer: Any, version: str, written: str | None = None) -> Any:
+    """Return an answer as a version has it, objects within it too.
+
+    `written` is the version that it is in, the newest where that is not said: what was kept stays as it was written,
+    and the changes that came after it have nothing to take back.
+    """
+    newest = LATEST if written is None else written
+    if version >= newest or isinstance(answer, AsShown):
         return answer
     if isinstance(answer, list):
-        return [down(item, version) for item in answer]
+        return [down(item, version, newest) for item in answer]
     if not isinstance(answer, Mapping):
         return answer
-    body = {name: down(value, version) for name, value in answer.items()}
+    body = {name: down(value, version, newest) for name, value in answer.items()}
     for change in reversed(CHANGES):
-        if change.version > version and body.get("object") == change.kind:
+        if version < change.version <= newest and body.get("object") == change.kind:
             body = change.down(body)
     return body
 

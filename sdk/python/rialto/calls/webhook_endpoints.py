@@ -11,14 +11,21 @@ WHERE = "webhook_endpoints"
 
 
 def create(
-    *, url: str, events: Sequence[str] | None = None, idempotency_key: str | None = None
+    *,
+    url: str,
+    events: Sequence[str] | None = None,
+    api_version: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[WebhookEndpoint]:
-    """Add an endpoint, for all events or those named (`payment.*` for a kind). Keep its `secret`: it is shown once."""
+    """Add an endpoint, for all events or those named (`payment.*` for a kind). Keep its `secret`: it is shown once.
+
+    Its messages come in the API's version that this package speaks, unless `api_version` names another.
+    """
     return Call(
         "POST",
         path(WHERE),
         WebhookEndpoint.model_validate,
-        fields(url=url, events=None if events is None else list(events)),
+        fields(url=url, events=None if events is None else list(events), api_version=api_version),
         idempotency_key=idempotency_key,
     )
 
@@ -39,9 +46,11 @@ def update(
     url: str | None = None,
     events: Sequence[str] | None = None,
     enabled: bool | None = None,
+    api_version: str | None = None,
 ) -> Call[WebhookEndpoint]:
     """Change an endpoint; an empty list of events means all."""
-    body = fields(url=url, events=None if events is None else list(events), enabled=enabled)
+    listened = None if events is None else list(events)
+    body = fields(url=url, events=listened, enabled=enabled, api_version=api_version)
     return Call("PATCH", path(WHERE, endpoint_id), WebhookEndpoint.model_validate, body)
 
 

@@ -34,11 +34,13 @@ class Event(ApiObject):
     """Something that happened; the same from the list of events and from a webhook. `id` tells what was seen before.
 
     `payment` is the payment's id, or with `expand` the payment as it is now; webhooks leave it out.
+    `api_version` is what `data` is in; a webhook's is its endpoint's.
     """
 
     id: str
     object: str = "event"
     type: str
+    api_version: str | None = None
     created_at: datetime = Field(validation_alias=AliasChoices("created_at", "timestamp"))
     data: EventData
     payment: Payment | str | None = None
@@ -55,12 +57,13 @@ class Circuit(ApiObject):
 
 
 class WebhookEndpoint(ApiObject):
-    """Where you want to hear of events. `secret` is shown when it is made, never again."""
+    """Where you want to hear of events, in the API's version `api_version`. `secret` is shown when it is made only."""
 
     id: str
     object: str = "webhook_endpoint"
     url: str
     events: list[str] = Field(default_factory=list)
+    api_version: str | None = None
     enabled: bool = True
     circuit: Circuit | None = None
     secret: str | None = Field(default=None, repr=False)

@@ -19,6 +19,7 @@ from rialto_gateway.payments.bodies import instant
 from rialto_gateway.payments.ports import PaymentReader
 from rialto_gateway.payments.view import payment_view, time_text
 from rialto_gateway.requests import caller_of
+from rialto_gateway.versions import CURRENT, AsShown, down
 from rialto_gateway.webhooks.messages import MESSAGES, matches, patterns
 
 QUERIES = load_queries(__package__)
@@ -100,8 +101,12 @@ def event_router(*, pool: Pool, keys: ApiKeys, payments: PaymentReader, cursors:
 
 
 def event_view(row: Row) -> dict[str, Any]:
-    """Return the event object of a row; `data` is the object as it was then, as the webhooks tell it."""
+    """Return the event object of a row; `data` is the object as it was then, as the webhooks tell it.
+
+    It is in the request's version, or in the one that was the newest when it happened where that is older.
+    """
     message = orjson.loads(row["body"])
+    version = min(CURRENT.get(), row["api_version"])
     is_of_payment = message["data"]["object"] == "payment"
     return {
         "id": ids.to_text("evt", row["event_id"]),
@@ -109,7 +114,8 @@ def event_view(row: Row) -> dict[str, Any]:
         "type": message["type"],
         "created_at": time_text(row["created_at"]),
         "payment": ids.to_text("pay", row["payment_id"]) if is_of_payment else None,
-        "data": message["data"],
+        "api_version": version,
+        "data": AsShown(down(message["data"], version, row["api_version"])),
     }
 
 

@@ -12,18 +12,18 @@ WITH keys AS (
     ) AS k
     ORDER BY k.created_at DESC, k.event_id DESC LIMIT $7
 )
-SELECT e.event_id, e.payment_id, e.body, e.created_at
+SELECT e.event_id, e.payment_id, e.body, e.api_version, e.created_at
 FROM keys JOIN gateway.merchant_events AS e ON e.event_id = keys.event_id
 ORDER BY e.created_at DESC, e.event_id DESC
 
 -- name: page_of_object
 -- The newest events of one object, of some types, before a place in time.
-SELECT event_id, payment_id, body, created_at FROM gateway.merchant_events
+SELECT event_id, payment_id, body, api_version, created_at FROM gateway.merchant_events
 WHERE merchant_id = $1 AND mode = $2 AND type = ANY ($3) AND (created_at, event_id) < ($4, $5) AND created_at >= $6
     AND object_id = $8
 ORDER BY created_at DESC, event_id DESC LIMIT $7
 
 -- name: get
 -- One event of a merchant.
-SELECT event_id, payment_id, body, created_at FROM gateway.merchant_events
+SELECT event_id, payment_id, body, api_version, created_at FROM gateway.merchant_events
 WHERE event_id = $1 AND merchant_id = $2 AND mode = $3

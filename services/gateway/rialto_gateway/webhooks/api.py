@@ -18,6 +18,7 @@ from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.view import time_text
 from rialto_gateway.requests import caller_of
+from rialto_gateway.versions import CURRENT, known
 from rialto_gateway.webhooks.addresses import check_url
 from rialto_gateway.webhooks.bodies import CreateWebhookEndpoint, RotateSecret, UpdateWebhookEndpoint
 from rialto_gateway.webhooks.messages import QUERIES
@@ -72,22 +73,34 @@ def webhook_router(
 
     @router.post("", status_code=201, openapi_extra=documented_body(CreateWebhookEndpoint, example))
     async def create_endpoint(request: Request, caller: Caller) -> Response:
-        """Add an endpoint. Its signing secret is shown here only."""
+        """Add an endpoint. Its signing secret is shown here only.
+
+        It is sent messages in the version of the API that this request speaks, unless `api_version` names another.
+        """
         merchant_id, mode, _ = caller.merchant()
         body = read_body(CreateWebhookEndpoint, await request.body())
         check_url(body.url, allow_private=allow_private)
+        version = CURRENT.get() if body.api_version is None else known(body.api_version, "api_version")
         created_at = runtime.now()
 
         async def work(connection: Connection, endpoint_id: UUID) -> dict[str, Any]:
             secret, sealed = new_secret(endpoint_id)
             await connection.execute(
-                QUERIES["add_endpoint"], endpoint_id, merchant_id, mode, body.url, body.events, sealed, created_at
+                QUERIES["add_endpoint"],
+                endpoint_id,
+                merchant_id,
+                mode,
+                body.url,
+                body.events,
+                sealed,
+                created_at,
+                version,
             )
             (row,) = await connection.fetch(QUERIES["list_endpoints"], merchant_id, mode, endpoint_id)
             return endpoint_view(row) | {"secret": secret}
 
         key = check_key(request.headers.get("idempotency-key"))
-        request_hash = keys.request_hash(body.model_dump_json().encode())
+        request_hash = keys.request_hash(body.model_dump_json(exclude_none=True).encode())
         answer, replayed = await once.once(caller, "webhook_endpoints", key, request_hash, work)
         return json_answer(answer, 201, replay_header(replayed))
 
@@ -104,10 +117,14 @@ def webhook_router(
 
     @router.patch("/{endpoint_id}", openapi_extra=documented_body(UpdateWebhookEndpoint, {"events": ["payment.*"]}))
     async def update_endpoint(endpoint_id: str, request: Request, caller: Caller) -> Response:
-        """Change an endpoint. A new URL, or enabling it, closes its circuit."""
+        """Change an endpoint. A new URL, or enabling it, closes its circuit.
+
+        Another `api_version` holds for all that is sent from then on, what is tried again too.
+        """
         wanted, _ = await endpoints.owned(endpoint_id, caller)
         merchant_id, mode, _ = caller.merchant()
         body = read_body(UpdateWebhookEndpoint, await request.body())
+        version = None if body.api_version is None else known(body.api_version, "api_version")
         if body.url is not None:
             check_url(body.url, allow_private=allow_private)
         async with pool.acquire() as connection, connection.transaction():
@@ -120,6 +137,7 @@ def webhook_router(
                 body.events,
                 body.enabled,
                 runtime.now(),
+                version,
             )
             if body.url is not None or body.enabled:
                 await connection.execute(QUERIES["reset_breaker"], wanted)
@@ -167,6 +185,7 @@ def endpoint_view(row: Mapping[str, Any]) -> dict[str, Any]:
         "object": "webhook_endpoint",
         "url": row["url"],
         "events": row["events"],
+        "api_version": row["api_version"],
         "enabled": row["disabled_at"] is None,
         "circuit": {
             "state": row["state"],

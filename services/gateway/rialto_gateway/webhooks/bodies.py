@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, field_validator
 
+from rialto_gateway import versions
 from rialto_gateway.payments.bodies import plausible
 from rialto_gateway.requests import Body
 from rialto_gateway.webhooks.messages import MESSAGES, patterns
@@ -15,6 +16,15 @@ Events = Annotated[
         max_length=50,
         examples=[["payment.settled", "payment.declined"]],
         description="names, or all of a kind of object as `payment.*`; none means all",
+    ),
+]
+ApiVersion = Annotated[
+    str,
+    Field(
+        max_length=20,
+        examples=[versions.LATEST],
+        json_schema_extra={"enum": list(versions.VERSIONS)},
+        description="the dated version of the API that messages are sent in",
     ),
 ]
 DAY_SECONDS = 86_400
@@ -32,10 +42,11 @@ def known_events(value: list[str]) -> list[str]:
 
 
 class CreateWebhookEndpoint(Body):
-    """An endpoint; without `events` it hears of all."""
+    """An endpoint; without `events` it hears of all, without `api_version` in the version of the request."""
 
     url: Url
     events: Events = Field(default_factory=list)
+    api_version: ApiVersion | None = None
 
     _known = field_validator("events")(known_events)
 
@@ -45,6 +56,7 @@ class UpdateWebhookEndpoint(Body):
 
     url: Url | None = None
     events: Events | None = None
+    api_version: ApiVersion | None = None
     enabled: Annotated[bool | None, Field(description="a disabled endpoint is told nothing new; what waits, waits")] = (
         None
     )

@@ -20,6 +20,7 @@ from rialto_common import ids
 from rialto_common.runtime import Runtime
 from rialto_gateway.idempotency import Vault
 from rialto_gateway.webhooks.addresses import UrlRefused
+from rialto_gateway.webhooks.messages import in_version
 from rialto_gateway.webhooks.outgoing import OutgoingCalls
 from rialto_gateway.webhooks.ports import Attempted, BreakerChange, Claimed, DeliveryQueue
 from rialto_gateway.webhooks.retries import Outcome, next_attempt
@@ -162,8 +163,9 @@ class WebhookDelivery:
             log.info("webhook.breaker", endpoint_id=endpoint_id, state=change.after.state, trips=change.after.trips)
 
     async def _send(self, claimed: Claimed) -> Outcome:
+        body = in_version(claimed.body, claimed.api_version, claimed.written)
         try:
-            answer = await self._calls.post(claimed.url, claimed.body.encode(), self._headers(claimed))
+            answer = await self._calls.post(claimed.url, body.encode(), self._headers(claimed, body))
         except UrlRefused as error:
             return Outcome("failed", error=error.code)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
@@ -174,7 +176,7 @@ class WebhookDelivery:
             return Outcome("failed", error=type(error).__name__)
         return Outcome("succeeded" if 200 <= answer.status < 300 else "failed", answer.status, response=answer.body)
 
-    def _headers(self, claimed: Claimed) -> dict[str, str]:
+    def _headers(self, claimed: Claimed, body: str) -> dict[str, str]:
         message_id = ids.to_text("msg", claimed.message_id)
         now = self._runtime.now()
         sealed = [claimed.secret] + ([claimed.previous_secret] if claimed.previous_secret is not None else [])
@@ -184,5 +186,5 @@ class WebhookDelivery:
             "User-Agent": "Rialto-Webhooks/1",
             "webhook-id": message_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": " ".join(Webhook(secret).sign(message_id, now, claimed.body) for secret in secrets),
+            "webhook-signature": " ".join(Webhook(secret).sign(message_id, now, body) for secret in secrets),
         }

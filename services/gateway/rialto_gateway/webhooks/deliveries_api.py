@@ -12,16 +12,18 @@ from rialto_common.database import Connection, Pool
 from rialto_common.errors import Conflict, NotFound
 from rialto_common.request_bodies import documented_body, read_body
 from rialto_common.runtime import Runtime
+from rialto_gateway import versions
 from rialto_gateway.cursors import Cursors, Place
 from rialto_gateway.idempotency import IdempotentRequests, Vault, check_key
 from rialto_gateway.merchants.keys import ApiKeys, Principal
 from rialto_gateway.payments.api import json_answer, replay_header
 from rialto_gateway.payments.view import time_text
 from rialto_gateway.requests import Body, caller_of
+from rialto_gateway.versions import AsShown
 from rialto_gateway.webhooks.api import Endpoints
 from rialto_gateway.webhooks.bodies import RedeliverRange, SendTest
 from rialto_gateway.webhooks.examples import examples
-from rialto_gateway.webhooks.messages import QUERIES
+from rialto_gateway.webhooks.messages import QUERIES, in_version
 
 Status = Literal["pending", "waiting", "sending", "delivered", "given_up"]
 
@@ -77,24 +79,26 @@ def delivery_router(
     @router.get("/deliveries/{delivery_id}")
     async def get_delivery(endpoint_id: str, delivery_id: str, caller: Caller) -> Response:
         """Return a delivery: the message, and its newest hundred attempts with the beginning of each answer."""
-        wanted, _ = await endpoints.owned(endpoint_id, caller)
-        return json_answer(await one(wanted, delivery_id))
+        wanted, endpoint = await endpoints.owned(endpoint_id, caller)
+        return json_answer(await one(wanted, delivery_id, endpoint["api_version"]))
 
-    async def one(endpoint_id: UUID, delivery_id: str) -> dict[str, Any]:
+    async def one(endpoint_id: UUID, delivery_id: str, version: str) -> dict[str, Any]:
         row = await pool.fetchrow(QUERIES["delivery"], ids.from_text("msg", delivery_id), endpoint_id)
         if row is None:
             raise WebhookDeliveryNotFound(f"there is no delivery {delivery_id} to this endpoint")
         attempts = await pool.fetch(QUERIES["attempts"], row["delivery_id"])
-        message = None if row["body"] is None else orjson.loads(row["body"])
+        message = None
+        if row["body"] is not None:
+            message = AsShown(orjson.loads(in_version(row["body"], version, row["written"])))
         log = [attempt_view(attempt, row["delivery_id"], vault) for attempt in attempts]
         return delivery_view(row) | {"message": message, "attempt_log": log}
 
     @router.post("/deliveries/{delivery_id}/redeliver", openapi_extra=documented_body(Nothing, {}))
     async def redeliver(endpoint_id: str, delivery_id: str, request: Request, caller: Caller) -> Response:
         """Send a delivery again, under the same id: one at its end anew, one that waits for its next attempt now."""
-        wanted, _ = await endpoints.owned(endpoint_id, caller)
+        wanted, endpoint = await endpoints.owned(endpoint_id, caller)
         read_body(Nothing, await request.body())
-        found = await one(wanted, delivery_id)
+        found = await one(wanted, delivery_id, endpoint["api_version"])
         if found["message"] is None:
             raise WebhookDeliveryNotFound(f"the message of {delivery_id} is no longer kept")
 
@@ -166,6 +170,7 @@ def delivery_router(
                 [each.message_id for each in made],
                 [each.body for each in made],
                 [each.place for each in made],
+                versions.LATEST,
             )
             rows = [
                 row for each in made for row in await connection.fetch(QUERIES["delivery"], each.delivery_id, wanted)

@@ -8,6 +8,7 @@ from uuid import UUID
 from rialto_common import ids
 from rialto_common.bus.memory import MemoryTransaction
 from rialto_common.errors import InvariantViolated
+from rialto_gateway.versions import LATEST
 from rialto_gateway.webhooks.breaker import Breaker, share
 from rialto_gateway.webhooks.lines import IN_LINE, Delivery, sendable
 from rialto_gateway.webhooks.messages import MESSAGES, Told, body_of, matches
@@ -138,6 +139,8 @@ class MemoryQueue:
             secret=b"\x00",
             previous_secret=None,
             created_at=delivery.created_at,
+            api_version=LATEST,
+            written=LATEST,
         )
 
 

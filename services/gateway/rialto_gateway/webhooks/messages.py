@@ -13,6 +13,7 @@ from rialto_common.database import Connection, load_queries
 from rialto_common.events import payments as events
 from rialto_common.events import payouts
 from rialto_common.events.envelope import Event
+from rialto_gateway import versions
 from rialto_gateway.payments.states import Payment
 
 QUERIES = load_queries(__package__)
@@ -144,6 +145,7 @@ class PostgresMessages:
             [message.event.sequence for message in messages],
             [MESSAGES[message.event.type] for message in messages],
             [body_of(message) for message in messages],
+            versions.LATEST,
         )
 
 
@@ -162,8 +164,15 @@ def matches(name: str, wanted: Collection[str]) -> bool:
     return not wanted or name in wanted or group_of(name) in wanted
 
 
+def in_version(body: str, version: str, written: str) -> str:
+    """Return a message's body as a version has it: the same bytes every time. `written`: the version it is kept in."""
+    if version >= written:
+        return body
+    return orjson.dumps(versions.down(orjson.loads(body), version, written)).decode()
+
+
 def body_of(message: Told) -> str:
-    """Return the message: Standard Webhooks' type, timestamp and data."""
+    """Return the message: Standard Webhooks' type, timestamp and data, in the newest version."""
     return orjson.dumps(
         {
             "id": ids.to_text("evt", message.event.id),

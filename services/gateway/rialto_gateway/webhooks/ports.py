@@ -17,6 +17,7 @@ LEASE = timedelta(seconds=60)
 class Claimed:
     """A delivery that is ours to send, as attempt number `attempt`; `tries` counts from when it was last put in line.
 
+    `body` is kept in the API's version `written`, and sent in the endpoint's `api_version`.
     `secret` and `previous_secret` are encrypted; the second signs too, where it is not None.
     """
 
@@ -30,6 +31,8 @@ class Claimed:
     secret: bytes
     previous_secret: bytes | None
     created_at: datetime
+    api_version: str
+    written: str
 
 
 @dataclass(frozen=True, slots=True)

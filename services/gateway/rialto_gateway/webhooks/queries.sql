@@ -6,9 +6,9 @@ WITH m AS MATERIALIZED (
     AS t (event_id, merchant_id, mode, payment_id, sequence, type, body)
 ), told AS (
     INSERT INTO gateway.merchant_events (
-        event_id, merchant_id, mode, type, object_id, payment_id, sequence, body, created_at
+        event_id, merchant_id, mode, type, object_id, payment_id, sequence, body, created_at, api_version
     )
-    SELECT event_id, merchant_id, mode, type, payment_id, payment_id, sequence, body, $1 FROM m
+    SELECT event_id, merchant_id, mode, type, payment_id, payment_id, sequence, body, $1, $9 FROM m
 )
 INSERT INTO gateway.webhook_deliveries (
     delivery_id, endpoint_id, payment_id, event, event_id, line, place, state, next_attempt_at, created_at
@@ -90,7 +90,9 @@ WITH looked_at AS MATERIALIZED (
 ), started AS (
     UPDATE gateway.webhook_deliveries AS d SET attempts = d.attempts + 1, state = 'sending', next_attempt_at = $2
     WHERE d.delivery_id = ANY (ARRAY(SELECT delivery_id FROM due)) AND d.next_attempt_at <= $1
-    RETURNING d.delivery_id, d.message_id, d.endpoint_id, d.event_id, d.body, d.attempts, d.earlier_attempts, d.created_at
+    RETURNING
+        d.delivery_id, d.message_id, d.endpoint_id, d.event_id, d.body, d.api_version, d.attempts, d.earlier_attempts,
+        d.created_at
 ), lost AS (
     UPDATE gateway.webhook_attempts AS a SET state = 'unknown', error = 'interrupted'
     WHERE a.delivery_id = ANY (ARRAY(SELECT delivery_id FROM started)) AND a.state = 'started'
@@ -100,7 +102,8 @@ WITH looked_at AS MATERIALIZED (
 )
 SELECT
     s.delivery_id, s.message_id, s.attempts, s.earlier_attempts, s.created_at, coalesce(s.body, e.body) AS body,
-    w.endpoint_id, w.url, w.secret, w.previous_secret, w.previous_secret_until
+    CASE WHEN s.body IS NULL THEN e.api_version ELSE s.api_version END AS written,
+    w.endpoint_id, w.url, w.secret, w.previous_secret, w.previous_secret_until, w.api_version
 FROM started AS s
 JOIN gateway.webhook_endpoints AS w ON w.endpoint_id = s.endpoint_id
 LEFT JOIN gateway.merchant_events AS e ON e.event_id = s.event_id
@@ -195,15 +198,17 @@ DELETE FROM gateway.merchant_events AS e USING old WHERE e.event_id = old.event_
 -- name: add_endpoint
 -- A new endpoint, with a closed breaker.
 WITH added AS (
-    INSERT INTO gateway.webhook_endpoints (endpoint_id, merchant_id, mode, url, events, secret, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    INSERT INTO gateway.webhook_endpoints (
+        endpoint_id, merchant_id, mode, url, events, secret, created_at, api_version
+    )
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 )
 INSERT INTO gateway.webhook_breakers (endpoint_id) VALUES ($1)
 
 -- name: list_endpoints
 -- A merchant's endpoints, and how they fare; or one of them.
 SELECT
-    w.endpoint_id, w.url, w.events, w.created_at, w.updated_at, w.disabled_at, w.previous_secret_until,
+    w.endpoint_id, w.url, w.events, w.api_version, w.created_at, w.updated_at, w.disabled_at, w.previous_secret_until,
     b.state, b.failures, b.opened_at, b.probe_at
 FROM gateway.webhook_endpoints AS w JOIN gateway.webhook_breakers AS b ON b.endpoint_id = w.endpoint_id
 WHERE w.merchant_id = $1 AND w.mode = $2 AND w.deleted_at IS NULL AND ($3::UUID IS NULL OR w.endpoint_id = $3)
@@ -212,7 +217,7 @@ ORDER BY w.endpoint_id
 -- name: change_endpoint
 -- What an endpoint is to be: where a value is null, it stays.
 UPDATE gateway.webhook_endpoints
-SET url = coalesce($4, url), events = coalesce($5, events), updated_at = $7,
+SET url = coalesce($4, url), events = coalesce($5, events), api_version = coalesce($8, api_version), updated_at = $7,
     disabled_at = CASE WHEN $6::BOOLEAN THEN NULL WHEN NOT $6 THEN coalesce(disabled_at, $7) ELSE disabled_at END
 WHERE endpoint_id = $1 AND merchant_id = $2 AND mode = $3 AND deleted_at IS NULL
 
@@ -251,7 +256,8 @@ ORDER BY d.created_at DESC, d.delivery_id DESC
 -- One delivery to an endpoint, with what was sent.
 SELECT
     d.delivery_id, d.endpoint_id, d.event_id, d.message_id, d.payment_id, d.event, d.state, d.attempts, d.test,
-    d.next_attempt_at, d.created_at, coalesce(d.body, e.body) AS body, a.status AS last_status, a.error AS last_error
+    d.next_attempt_at, d.created_at, coalesce(d.body, e.body) AS body, a.status AS last_status, a.error AS last_error,
+    CASE WHEN d.body IS NULL THEN e.api_version ELSE d.api_version END AS written
 FROM gateway.webhook_deliveries AS d
 LEFT JOIN gateway.merchant_events AS e ON e.event_id = d.event_id
 LEFT JOIN gateway.webhook_attempts AS a ON a.delivery_id = d.delivery_id AND a.nth = d.attempts
@@ -266,13 +272,15 @@ WHERE delivery_id = $1 ORDER BY nth DESC LIMIT 100
 -- Put deliveries in line once more, each with a full course of retries. One at its end goes in a line of its own, in
 -- order with those of its payment that are sent again with it; one that waits for its next attempt has it now.
 WITH chosen AS (
-    SELECT d.delivery_id, coalesce(d.body, e.body) AS body
+    SELECT
+        d.delivery_id, coalesce(d.body, e.body) AS body,
+        CASE WHEN d.body IS NULL THEN e.api_version ELSE d.api_version END AS written
     FROM gateway.webhook_deliveries AS d LEFT JOIN gateway.merchant_events AS e ON e.event_id = d.event_id
     WHERE d.endpoint_id = $1 AND d.delivery_id = ANY ($2) AND d.state IN ('pending', 'delivered', 'given_up')
     ORDER BY d.delivery_id FOR NO KEY UPDATE OF d
 )
 UPDATE gateway.webhook_deliveries AS d
-SET state = 'pending', next_attempt_at = $3, body = c.body, earlier_attempts = d.attempts,
+SET state = 'pending', next_attempt_at = $3, body = c.body, api_version = c.written, earlier_attempts = d.attempts,
     line = CASE WHEN d.state = 'pending' THEN d.line ELSE md5(d.payment_id::TEXT || $4::UUID::TEXT)::UUID END
 FROM chosen AS c
 WHERE d.delivery_id = c.delivery_id AND d.state IN ('pending', 'delivered', 'given_up') AND c.body IS NOT NULL
@@ -287,8 +295,9 @@ ORDER BY created_at, delivery_id LIMIT $5
 -- name: add_tests
 -- Deliveries to try an endpoint with: they are of no event.
 INSERT INTO gateway.webhook_deliveries (
-    delivery_id, endpoint_id, payment_id, event, message_id, body, line, place, test, state, next_attempt_at, created_at
+    delivery_id, endpoint_id, payment_id, event, message_id, body, line, place, test, state, next_attempt_at, created_at,
+    api_version
 )
-SELECT t.delivery_id, $2, $3, t.event, t.message_id, t.body, $3, t.place, TRUE, 'pending', $1, $1
+SELECT t.delivery_id, $2, $3, t.event, t.message_id, t.body, $3, t.place, TRUE, 'pending', $1, $1, $9
 FROM unnest($4::UUID[], $5::TEXT[], $6::UUID[], $7::TEXT[], $8::BIGINT[])
 AS t (delivery_id, event, message_id, body, place)

@@ -154,4 +154,6 @@ def _claimed(row: Mapping[str, Any], now: datetime) -> Claimed:
         secret=row["secret"],
         previous_secret=row["previous_secret"] if until is not None and until > now else None,
         created_at=row["created_at"],
+        api_version=row["api_version"],
+        written=row["written"],
     )
