@@ -156,6 +156,8 @@ EVERY_FACT: list[Fact] = [
     AcquirerVoided(attempt("void"), AUTHORISATION),
     AcquirerVoided(attempt("void"), OTHER_AUTHORISATION),
     AcquirerRefusedVoid(attempt("void"), AUTHORISATION, "authorisation_expired"),
+    AcquirerRefusedVoid(attempt("void"), AUTHORISATION, "acquirer_has_nothing"),
+    AcquirerRefusedVoid(attempt("void"), OTHER_AUTHORISATION, "acquirer_has_nothing"),
     RefundAsked(None),
     RefundAsked(AMOUNT // 8),
     RefundBooked(refund_id(), AMOUNT // 8, NOW),

@@ -43,6 +43,9 @@ from rialto_gateway.payouts.schedule import held_share
 CAPTURES_ASKED_FOR = 3
 """How often a capture that nobody asked for is asked of an acquirer that has nothing of the one before."""
 
+VOIDS_AT_ONCE = 10
+"""How many voids of a payment are asked for, each at once where the acquirer has nothing of the one before."""
+
 
 def asked(payment: Payment, fact: CaptureAsked, now: datetime, deadlines: Deadlines) -> Change | None:
     """The merchant captures. Raises: PaymentNotCapturable, CaptureAboveAuthorised."""
@@ -201,8 +204,10 @@ def ask_void(payment: Payment, reason: str, now: datetime, *, name: str) -> Chan
     detail = {"reason": reason}
     if payment.method == "wallet":
         return Change(waiting, name, (event(payment, events.VoidRequested, reason=reason),), detail=detail)
-    if payment.void_reason is not None or payment.authorisation is None:
+    never_arrived = payment.reason == NOT_FOUND
+    if (payment.void_reason is not None and not never_arrived) or payment.authorisation is None:
         return Change(waiting, name, detail=detail)
+    waiting = replace(waiting, reason=None)
     question = void_at_acquirer(payment, payment.connector, payment.authorisation, now)
     return Change(replace(waiting, voids=question.ordinal), name, detail=detail, attempts=(question,))
 
@@ -227,13 +232,34 @@ def voided_by_acquirer(payment: Payment, fact: AcquirerVoided, now: datetime, de
 def void_refused_by_acquirer(
     payment: Payment, fact: AcquirerRefusedVoid, now: datetime, deadlines: Deadlines
 ) -> Change | None:
-    """The acquirer will not let go. What has expired counts as released; what the merchant wanted voided stays."""
+    """The acquirer will not let go. What has expired counts as released; what the merchant wanted voided stays.
+
+    One that never arrived is another matter: what it was to let go of is still held, so another is asked for.
+    """
     detail = about(fact.attempt, code=fact.code)
+    if fact.code == NOT_FOUND:
+        return _never_arrived(payment, fact, now, detail=detail)
     if not _is_own(payment, fact.authorisation) or payment.void_reason == "expired":
         return _let_go(payment, fact, "attempt.failed", "failed", now, deadlines, detail=detail)
     back = deadlines.by_state["authorised"].after + (payment.authorised_at or now)
     kept = replace(payment, void_reason=None, reason=fact.code, asked=0, deadline_at=max(back, now + ASK_AGAIN_AFTER))
     return Change(kept, "attempt.failed", resolved(payment, fact.attempt, "failed"), detail=detail)
+
+
+def _never_arrived(
+    payment: Payment, fact: AcquirerRefusedVoid, now: datetime, *, detail: dict[str, Any]
+) -> Change | None:
+    """Ask for another void: at once, or when the payment's deadline says where many were lost before."""
+    if payment.voids == 0:
+        return None
+    known, is_own = resolved(payment, fact.attempt, "failed"), _is_own(payment, fact.authorisation)
+    stands_on_it = payment.state == "authorised" and payment.authorisation == fact.authorisation
+    if payment.voids < VOIDS_AT_ONCE and (is_own or not stands_on_it):
+        question = void_at_acquirer(payment, fact.attempt.connector, fact.authorisation, now)
+        again = replace(payment, voids=question.ordinal, reason=None if is_own else payment.reason)
+        return Change(again, "attempt.failed", known, detail=detail | {"next": "void"}, attempts=(question,))
+    kept = replace(ask(payment, now), reason=NOT_FOUND) if is_own else payment
+    return Change(kept, "attempt.failed", known, detail=detail)
 
 
 def _let_go(
