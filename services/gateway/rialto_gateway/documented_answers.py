@@ -551,6 +551,29 @@ class PayoutSettings(BaseModel):
     next_payout_at: Time | None
 
 
+class FeeRate(BaseModel):
+    """Hundredths of a percent of what is captured, and a fixed part once a payment."""
+
+    bps: int
+    fixed_minor: Minor
+
+
+class PriceOf(FeeRate):
+    """What payments by a method and in a currency cost; null: by any, in any."""
+
+    method: Literal["wallet", "card"] | None
+    currency: Currency | None
+
+
+class Pricing(BaseModel):
+    """What a merchant pays: of the prices that fit a payment, the one that names most of its method and currency."""
+
+    object: Literal["pricing"]
+    merchant_id: MerchantId
+    mode: Mode
+    prices: list[PriceOf]
+
+
 class Dispute(BaseModel):
     """A payment that its payer disputes at their bank; `evidence` only where one is asked for."""
 
@@ -690,6 +713,9 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "PATCH /v1/payout_settings": PayoutSettings,
     "GET /v1/merchants/{merchant_id}/payout_settings": PayoutSettings,
     "PATCH /v1/merchants/{merchant_id}/payout_settings": PayoutSettings,
+    "GET /v1/pricing": Pricing,
+    "GET /v1/merchants/{merchant_id}/pricing": Pricing,
+    "PUT /v1/merchants/{merchant_id}/pricing": Pricing,
     "GET /v1/disputes": Dispute,
     "GET /v1/disputes/{dispute_id}": Dispute,
     "POST /v1/disputes/{dispute_id}/evidence": Dispute,

@@ -62,6 +62,7 @@ from rialto_gateway.payouts.loop import PayoutClock
 from rialto_gateway.payouts.service import PayoutService
 from rialto_gateway.payouts.settings_api import payout_settings_router
 from rialto_gateway.payouts.store import PostgresPayoutReader
+from rialto_gateway.pricing.api import pricing_router
 from rialto_gateway.rate_limiter import RateLimiter
 from rialto_gateway.refunds.api import refund_router
 from rialto_gateway.refunds.service import RefundService
@@ -192,6 +193,7 @@ async def build(
         )
     )
     service.add_loop("payouts", PayoutClock(units, payout_reader, payouts, runtime).step)
+    service.add_router(pricing_router(unit_of_work=service.unit_of_work, pool=pool, keys=keys, runtime=runtime))
     service.add_router(delivery_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, cursors=cursors))
     service.add_router(event_router(pool=pool, keys=keys, payments=reader, cursors=cursors))
 

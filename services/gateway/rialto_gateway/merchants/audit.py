@@ -9,7 +9,14 @@ from rialto_common.database import Connection
 from rialto_common.runtime import Runtime
 from rialto_gateway.merchants.keys import QUERIES, Principal
 
-Act = Literal["merchant.created", "api_key.created", "api_key.rolled", "api_key.revoked", "payout_settings.changed"]
+Act = Literal[
+    "merchant.created",
+    "api_key.created",
+    "api_key.rolled",
+    "api_key.revoked",
+    "payout_settings.changed",
+    "pricing.changed",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import FINAL, Payment
 from rialto_gateway.payouts.memory import MemoryPayouts, PayoutRows
+from rialto_gateway.pricing.memory import MemoryPricing, PricingRows
+from rialto_gateway.pricing.price import Rate, rate_for
 from rialto_gateway.refunds.memory import MemoryRefunds, RefundRows
 from rialto_gateway.webhooks.memory import Deliveries, MemoryMessages
 
@@ -75,6 +77,7 @@ class GatewayStore:
     attempts: AttemptRows = field(default_factory=AttemptRows)
     refunds: RefundRows = field(default_factory=RefundRows)
     payouts: PayoutRows = field(default_factory=PayoutRows)
+    pricing: PricingRows = field(default_factory=PricingRows)
     deliveries: Deliveries = field(default_factory=Deliveries)
 
     def card_of(self, payment_id: UUID) -> str | None:
@@ -105,9 +108,13 @@ class MemoryPayments:
                 continue
             self._by_key[key] = item.payment_id
             self._accepted[item.payment_id] = Accepted(item, now)
-            self._put(_first_state(item, deadline_at), now)
+            self._put(_first_state(item, deadline_at, self._price_of(item)), now)
             inserted.add(item.payment_id)
         return inserted
+
+    def _price_of(self, new: NewPayment) -> Rate:
+        prices = self._store.pricing.prices.get((new.merchant_id, new.mode), [])
+        return rate_for(prices, "wallet" if new.card is None else "card", new.currency)
 
     async def start_timeline(self, new: Sequence[NewPayment], now: datetime, deadline_at: datetime) -> None:
         """Write the first timeline line and the deadline row of each."""
@@ -193,6 +200,11 @@ class MemoryPayments:
             raise InvariantViolated(f"payment {payment.id} has {refunded} refunded and {refunding} pending")
         if not 0 <= payment.amount_disputed_minor <= captured:
             raise InvariantViolated(f"payment {payment.id} has {payment.amount_disputed_minor} disputed of {captured}")
+        if (
+            min(payment.fee_basis_minor, payment.fee_pending_minor, payment.fee_minor) < 0
+            or payment.fee_minor > captured
+        ):
+            raise InvariantViolated(f"payment {payment.id} has {payment.fee_minor} charged of {captured} captured")
         self._payments[payment.id] = payment
         self._updated[payment.id] = now
 
@@ -281,6 +293,7 @@ class MemoryUnit:
         self.payouts = transaction.view(
             MemoryPayouts, lambda: MemoryPayouts(store.payouts, store.payments, transaction)
         )
+        self.pricing = transaction.view(MemoryPricing, lambda: MemoryPricing(store.pricing, transaction))
         self.messages = transaction.view(MemoryMessages, lambda: MemoryMessages(store.deliveries, transaction))
         self.people = MemoryPeople(keyring, transaction)
 
@@ -304,7 +317,7 @@ class MemoryUnits:
             yield MemoryUnit(self._store, self._keyring, transaction)
 
 
-def _first_state(new: NewPayment, deadline_at: datetime) -> Payment:
+def _first_state(new: NewPayment, deadline_at: datetime, rate: Rate) -> Payment:
     return Payment(
         id=new.payment_id,
         merchant_id=new.merchant_id,
@@ -330,4 +343,6 @@ def _first_state(new: NewPayment, deadline_at: datetime) -> Payment:
         deadline_at=deadline_at,
         sequence=1,
         method="wallet" if new.card is None else "card",
+        fee_bps=rate.bps,
+        fee_fixed_minor=rate.fixed_minor,
     )

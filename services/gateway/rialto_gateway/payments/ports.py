@@ -16,6 +16,7 @@ from rialto_gateway.payments.errors import MethodNotAvailable
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.states import Payment
 from rialto_gateway.payouts.ports import Payouts
+from rialto_gateway.pricing.ports import Pricing
 from rialto_gateway.refunds.ports import Refunds
 from rialto_gateway.webhooks.messages import Messages
 
@@ -234,6 +235,9 @@ class Unit(Protocol):
 
     @property
     def payouts(self) -> Payouts: ...
+
+    @property
+    def pricing(self) -> Pricing: ...
 
     @property
     def messages(self) -> Messages: ...

@@ -1,14 +1,16 @@
 -- name: insert
--- Accept payments; those whose idempotency key is taken are left out of the answer.
+-- Accept payments; those whose idempotency key is taken are left out of the answer. Each keeps the price that is in force:
+-- the one that names most of its method and currency.
 INSERT INTO gateway.payments (
     payment_id, merchant_id, mode, shard, idempotency_key, request_hash, amount_minor, currency, wallet_id,
     capture_method, terminal_id, description, metadata, payer, payee, payee_address, occurred_at, created_at, updated_at,
-    state, deadline_at, traceparent, card
+    state, deadline_at, traceparent, card, fee_bps, fee_fixed_minor
 )
 SELECT
     p.payment_id, p.merchant_id, p.mode, p.shard, p.idempotency_key, p.request_hash, p.amount_minor, p.currency,
     p.wallet_id, p.capture_method, p.terminal_id, p.description, p.metadata::JSON, p.payer::JSON, p.payee::JSON,
-    p.payee_address, p.occurred_at, $1, $1, 'created', $2, p.traceparent, p.card::JSON
+    p.payee_address, p.occurred_at, $1, $1, 'created', $2, p.traceparent, p.card::JSON,
+    coalesce(r.bps, 0), coalesce(r.fixed_minor, 0)
 FROM unnest(
     $3::UUID[], $4::UUID[], $5::TEXT[], $6::SMALLINT[], $7::TEXT[], $8::BYTEA[], $9::NUMERIC[], $10::TEXT[],
     $11::UUID[], $12::TEXT[], $13::TEXT[], $14::TEXT[], $15::TEXT[], $16::TEXT[], $17::TEXT[], $18::TEXT[],
@@ -17,6 +19,12 @@ FROM unnest(
     payment_id, merchant_id, mode, shard, idempotency_key, request_hash, amount_minor, currency, wallet_id,
     capture_method, terminal_id, description, metadata, payer, payee, payee_address, occurred_at, traceparent, card
 )
+LEFT JOIN LATERAL (
+    SELECT q.bps, q.fixed_minor FROM gateway.prices AS q
+    WHERE q.merchant_id = p.merchant_id AND q.mode = p.mode AND q.currency IN ('any', p.currency)
+        AND q.method IN ('any', CASE WHEN p.wallet_id IS NULL THEN 'card' ELSE 'wallet' END)
+    ORDER BY q.method = 'any', q.currency = 'any' LIMIT 1
+) AS r ON TRUE
 ON CONFLICT ON CONSTRAINT payments_idempotency DO NOTHING
 RETURNING payment_id
 
@@ -45,6 +53,7 @@ SELECT p.payment_id, p.merchant_id, p.mode, p.shard, p.amount_minor, p.currency,
     p.capture_pending_minor, p.captures, p.void_reason, p.asked, p.settlement, p.authorised_at, p.deadline_at, p.sequence,
     p.authorisations, p.voids, p.connector, p.acquirer_reference, p.next_action_url, p.amount_refunded_minor,
     p.refund_pending_minor, p.refunds, p.waits_for_payout, p.payout_id, p.amount_disputed_minor,
+    p.fee_bps, p.fee_fixed_minor, p.fee_basis_minor, p.fee_pending_minor, p.fee_minor,
     coalesce(s.schedule, 'immediate') AS payout_schedule, coalesce(s.reserve_bps, 0) AS reserve_bps
 FROM gateway.payments AS p
 LEFT JOIN gateway.payout_settings AS s ON s.merchant_id = p.merchant_id AND s.mode = p.mode
@@ -87,6 +96,13 @@ FROM unnest(
     payment_id, authorisations, voids, connector, acquirer_reference, next_action_url, refunded, refund_pending, refunds,
     waits_for_payout, payout_id, disputed
 )
+WHERE p.payment_id = n.payment_id
+
+-- name: save_fees
+-- Write back what payments that have a price are charged.
+UPDATE gateway.payments AS p
+SET fee_basis_minor = n.basis, fee_pending_minor = n.pending, fee_minor = n.charged
+FROM unnest($1::UUID[], $2::NUMERIC[], $3::NUMERIC[], $4::NUMERIC[]) AS n (payment_id, basis, pending, charged)
 WHERE p.payment_id = n.payment_id
 
 -- name: keep_payables

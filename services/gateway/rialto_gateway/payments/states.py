@@ -26,6 +26,7 @@ from typing import Literal
 from uuid import UUID
 
 from rialto_gateway.payouts.schedule import Schedule
+from rialto_gateway.pricing.price import Rate
 
 State = Literal[
     "created",
@@ -103,6 +104,7 @@ class Payment:
     acquirers alone), `capture_pending_minor` and `refund_pending_minor` are what was asked for and not answered.
     `amount_disputed_minor` is what payers want back or have got back through their issuers, `payout_schedule` and
     `reserve_bps` the merchant's as they are now.
+    `fee_minor` was taken with what is captured, `fee_pending_minor` is asked for beside, both of `fee_basis_minor`.
     `connector` is the acquirer, and `authorisation` its reference, that the payment stands on. `sequence` numbers the
     events sent about this payment, `asked` the repeated questions.
     """
@@ -144,6 +146,21 @@ class Payment:
     reserve_bps: int = 0
     waits_for_payout: bool = False
     payout_id: UUID | None = None
+    fee_bps: int = 0
+    fee_fixed_minor: int = 0
+    fee_basis_minor: int = 0
+    fee_pending_minor: int = 0
+    fee_minor: int = 0
+
+    @property
+    def rate(self) -> Rate:
+        """What it costs the merchant: the price that was in force when it was accepted."""
+        return Rate(self.fee_bps, self.fee_fixed_minor)
+
+    @property
+    def amount_net_minor(self) -> int:
+        """What the merchant is paid: what was captured less the fees of that."""
+        return self.amount_captured_minor - self.fee_minor
 
     @property
     def refundable_minor(self) -> int:

@@ -20,6 +20,7 @@ from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import Payment, Settlement
 from rialto_gateway.payouts.store import PostgresPayouts
+from rialto_gateway.pricing.store import PostgresPricing
 from rialto_gateway.refunds.store import PostgresRefunds
 from rialto_gateway.webhooks.messages import PostgresMessages
 
@@ -109,7 +110,15 @@ class PostgresPayments:
                 [payment.payout_id for payment in more],
                 [payment.amount_disputed_minor for payment in more],
             )
-
+        priced = [payment for payment in payments if payment.fee_basis_minor > 0 or payment.fee_minor > 0]
+        if priced:
+            await self._connection.execute(
+                QUERIES["save_fees"],
+                [payment.id for payment in priced],
+                [payment.fee_basis_minor for payment in priced],
+                [payment.fee_pending_minor for payment in priced],
+                [payment.fee_minor for payment in priced],
+            )
         await self._keep_payables([payment for payment in payments if payment.amount_captured_minor > 0])
 
     async def _keep_payables(self, captured: Sequence[Payment]) -> None:
@@ -208,6 +217,7 @@ class PostgresUnit:
         self.attempts = PostgresAttempts(transaction.connection)
         self.refunds = PostgresRefunds(transaction.connection)
         self.payouts = PostgresPayouts(transaction.connection)
+        self.pricing = PostgresPricing(transaction.connection)
         self.messages = PostgresMessages(transaction.connection)
         self.people = PostgresPeople(transaction.connection, keyring)
 
@@ -345,6 +355,11 @@ def _payment(row: Any) -> Payment:
         waits_for_payout=row["waits_for_payout"],
         payout_id=row["payout_id"],
         amount_disputed_minor=int(row["amount_disputed_minor"]),
+        fee_bps=row["fee_bps"],
+        fee_fixed_minor=int(row["fee_fixed_minor"]),
+        fee_basis_minor=int(row["fee_basis_minor"]),
+        fee_pending_minor=int(row["fee_pending_minor"]),
+        fee_minor=int(row["fee_minor"]),
     )
 
 

@@ -56,6 +56,8 @@ OPERATORS = {
     "GET /v1/connectors/{name}/settlement_differences",
     "GET /v1/merchants/{merchant_id}/payout_settings",
     "PATCH /v1/merchants/{merchant_id}/payout_settings",
+    "GET /v1/merchants/{merchant_id}/pricing",
+    "PUT /v1/merchants/{merchant_id}/pricing",
     "POST /v1/connectors/{name}/settlement_files",
     "POST /v1/connectors/{name}/settlement_differences/{difference_id}/resolve",
     "POST /v1/merchants",

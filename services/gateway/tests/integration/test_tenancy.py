@@ -82,6 +82,9 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/v1/payouts/{payout_id}"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("GET", "/v1/payout_settings"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("PATCH", "/v1/payout_settings"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/pricing"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/merchants/{merchant_id}/pricing"): (FORBIDDEN, FORBIDDEN, 200),
+    ("PUT", "/v1/merchants/{merchant_id}/pricing"): (FORBIDDEN, FORBIDDEN, 200),
     ("GET", "/v1/merchants/{merchant_id}/payout_settings"): (FORBIDDEN, FORBIDDEN, 200),
     ("PATCH", "/v1/merchants/{merchant_id}/payout_settings"): (FORBIDDEN, FORBIDDEN, 200),
     ("GET", "/v1/disputes"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
@@ -219,6 +222,7 @@ class Estate:
             ("POST", "/v1/mandates"): MANDATE | {"payment_method_id": names["method_id"]},
             ("POST", "/v1/payouts"): {"currency": "USD"},
             ("POST", "/v1/disputes/{dispute_id}/evidence"): {"other": "sent by post"},
+            ("PUT", "/v1/merchants/{merchant_id}/pricing"): {"prices": []},
             ("PATCH", "/v1/payout_settings"): {},
             ("PATCH", "/v1/merchants/{merchant_id}/payout_settings"): {},
             ("POST", "/v1/connectors/{name}/settlement_differences/{difference_id}/resolve"): {"note": "none"},
@@ -229,7 +233,7 @@ class Estate:
         url = path.format(**names)
         if method == "GET" and path == "/v1/payments":
             url += f"?mode={self.mode}&limit=1000"
-        if path == "/v1/merchants/{merchant_id}/payout_settings":
+        if path in ("/v1/merchants/{merchant_id}/payout_settings", "/v1/merchants/{merchant_id}/pricing"):
             url += f"?mode={self.mode}"
         if path == "/v1/api_keys" and key == ADMIN_KEY:
             url += f"?merchant_id={self.merchant.id}"

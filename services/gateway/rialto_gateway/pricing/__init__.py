@@ -1,0 +1,1 @@
+"""What merchants pay: their prices, the fees of their payments, and the statement of those."""
