@@ -101,16 +101,21 @@ LEFT JOIN (
 ) AS h ON h.account_id = a.id
 
 -- fragment: capture_entries
--- Every capture of a payment that the ledger has booked. Holds that the API placed belong to no payment, and the gateway
+-- Every capture of a payment that the ledger has booked, and the fee that it took of it. Holds that the API placed belong to no payment, and the gateway
 -- knows neither them nor their captures. What an acquirer captured names it, and comes to no hold.
 SELECT
     e.id AS entry_id, e.payment_id, e.merchant_id, e.mode, e.recorded_at, e.metadata ->> 'capture_id' AS capture_id,
-    e.metadata ->> 'acquirer' AS acquirer, p.amount, p.currency
+    e.metadata ->> 'acquirer' AS acquirer, p.amount - coalesce(f.amount, 0) AS amount, coalesce(f.amount, 0) AS fee, p.currency
 FROM ledger.journal_entries AS e
 LEFT JOIN (
     SELECT entry_id, sum(amount_minor) AS amount, min(currency) AS currency
     FROM ledger.postings WHERE side = 'credit' GROUP BY entry_id
 ) AS p ON p.entry_id = e.id
+LEFT JOIN (
+    SELECT p.entry_id, sum(p.amount_minor) AS amount
+    FROM ledger.accounts AS a JOIN ledger.postings AS p ON p.account_id = a.id AND p.side = 'credit'
+    WHERE a.code = 'fees:income' GROUP BY p.entry_id
+) AS f ON f.entry_id = e.id
 WHERE e.kind = 'capture' AND e.payment_id IS NOT NULL
 
 -- fragment: refund_entries
@@ -586,7 +591,7 @@ WHERE x.payment_id >= (SELECT ids_from FROM kept)
 
 -- check: I4 settled_not_as_captured
 -- uses: capture_entries settlement_entries decimals
--- a settlement in the ledger is not of the amount that was captured, in the currency or in the token
+-- a settlement in the ledger is not of the amount that was captured less its fees, in the currency or in the token
 SELECT
     jsonb_build_object('entry_id', text_id('je', x.entry_id), 'payment_id', text_id('pay', x.payment_id)) AS ids,
     format('%%s %%s, as %%s %%s', x.captured, x.currency, x.scaled, x.token) AS expected,
@@ -596,7 +601,7 @@ FROM (
         s.*, coalesce(c.captured, 0) AS captured,
         trunc(coalesce(c.captured, 0) * power(10::NUMERIC, dep.token_decimals - coalesce(d.exponent, 2))) AS scaled
     FROM settlement_entries AS s
-    LEFT JOIN (SELECT payment_id, sum(amount) AS captured FROM capture_entries GROUP BY payment_id) AS c
+    LEFT JOIN (SELECT payment_id, sum(amount - fee) AS captured FROM capture_entries GROUP BY payment_id) AS c
         ON c.payment_id = s.payment_id
     LEFT JOIN chain_bridge.deployments AS dep ON dep.token = s.token
     LEFT JOIN decimals AS d ON d.currency = s.currency
@@ -605,18 +610,18 @@ WHERE x.amount IS DISTINCT FROM x.captured OR x.token_amount IS DISTINCT FROM x.
 
 -- check: I4 asked_to_pay_otherwise
 -- uses: decimals
--- the chain-bridge was asked to pay something else than what was captured, or somebody else
+-- the chain-bridge was asked to pay something else than what was captured less its fees, or somebody else
 SELECT
     jsonb_build_object('payment_id', text_id('pay', i.payment_id)) AS ids,
     format(
-        '%%s %%s to %%s', coalesce(p.amount_captured_minor, 0), coalesce(p.currency, i.currency),
+        '%%s %%s to %%s', coalesce(p.amount_captured_minor - p.fee_minor, 0), coalesce(p.currency, i.currency),
         coalesce(lower(p.payee_address), 'nobody: no such payment')
     ) AS expected, format('%%s %%s to %%s, %%s on chain', i.amount_minor, i.currency, i.payee_address, i.token_amount) AS found
 FROM chain_bridge.intents AS i
 LEFT JOIN gateway.payments AS p ON p.payment_id = i.payment_id
 LEFT JOIN chain_bridge.deployments AS dep ON dep.chain_id = i.chain_id
 LEFT JOIN decimals AS d ON d.currency = i.currency
-WHERE p.payment_id IS NULL OR i.amount_minor <> p.amount_captured_minor OR i.currency <> p.currency
+WHERE p.payment_id IS NULL OR i.amount_minor <> p.amount_captured_minor - p.fee_minor OR i.currency <> p.currency
     OR i.mode <> p.mode
     OR (i.failure_code IS NULL AND (
         lower(i.payee_address) <> lower(p.payee_address)
@@ -728,7 +733,8 @@ FROM (
         FROM ledger.journal_entries AS e
         JOIN ledger.postings AS p ON p.entry_id = e.id AND p.side = 'credit'
         JOIN ledger.accounts AS a ON a.id = p.account_id
-        WHERE e.kind = 'capture' AND e.payment_id IS NOT NULL GROUP BY a.merchant_id, a.mode, a.currency
+        WHERE e.kind = 'capture' AND e.payment_id IS NOT NULL AND a.code <> 'fees:income'
+        GROUP BY a.merchant_id, a.mode, a.currency
     ) AS l ON l.merchant_id = g.merchant_id AND l.mode = g.mode AND l.currency = g.currency
 ) AS x
 LEFT JOIN (
@@ -783,18 +789,63 @@ WHERE (p.amount_refunded_minor, p.refund_pending_minor)
 -- what the gateway keeps as captured and not yet paid, from which balances and payouts come, is not what its payments say
 SELECT
     jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids,
-    format('%%s unpaid, waiting %%s', coalesce(x.captured, 0), coalesce(x.waits, FALSE)) AS expected,
+    format('%%s unpaid, waiting %%s', coalesce(x.net, 0), coalesce(x.waits, FALSE)) AS expected,
     format('%%s unpaid, waiting %%s', coalesce(x.kept, 0), coalesce(x.waiting, FALSE)) AS found
 FROM (
     SELECT
-        payment_id, p.amount_captured_minor AS captured, p.waits_for_payout AS waits, u.amount_minor AS kept, u.waiting
+        payment_id, p.net, p.waits_for_payout AS waits, u.amount_minor AS kept, u.waiting
     FROM (
-        SELECT payment_id, amount_captured_minor, waits_for_payout FROM gateway.payments
-        WHERE state IN ('authorised', 'captured') AND amount_captured_minor > 0
+        SELECT payment_id, amount_captured_minor - fee_minor AS net, waits_for_payout FROM gateway.payments
+        WHERE state IN ('authorised', 'captured') AND amount_captured_minor > fee_minor
     ) AS p
     FULL JOIN gateway.payables AS u USING (payment_id)
 ) AS x
-WHERE (x.captured, x.waits) IS DISTINCT FROM (x.kept, x.waiting)
+WHERE (x.net, x.waits) IS DISTINCT FROM (x.kept, x.waiting)
+
+-- check: I7 fees_differ
+-- uses: kept handles inboxes letters consumption unconsumed
+-- what the gateway says a payment's merchant was charged is not what the ledger has booked as earned with it
+-- With a capture the ledger books first and the gateway hears; of a dispute the gateway knows first and the ledger hears.
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', x.payment_id)) AS ids,
+    format('%%s by the ledger, %%s on the way to the gateway and %%s from it', x.booked, coalesce(u.told, 0), coalesce(u.asked, 0))
+        AS expected,
+    x.charged || ' by the gateway' AS found
+FROM (
+    SELECT
+        coalesce(g.payment_id, l.payment_id) AS payment_id, coalesce(g.charged, 0) AS charged,
+        coalesce(l.booked, 0) AS booked
+    FROM (SELECT payment_id, sum(amount_minor) AS charged FROM gateway.fees GROUP BY payment_id) AS g
+    FULL JOIN (
+        SELECT e.payment_id, sum(CASE p.side WHEN 'credit' THEN p.amount_minor ELSE -p.amount_minor END) AS booked
+        FROM ledger.accounts AS a
+        JOIN ledger.postings AS p ON p.account_id = a.id
+        JOIN ledger.journal_entries AS e ON e.id = p.entry_id
+        WHERE a.code = 'fees:income' AND e.payment_id IS NOT NULL GROUP BY e.payment_id
+    ) AS l ON l.payment_id = g.payment_id
+) AS x
+LEFT JOIN (
+    SELECT
+        data ->> 'payment_id' AS key, sum(number_in(data, 'fee_minor')) FILTER (WHERE consumer_group = 'gateway') AS told,
+        sum(number_in(data, 'fee_minor')) FILTER (WHERE consumer_group = 'ledger') AS asked
+    FROM unconsumed
+    WHERE (consumer_group = 'gateway' AND type IN ('rialto.hold.captured.v1', 'rialto.capture.booked.v1'))
+        OR (consumer_group = 'ledger' AND type = 'rialto.dispute.opened.v1')
+    GROUP BY 1
+) AS u ON u.key = text_id('pay', x.payment_id)
+WHERE x.charged <> x.booked - coalesce(u.told, 0) + coalesce(u.asked, 0)
+    AND x.payment_id >= (SELECT ids_from FROM kept)
+
+-- check: I7 payment_not_as_its_fees
+-- what a payment's captures were charged is not what its fees come to, or more is under way than captures are
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', p.payment_id)) AS ids, coalesce(f.amount, 0) || ' charged' AS expected,
+    format('%%s charged, %%s on the way', p.fee_minor, p.fee_pending_minor) AS found
+FROM gateway.payments AS p
+LEFT JOIN (
+    SELECT payment_id, sum(amount_minor) AS amount FROM gateway.fees WHERE kind = 'processing' GROUP BY payment_id
+) AS f ON f.payment_id = p.payment_id
+WHERE p.fee_minor <> coalesce(f.amount, 0) OR p.fee_pending_minor > p.capture_pending_minor
 
 -- check: I7 held_back_above_captured
 -- more is held back of a merchant's day than was captured on it
@@ -827,7 +878,7 @@ FROM (
         o.paid AS told_paid, l.lines, l.lines_amount, l.lines_paid
     FROM (
         SELECT
-            payout_id, count(*) AS payments, sum(amount_captured_minor) AS amount,
+            payout_id, count(*) AS payments, sum(amount_captured_minor - fee_minor) AS amount,
             count(*) FILTER (WHERE state = 'settled') AS settled
         FROM gateway.payments WHERE payout_id IS NOT NULL GROUP BY payout_id
     ) AS p
@@ -1450,7 +1501,7 @@ FROM ledger.archived_treasury AS o JOIN ledger.accounts AS a ON a.id = o.account
 -- What the chain should pay for each payment that was captured, and where its transaction stands.
 SELECT
     text_id('pay', p.payment_id) AS payment_id, p.state, lower(p.payee_address) AS payee,
-    trunc(p.amount_captured_minor * power(10::NUMERIC, dep.token_decimals - coalesce(d.exponent, 2))) AS amount,
+    trunc((p.amount_captured_minor - p.fee_minor) * power(10::NUMERIC, dep.token_decimals - coalesce(d.exponent, 2))) AS amount,
     i.payment_id IS NOT NULL AS has_intent, i.failure_code, t.state AS transaction_state
 FROM gateway.payments AS p
 LEFT JOIN chain_bridge.intents AS i ON i.payment_id = p.payment_id

@@ -501,6 +501,11 @@ REFUND = (
     f" state, created_at, updated_at) SELECT '{NEW}', payment_id, merchant_id, mode, currency, 99, 5, '{{}}',"
     f" 'succeeded', created_at, created_at FROM gateway.payments WHERE payment_id = {SETTLED}"
 )
+FEE = (
+    "INSERT INTO gateway.fees (fee_id, payment_id, merchant_id, mode, currency, kind, amount_minor, bps, fixed_minor,"
+    f" charged_at) SELECT '{NEW}', payment_id, merchant_id, mode, currency, 'dispute', 5, 0, 5, created_at"
+    f" FROM gateway.payments WHERE payment_id = {SETTLED}"
+)
 I7_OF_REFUNDS = (
     plant("I7", "refund_differs", "a refund called succeeded that was not booked", REFUND),
     plant("I7", "payment_not_as_its_refunds", "a refund that its payment does not count", REFUND),
@@ -510,6 +515,21 @@ I7_OF_REFUNDS = (
         "a settled payment kept as unpaid",
         "INSERT INTO gateway.payables SELECT payment_id, merchant_id, mode, currency, amount_captured_minor, FALSE"
         f" FROM gateway.payments WHERE payment_id = {SETTLED}",
+    ),
+    plant("I7", "fees_differ", "a fee that was not booked", FEE),
+    plant(
+        "I7",
+        "fees_differ",
+        "a fee booked that nobody was charged",
+        "UPDATE ledger.accounts SET code = 'fees:income' WHERE code = 'acquirer:test:receivable'",
+        "UPDATE ledger.postings SET account_id = (SELECT id FROM ledger.accounts WHERE code = 'fees:income')"
+        f" WHERE side = 'credit' AND entry_id = {CAPTURE}",
+    ),
+    plant(
+        "I7",
+        "payment_not_as_its_fees",
+        "a payment that was charged what no fee says",
+        f"UPDATE gateway.payments SET fee_minor = 1 WHERE payment_id = {SETTLED}",
     ),
     plant("I7", "dispute_differs", "a dispute that is not booked", DISPUTE),
     plant(

@@ -53,6 +53,7 @@ class HoldCaptured(HoldData):
     amount_minor: MinorUnits
     remaining_minor: MinorUnitsOrZero
     final: bool
+    fee_minor: MinorUnitsOrZero = 0
 
 
 class HoldVoided(HoldData):
@@ -108,6 +109,7 @@ class PostingRefused(EventData):
     step: Literal["authorise", "capture", "void", "settle"]
     capture_id: CaptureId | None = None
     amount_minor: MinorUnits | None = None
+    fee_minor: MinorUnitsOrZero = 0
     code: str
     detail: str
 
@@ -127,6 +129,7 @@ class CaptureBooked(EventData):
     currency: str
     final: bool
     acquirer: str
+    fee_minor: MinorUnitsOrZero = 0
 
 
 class RefundAnswer(EventData):

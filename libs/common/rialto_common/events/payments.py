@@ -139,7 +139,10 @@ class PaymentAuthorised(PaymentData):
 
 
 class CaptureRequested(PaymentData):
-    """The ledger is asked to book all or part of the hold, or what an `acquirer` captured; `final` frees the rest."""
+    """The ledger is asked to book all or part of the hold, or what an `acquirer` captured; `final` frees the rest.
+
+    `fee_minor` is what the merchant pays for it: within the amount, and booked with it.
+    """
 
     type: ClassVar[str] = "rialto.capture.requested.v1"
 
@@ -150,6 +153,7 @@ class CaptureRequested(PaymentData):
     final: bool
     acquirer: str | None = None
     requested_at: AwareDatetime | None = None
+    fee_minor: MinorUnitsOrZero = 0
 
 
 class PaymentCaptured(PaymentData):
@@ -185,7 +189,7 @@ class PaymentExpired(PaymentData):
 
 
 class SettlementRequested(PaymentData):
-    """The chain-bridge is asked to pay the merchant what was captured."""
+    """The chain-bridge is asked to pay the merchant what was captured, less the fees of that."""
 
     type: ClassVar[str] = "rialto.settlement.requested.v1"
 

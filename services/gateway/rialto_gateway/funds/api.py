@@ -14,7 +14,7 @@ from rialto_common.events.common import WalletId
 from rialto_common.events.envelope import MinorUnits
 from rialto_common.money import currency_exponent
 from rialto_common.request_bodies import documented_body, read_body
-from rialto_gateway.balance.transactions import Part
+from rialto_gateway.balance.transactions import Part, kind_of
 from rialto_gateway.funds.errors import CurrencyMismatch
 from rialto_gateway.funds.ledger import Answer, LedgerFunds
 from rialto_gateway.idempotency import IdempotentRequests, required_key
@@ -167,9 +167,9 @@ def funds_router(*, funds: LedgerFunds, wallets: WalletDirectory, once: Idempote
         """List what has changed what is owed to the merchant, oldest first, each line with the balance after it.
 
         The lines of `payable` add up to what is available, pending and held back, those of `reserve` to the disputed.
-        `type`: `capture`; `refund` to a wallet; `suspended`, a refund put to an acquirer, and `suspended_returned`, one
-        that it did not make; `chain_settlement`, a payment paid to the merchant, and `chain_settlement_reversal`, taken
-        back by the chain; `chargeback_opened`, disputed and set aside (our fee is a line of its own), then
+        `type`: `capture`; `fee`, ours, of a capture or dispute; `refund` to a wallet; `suspended`, a refund put to an
+        acquirer, and `suspended_returned`, one that it did not make; `chain_settlement`, paid to the merchant, and
+        `chain_settlement_reversal`, taken back by the chain; `chargeback_opened`, disputed and set aside, then
         `chargeback_won` or `chargeback_lost`; `reversal`, undone by the operator; or what the operator named an entry
         of its own. From `created_from` up to, and without, `created_to`, which is a minute ago at the latest.
         """
@@ -248,7 +248,7 @@ def _balance_transaction(line: Answer, page: Answer, part: Part) -> dict[str, An
     added = line["side"] == page["normal_side"]
     return {
         "object": "balance_transaction",
-        "type": line["kind"],
+        "type": kind_of(line["kind"], line["line"]),
         "balance": part,
         "payment_id": line["payment_id"],
         "entry_id": line["entry_id"],

@@ -119,6 +119,7 @@ class CaptureBooked:
     capture_id: UUID
     amount_minor: int
     final: bool
+    fee_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,7 @@ class HoldCaptured:
     capture_id: UUID
     amount_minor: int
     final: bool
+    fee_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,7 @@ class CaptureRefused:
     capture_id: UUID
     amount_minor: int
     code: str
+    fee_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from rialto_gateway.payments.states import Payment
 from rialto_gateway.payouts.payout import Line
 from rialto_gateway.payouts.ports import HeldBack
 from rialto_gateway.payouts.progress import progress
+from rialto_gateway.pricing.price import Fee
 from rialto_gateway.source import SOURCE
 from rialto_gateway.webhooks.messages import MESSAGES, Message
 
@@ -105,6 +106,7 @@ async def apply_all(
     refunds: list[tuple[UUID, RefundChange]] = []
     attempts: list[tuple[UUID, AttemptChange]] = []
     paid_out: list[Line] = []
+    charged: list[Fee] = []
     held_back: list[HeldBack] = []
     outgoing: list[Event] = []
     told: list[Message] = []
@@ -128,6 +130,7 @@ async def apply_all(
         attempts.extend((after.id, attempt) for attempt in change.attempts)
         if change.held_back_minor > 0:
             held_back.append(HeldBack(after.merchant_id, after.mode, after.currency, change.held_back_minor))
+        charged.extend(change.fees)
         if change.payout is not None:
             paid_out.append(change.payout)
     if changed:
@@ -141,6 +144,8 @@ async def apply_all(
             await unit.attempts.queue(attempts, now)
         if told:
             await unit.messages.enqueue(told)
+        if charged:
+            await unit.pricing.charge(charged, now)
         if held_back:
             await unit.payouts.hold_back(held_back, now)
         if paid_out:
@@ -194,7 +199,7 @@ def _hold_placed(event: Event) -> Read:
 
 def _hold_captured(event: Event) -> Read:
     data = event.read(ledger.HoldCaptured)
-    return data.payment_id, HoldCaptured(data.capture_id, data.amount_minor, data.final)
+    return data.payment_id, HoldCaptured(data.capture_id, data.amount_minor, data.final, data.fee_minor)
 
 
 def _hold_voided(event: Event) -> Read:
@@ -212,14 +217,14 @@ def _posting_refused(event: Event) -> Read:
     if data.step == "authorise":
         return data.payment_id, AuthorisationRefused(data.code)
     if data.step == "capture" and data.capture_id is not None and data.amount_minor is not None:
-        return data.payment_id, CaptureRefused(data.capture_id, data.amount_minor, data.code)
+        return data.payment_id, CaptureRefused(data.capture_id, data.amount_minor, data.code, data.fee_minor)
     log.error("posting.refused", step=data.step, code=data.code, payment_id=event.key)
     return data.payment_id, None
 
 
 def _capture_booked(event: Event) -> Read:
     data = event.read(ledger.CaptureBooked)
-    return data.payment_id, CaptureBooked(data.capture_id, data.amount_minor, data.final)
+    return data.payment_id, CaptureBooked(data.capture_id, data.amount_minor, data.final, data.fee_minor)
 
 
 def _refund_booked(event: Event) -> Read:

@@ -123,7 +123,11 @@ class PostgresPayments:
 
     async def _keep_payables(self, captured: Sequence[Payment]) -> None:
         """Keep what is captured and not yet paid in step with the payments."""
-        unpaid = [payment for payment in captured if payment.state in ("authorised", "captured")]
+        unpaid = [
+            payment
+            for payment in captured
+            if payment.state in ("authorised", "captured") and payment.amount_net_minor > 0
+        ]
         paid = [payment.id for payment in captured if payment.state == "settled"]
         if unpaid:
             await self._connection.execute(
@@ -132,7 +136,7 @@ class PostgresPayments:
                 [payment.merchant_id for payment in unpaid],
                 [payment.mode for payment in unpaid],
                 [payment.currency for payment in unpaid],
-                [payment.amount_captured_minor for payment in unpaid],
+                [payment.amount_net_minor for payment in unpaid],
                 [payment.waits_for_payout for payment in unpaid],
             )
         if paid:

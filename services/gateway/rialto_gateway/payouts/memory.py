@@ -61,7 +61,7 @@ class MemoryPayouts:
     async def waiting(self, merchant_id: UUID, mode: str, currency: str, limit: int) -> list[Waiting]:
         """Return payments that wait for a payout, the oldest first."""
         found = [
-            Waiting(payment.id, payment.amount_captured_minor)
+            Waiting(payment.id, payment.amount_net_minor)
             for payment in self._payments.values()
             if payment.waits_for_payout
             and (payment.merchant_id, payment.mode, payment.currency) == (merchant_id, mode, currency)

@@ -2,7 +2,7 @@
 whenever they like, a ledger that hears late, and merchants and clocks that interrupt anywhere.
 
 Whatever happens, the payment ends, nothing stays held, and the merchant is credited with exactly what the acquirers
-captured less what they gave back.
+captured less the fee of that and what they gave back.
 """
 
 import asyncio
@@ -52,9 +52,11 @@ from rialto_gateway.payments.facts import (
     VoidAsked,
 )
 from rialto_gateway.payments.states import FINAL
+from rialto_gateway.pricing.price import FREE, Rate
 
 from ..integration.scripted_acquirer import Fault, ScriptedAcquirer
 from .payment_states import BATCH_ID, DEADLINES, NOW, card, confirmed
+from .test_machine_laws import RATES
 
 LEASE = timedelta(seconds=60)
 CARD = Card("tok_1", None, None)
@@ -111,7 +113,7 @@ class Ledger:
     """What the ledger does with captures and refunds of acquirers, in amounts."""
 
     def __init__(self) -> None:
-        self.receivable = self.suspense = self.payable = 0
+        self.receivable = self.suspense = self.payable = self.income = 0
         self.suspended: dict[UUID, int] = {}
         self.booked: set[UUID] = set()
 
@@ -132,8 +134,10 @@ class Ledger:
                     self.suspense -= amount
                 else:
                     self.receivable += amount
-                self.payable += amount
-                yield CaptureBooked(subject, amount, data.final)
+                assert 0 <= data.fee_minor <= amount
+                self.payable += amount - data.fee_minor
+                self.income += data.fee_minor
+                yield CaptureBooked(subject, amount, data.final, data.fee_minor)
             case events.RefundRequested(refund_id=subject, amount_minor=amount):
                 if self.payable < amount:
                     yield RefundRefused(subject, amount, "insufficient_merchant_balance")
@@ -159,9 +163,10 @@ class Ledger:
 class World:
     """One payment, the acquirers, the ledger and the bridge."""
 
-    def __init__(self, *, manual: bool, rules: Sequence[Rule] = ()) -> None:
+    def __init__(self, *, manual: bool, rules: Sequence[Rule] = (), rate: Rate = FREE) -> None:
         self.now = NOW
         self.payment = card("created", capture_method="manual" if manual else "automatic")
+        self.payment = replace(self.payment, fee_bps=rate.bps, fee_fixed_minor=rate.fixed_minor)
         self.payment = replace(self.payment, deadline_at=DEADLINES.of("created", NOW))
         self.acquirers = {name: ScriptedAcquirer(name) for name in NAMES}
         acquirers = [Acquirer(each) for each in self.acquirers.values()]
@@ -226,6 +231,7 @@ class World:
         assert (after.deadline_at is None) == (after.state in FINAL)
         assert after.amount_captured_minor + after.capture_pending_minor <= after.amount_minor
         assert after.amount_refunded_minor + after.refund_pending_minor <= after.amount_captured_minor
+        assert before.fee_minor <= after.fee_minor <= after.amount_captured_minor
         for question in change.attempts:
             assert question.attempt_id not in self.attempts, "an attempt is recorded twice"
             self.attempts[question.attempt_id] = queued_for(after, question, self.now)
@@ -359,21 +365,30 @@ PAYER_TOO_LATE: list[Step] = [("ask", ACTION), ("wait_days", 1), ("sweep", 0), *
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.booleans(), st.lists(steps, max_size=40), RULES)
-@example(False, PAYER_TOO_LATE, [])
+@given(st.booleans(), st.lists(steps, max_size=40), RULES, RATES)
+@example(False, PAYER_TOO_LATE, [], FREE)
 @example(
-    True, [("ask", LOST_AFTER), ("wait_seconds", 90), ("sweep", 0), ("ask", 0), ("void", 0), ("ask", LOST_AFTER)], []
+    True,
+    [("ask", LOST_AFTER), ("wait_seconds", 90), ("sweep", 0), ("ask", 0), ("void", 0), ("ask", LOST_AFTER)],
+    [],
+    FREE,
 )
-@example(False, [("ask", 0), ("ask", LOST_AFTER), ("ledger", 3), ("wait_seconds", 9), ("webhook", 1), ("ask", 0)], [])
+@example(
+    False,
+    [("ask", 0), ("ask", LOST_AFTER), ("ledger", 3), ("wait_seconds", 9), ("webhook", 1), ("ask", 0)],
+    [],
+    Rate(290, 30),
+)
 @example(
     True,
     [("ask", 0), ("capture_part", 99), ("capture_final", 49), ("die", 0), ("refund_rest", 0), ("wait_days", 8)],
     [],
+    Rate(0, 120),
 )
-def test_the_merchant_is_credited_with_what_the_acquirers_captured_less_what_they_gave_back(
-    manual: bool, history: list[Step], rules: list[Rule]
+def test_the_merchant_is_credited_with_what_the_acquirers_captured_less_fees_and_what_they_gave_back(
+    manual: bool, history: list[Step], rules: list[Rule], rate: Rate
 ) -> None:
-    world = World(manual=manual, rules=rules)
+    world = World(manual=manual, rules=rules, rate=rate)
     for name, number in history:
         world.step(name, number)
     world.run_out()
@@ -385,7 +400,11 @@ def test_the_merchant_is_credited_with_what_the_acquirers_captured_less_what_the
     assert captured <= payment.amount_minor, "charged more than once"
     assert sum(bool(sum(each.captured.values())) for each in acquirers) <= 1, "charged by two acquirers"
     assert (world.ledger.receivable, world.ledger.suspense) == (captured - refunded, 0)
-    assert world.ledger.payable + (world.paid or 0) == captured - refunded
+    fee = world.ledger.income
+    assert payment.fee_minor == fee == rate.fee_of(captured), "the parts cost something else than the whole"
+    assert payment.fee_pending_minor == 0
+    assert world.ledger.payable + (world.paid or 0) == captured - fee - refunded
+    assert world.paid in (None, captured - fee)
     assert all(amount == 0 for each in acquirers for amount in each.held.values()), "money stays held"
     assert (payment.capture_pending_minor, payment.refund_pending_minor) == (0, 0)
     assert (payment.state == "settled") == (captured > 0)

@@ -34,6 +34,7 @@ from rialto_gateway.payments.facts import (
     VoidAsked,
 )
 from rialto_gateway.payments.states import FINAL
+from rialto_gateway.pricing.price import FREE, Rate
 from rialto_ledger.domain.commands import VoidHold
 from rialto_ledger.domain.errors import HoldError
 from rialto_ledger.domain.hold import Hold, HoldStatus, tombstone
@@ -69,8 +70,10 @@ STEPS = {
 class World:
     """One payment, its gateway, a ledger and a bridge."""
 
-    def __init__(self, *, fraud: str, compliance: str, rich: bool, manual: bool) -> None:
+    def __init__(self, *, fraud: str, compliance: str, rich: bool, manual: bool, rate: Rate = FREE) -> None:
         self.payment = payment("created", capture_method="manual" if manual else "automatic")
+        self.payment = replace(self.payment, fee_bps=rate.bps, fee_fixed_minor=rate.fixed_minor)
+        self.income_minor, self.charged = 0, dict[UUID, int]()
         self.payment = replace(self.payment, deadline_at=DEADLINES.of("created", NOW))
         self.verdicts = {"fraud": fraud, "compliance": compliance}
         self.now = NOW
@@ -150,6 +153,11 @@ class World:
             clean = (after.fraud, after.compliance) == ("allow", "clear")
             assert clean or isinstance(fact, ReviewDecided), "approved without two clear verdicts or a person"
             assert "block" not in (after.fraud, after.compliance)
+        assert after.fee_minor >= before.fee_minor, "a fee was given back"
+        assert after.fee_minor < after.amount_captured_minor or after.fee_minor == 0, "nothing is left to settle"
+        for fee in change.fees:
+            assert fee.id not in self.charged, "a capture is charged for twice"
+            self.charged[fee.id] = fee.amount_minor
         for capture in change.captures:
             assert self.captures.get(capture.capture_id, "pending") == "pending", "a capture has one outcome"
             self.captures[capture.capture_id] = capture.state
@@ -198,9 +206,11 @@ class World:
         try:
             self.hold = self.hold.capture(data.amount_minor, final=data.final, now=self.now)
         except HoldError as error:
-            self.from_ledger.append(CaptureRefused(data.capture_id, data.amount_minor, error.code))
+            self.from_ledger.append(CaptureRefused(data.capture_id, data.amount_minor, error.code, data.fee_minor))
             return
-        self.from_ledger.append(HoldCaptured(data.capture_id, data.amount_minor, data.final))
+        assert 0 <= data.fee_minor <= data.amount_minor
+        self.income_minor += data.fee_minor
+        self.from_ledger.append(HoldCaptured(data.capture_id, data.amount_minor, data.final, data.fee_minor))
 
     def ledger_sweeps(self) -> None:
         """Expire the hold when it is due."""
@@ -239,6 +249,7 @@ CAPTURING_LATE: list[Step] = [
     ("capture_part", 99),
     ("wait_days", 7),
 ]
+RATES = st.one_of(st.just(FREE), st.builds(Rate, bps=st.integers(0, 10_000), fixed_minor=st.integers(0, 1_500)))
 steps = st.sampled_from(sorted(STEPS)).flatmap(lambda name: st.tuples(st.just(name), st.integers(0, STEPS[name])))
 
 
@@ -249,6 +260,7 @@ steps = st.sampled_from(sorted(STEPS)).flatmap(lambda name: st.tuples(st.just(na
     st.booleans(),
     st.booleans(),
     st.lists(steps, max_size=40),
+    RATES,
 )
 @example(  # the hold expires in the ledger while a capture is on its way to it
     "allow",
@@ -256,6 +268,7 @@ steps = st.sampled_from(sorted(STEPS)).flatmap(lambda name: st.tuples(st.just(na
     True,
     True,
     [*CAPTURING_LATE, ("ledger_sweep", 0), ("hear_ledger", 0), ("ledger", 0), ("hear_ledger", 0)],
+    Rate(290, 30),
 )
 @example(  # the hold is placed after the gateway stopped waiting for it
     "allow",
@@ -263,11 +276,12 @@ steps = st.sampled_from(sorted(STEPS)).flatmap(lambda name: st.tuples(st.just(na
     True,
     False,
     [("fraud", 0), ("compliance", 0), ("wait_seconds", 90), ("gateway_sweep", 0), ("ledger", 3), ("hear_ledger", 3)],
+    FREE,
 )
 def test_whatever_happens_the_payment_ends_and_agrees_with_the_ledger(
-    fraud: str, compliance: str, rich: bool, manual: bool, history: list[Step]
+    fraud: str, compliance: str, rich: bool, manual: bool, history: list[Step], rate: Rate
 ) -> None:
-    world = World(fraud=fraud, compliance=compliance, rich=rich, manual=manual)
+    world = World(fraud=fraud, compliance=compliance, rich=rich, manual=manual, rate=rate)
     for name, number in history:
         world.step(name, number)
     world.run_out()
@@ -277,6 +291,10 @@ def test_whatever_happens_the_payment_ends_and_agrees_with_the_ledger(
     assert world.payment.capture_pending_minor == 0
     assert "pending" not in world.captures.values(), "a capture has no outcome"
     assert (world.payment.state == "settled") == (captured > 0)
-    assert world.paid_minor == (captured or None), "the merchant gets what was captured, once"
+    fee = world.income_minor
+    assert world.payment.fee_minor == fee == sum(world.charged.values()), "gateway and ledger differ in fees"
+    assert fee == rate.fee_of(captured), "the parts cost something else than the whole"
+    assert world.payment.fee_pending_minor == 0
+    assert world.paid_minor == (captured - fee if captured else None), "the merchant gets what was captured, once"
     if "block" in (fraud, compliance) and not world.reviewed and not world.verdicts:
         assert world.payment.state == "declined"

@@ -89,6 +89,9 @@ def _add(keys: Keys, command: Command) -> None:
             keys.holds.add(command.hold_id)
         case CaptureHold():
             keys.opens[command.payable.id] = command.payable
+            if command.fee_minor > 0:
+                income = chart.fees_income(command.payable.currency, command.mode)
+                keys.opens[income.id] = income
             keys.holds.add(command.hold_id)
             keys.entries.add(command.entry_id)
         case HoldCommand():

@@ -103,7 +103,7 @@ class Teller:
                 )
                 return [self._event(placed, payment, payment.id, sequence, cause)]
             case HoldCaptured():
-                return self._captured(result, payment, sequence, cause)
+                return self._captured(result, payment, sequence, cause, fee_minor=_fee_of(command))
             case HoldReleased(hold, released):
                 kind = events.HoldExpired if isinstance(command, ExpireHold) else events.HoldVoided
                 data = kind(**_of_hold(hold), amount_released_minor=released)
@@ -135,7 +135,8 @@ class Teller:
         entry = result.entry
         told = [self._entry_keyed(entry, key, command.shard, 2 * result.nth - 1, cause)]
         if isinstance(command, BookCapture):
-            booked = events.CaptureBooked(**common, entry_id=entry.id, final=command.final, acquirer=command.acquirer)
+            more = {"final": command.final, "acquirer": command.acquirer, "fee_minor": command.fee_minor}
+            booked = events.CaptureBooked(**common, entry_id=entry.id, **more)
             told.append(self._keyed(booked, command, key, 2 * result.nth, cause))
         if isinstance(command, BookRefund):
             taken = events.RefundBooked(**common, entry_id=entry.id, requested_at=entry.effective_at)
@@ -154,7 +155,9 @@ class Teller:
             cause=cause,
         )
 
-    def _captured(self, result: HoldCaptured, payment: "_Payment", sequence: int, cause: Event | None) -> list[Event]:
+    def _captured(
+        self, result: HoldCaptured, payment: "_Payment", sequence: int, cause: Event | None, *, fee_minor: int
+    ) -> list[Event]:
         captured = events.HoldCaptured(
             **_of_hold(result.hold),
             capture_id=result.capture_id,
@@ -162,6 +165,7 @@ class Teller:
             amount_minor=result.amount_minor,
             remaining_minor=result.remaining_minor,
             final=result.final,
+            fee_minor=fee_minor,
         )
         return [
             self._entry_of(payment, result.entry, sequence - 1, cause),
@@ -179,6 +183,7 @@ class Teller:
             step=step,
             capture_id=command.capture_id if isinstance(command, CaptureHold) else None,
             amount_minor=getattr(command, "amount_minor", None),
+            fee_minor=_fee_of(command),
             code=error.stable_code,
             detail=error.detail,
         )
@@ -263,6 +268,10 @@ class _Payment:
         if command.payment_id is None or command.merchant_id is None:
             raise InvariantViolated("a payment's command without its payment or merchant")
         return cls(command.payment_id, command.merchant_id, command.mode, command.shard)
+
+
+def _fee_of(command: Command) -> int:
+    return command.fee_minor if isinstance(command, CaptureHold) else 0
 
 
 def _step_of(payment: _Payment, command: Command) -> tuple[Step, UUID]:

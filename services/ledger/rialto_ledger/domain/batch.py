@@ -13,7 +13,7 @@ from uuid import UUID
 
 from rialto_common import ids
 from rialto_common.errors import InvariantViolated
-from rialto_ledger.domain import disputes, movements, posting_rules, transfer
+from rialto_ledger.domain import chart, disputes, movements, posting_rules, transfer
 from rialto_ledger.domain.account import AccountDelta, AccountStatus, StatusChange
 from rialto_ledger.domain.book import Book, LedgerState
 from rialto_ledger.domain.commands import (
@@ -306,7 +306,7 @@ def _capture_hold(book: Book, command: CaptureHold) -> Answer:
         payment_id=command.payment_id,
         effective_at=command.effective_at,
         recorded_at=book.now,
-        postings=posting_rules.capture(hold.account_id, command.payable, command.amount_minor),
+        postings=_captured(hold.account_id, command),
         metadata={
             "capture_id": ids.to_text("cap", command.capture_id),
             "final": "true" if command.final else "false",
@@ -324,11 +324,21 @@ def _capture_hold(book: Book, command: CaptureHold) -> Answer:
     return OutcomeStatus.APPLIED, result
 
 
+def _captured(account_id: UUID, command: CaptureHold) -> posting_rules.Postings:
+    """Return the postings of a capture: what we owe the merchant for it, and the fee that we take of that."""
+    payable = command.payable
+    postings = posting_rules.capture(account_id, payable, command.amount_minor)
+    if command.fee_minor == 0:
+        return postings
+    income = chart.fees_income(payable.currency, payable.mode)
+    return (*postings, *posting_rules.fee(payable, income, command.fee_minor))
+
+
 def _captured_before(entry: JournalEntry, hold: Hold, command: CaptureHold) -> HoldCaptured:
     final = entry.metadata.get("final") == "true"
     asked = None
     if hold.account_id is not None:
-        asked = posting_rules.capture(hold.account_id, command.payable, command.amount_minor)
+        asked = _captured(hold.account_id, command)
     of_hold = hold.payment_id is not None or entry.metadata.get("hold_id") == ids.to_text("hold", hold.id)
     told = (entry.kind, entry.payment_id, entry.postings, final)
     if not of_hold or told != ("capture", command.payment_id, asked, command.final):

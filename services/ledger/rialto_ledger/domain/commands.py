@@ -96,7 +96,10 @@ class PlaceHold(HoldCommand):
 
 @dataclass(frozen=True, slots=True)
 class CaptureHold(HoldCommand):
-    """Book all or part of a hold on the account `payable`; `final` releases the rest."""
+    """Book all or part of a hold on the account `payable`; `final` releases the rest.
+
+    `fee_minor` is what we take of it from the merchant, 0 for nothing.
+    """
 
     capture_id: UUID
     entry_id: UUID
@@ -104,6 +107,7 @@ class CaptureHold(HoldCommand):
     amount_minor: int
     final: bool
     effective_at: datetime
+    fee_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +180,13 @@ class MovementCommand:
 
 @dataclass(frozen=True, slots=True)
 class BookCapture(MovementCommand):
-    """An acquirer has captured: book it, from suspense where its outcome had been unknown."""
+    """An acquirer has captured: book it, from suspense where its outcome had been unknown.
+
+    `fee_minor` is what we take of it from the merchant, 0 for nothing.
+    """
 
     final: bool
+    fee_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ def accounts_of(command: MovementCommand) -> list[AccountSpec]:
     accounts = [_payable(command)]
     if command.acquirer is not None:
         accounts += [_receivable(command), _suspense(command)]
+    if isinstance(command, BookCapture) and command.fee_minor > 0:
+        accounts.append(_income(command))
     return accounts
 
 
@@ -74,6 +76,7 @@ def _book_capture(book: Book, command: BookCapture) -> Answer:
     movement = _capture(command)
     if _is_suspended(book, command):
         movement = posting_rules.resolved_as_succeeded(movement, _suspense(command))
+    movement = (*movement, *posting_rules.fee(_payable(command), _income(command), command.fee_minor))
     more = {"final": "true" if command.final else "false"}
     return _post(book, command, "journal_entry", BOOKED, "capture", movement, more)
 
@@ -177,6 +180,10 @@ def _receivable(command: MovementCommand) -> AccountSpec:
     if command.acquirer is None:
         raise InvariantViolated(f"{type(command).__name__} of {command.subject_id} names no acquirer")
     return chart.acquirer_receivable(command.acquirer, command.currency, command.mode)
+
+
+def _income(command: MovementCommand) -> AccountSpec:
+    return chart.fees_income(command.currency, command.mode)
 
 
 def _suspense(command: MovementCommand) -> AccountSpec:

@@ -116,6 +116,8 @@ def _place_hold(event: Event) -> Command:
 
 def _capture(event: Event) -> Command:
     data = event.read(CaptureRequested)
+    if data.fee_minor > data.amount_minor:
+        raise MalformedEvent(f"a fee of {data.fee_minor} is more than the {data.amount_minor} captured")
     if data.acquirer is not None:
         return BookCapture(
             payment_id=data.payment_id,
@@ -128,6 +130,7 @@ def _capture(event: Event) -> Command:
             acquirer=data.acquirer,
             effective_at=data.requested_at or event.time,
             final=data.final,
+            fee_minor=data.fee_minor,
         )
     return CaptureHold(
         payment_id=data.payment_id,
@@ -142,6 +145,7 @@ def _capture(event: Event) -> Command:
         amount_minor=data.amount_minor,
         final=data.final,
         effective_at=event.time,
+        fee_minor=data.fee_minor,
     )
 
 

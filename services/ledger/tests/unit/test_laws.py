@@ -40,7 +40,8 @@ def some_command(draw: st.DrawFn) -> Command:
             return payment.place(expires_at=NOW + timedelta(minutes=draw(st.integers(0, 30))))
         case "capture":
             part = draw(st.integers(1, payment.amount_minor + 1))
-            return payment.capture(part, ordinal=draw(st.integers(0, 2)), final=draw(st.booleans()))
+            captured = payment.capture(part, ordinal=draw(st.integers(0, 2)), final=draw(st.booleans()))
+            return replace(captured, fee_minor=draw(st.sampled_from([0, part // 2, part])))
         case "void":
             return payment.void()
         case "expire":

@@ -10,7 +10,7 @@ from typing import Any
 from rialto_common import ids
 from rialto_common.events import payments as events
 from rialto_gateway.attempts.attempt import NOT_FOUND
-from rialto_gateway.payments.chapters import settlement
+from rialto_gateway.payments.chapters import fees, settlement
 from rialto_gateway.payments.chapters.change import (
     AttemptChange,
     CaptureChange,
@@ -18,6 +18,7 @@ from rialto_gateway.payments.chapters.change import (
     Deadlines,
     about,
     ask,
+    charge,
     end,
     event,
     resolved,
@@ -80,6 +81,7 @@ def ask_capture(payment: Payment, amount_minor: int, *, final: bool, name: str, 
             final=final,
         )
         return Change(waiting, name, captures=(record,), detail=detail, attempts=(question,))
+    waiting, fee_minor = fees.ask(waiting, amount_minor)
     request = event(
         payment,
         events.CaptureRequested,
@@ -88,6 +90,7 @@ def ask_capture(payment: Payment, amount_minor: int, *, final: bool, name: str, 
         amount_minor=amount_minor,
         currency=payment.currency,
         final=final,
+        fee_minor=fee_minor,
     )
     return Change(waiting, name, (request,), (record,), detail)
 
@@ -97,6 +100,7 @@ def at_acquirer(payment: Payment, fact: AcquirerCaptured, now: datetime, deadlin
     attempt = fact.attempt
     if payment.state != "authorised" or attempt.subject_id is None:
         return None
+    known, fee_minor = fees.ask(replace(payment, reason=None), attempt.amount_minor)
     request = event(
         payment,
         events.CaptureRequested,
@@ -107,8 +111,8 @@ def at_acquirer(payment: Payment, fact: AcquirerCaptured, now: datetime, deadlin
         final=fact.final,
         acquirer=attempt.connector,
         requested_at=fact.requested_at,
+        fee_minor=fee_minor,
     )
-    known = replace(payment, reason=None)
     return Change(
         known, "attempt.succeeded", (*resolved(payment, attempt, "succeeded"), request), detail=about(attempt)
     )
@@ -129,15 +133,18 @@ def _booked(
 ) -> Change | None:
     if payment.state != "authorised":
         return None
-    answered = _answered(payment, fact.amount_minor, None)
+    answered = fees.booked(_answered(payment, fact.amount_minor, None), fact.fee_minor)
     captured = replace(answered, amount_captured_minor=answered.amount_captured_minor + fact.amount_minor)
     record = CaptureChange(fact.capture_id, None, fact.amount_minor, fact.final, "succeeded")
     detail = {"captured_minor": str(fact.amount_minor)}
-    held = held_share(fact.amount_minor, payment.reserve_bps)
+    if fact.fee_minor > 0:
+        detail["fee_minor"] = str(fact.fee_minor)
+    charged = charge(payment, "processing", fact.capture_id, fact.fee_minor, payment.rate)
+    held = held_share(fact.amount_minor - fact.fee_minor, payment.reserve_bps)
     if fact.final or captured.amount_captured_minor == captured.amount_minor:
         whole = _captured(captured, name, now, deadlines)
-        return replace(whole, captures=(record,), detail=detail, held_back_minor=held)
-    return Change(captured, name, (), (record,), detail, held_back_minor=held)
+        return replace(whole, captures=(record,), detail=detail, held_back_minor=held, fees=charged)
+    return Change(captured, name, (), (record,), detail, held_back_minor=held, fees=charged)
 
 
 def _captured(payment: Payment, name: str, now: datetime, deadlines: Deadlines) -> Change:
@@ -154,7 +161,7 @@ def refused(payment: Payment, fact: CaptureRefused, now: datetime, deadlines: De
         return None
     # Also after the payment left `authorised`: a hold may expire in the ledger while a capture is on its way to it.
     reason = fact.code if payment.state == "authorised" else payment.reason
-    without = _answered(payment, fact.amount_minor, reason)
+    without = fees.refused(_answered(payment, fact.amount_minor, reason), fact.amount_minor, fact.fee_minor)
     record = CaptureChange(fact.capture_id, None, fact.amount_minor, False, "failed", fact.code)
     return Change(without, "posting.refused", (), (record,), {"code": fact.code})
 

@@ -22,6 +22,7 @@ from rialto_gateway.payments.states import (
 )
 from rialto_gateway.payouts.payout import Line
 from rialto_gateway.payouts.payout import State as PayoutState
+from rialto_gateway.pricing.price import Fee, FeeKind, Rate
 
 ObjectState = Literal["pending", "succeeded", "failed"]
 
@@ -74,7 +75,8 @@ class AttemptChange:
 class Change:
     """What a fact made of a payment; `name` and `detail` go on its timeline.
 
-    `held_back_minor` is what of a capture that was just booked goes into the merchant's rolling reserve.
+    `fees` are what the merchant was charged. `held_back_minor` is what of a capture that was just booked goes into the
+    merchant's rolling reserve.
     """
 
     payment: Payment
@@ -86,6 +88,7 @@ class Change:
     attempts: tuple[AttemptChange, ...] = ()
     payout: Line | None = None
     held_back_minor: int = 0
+    fees: tuple[Fee, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,14 @@ def about(attempt: AttemptRef, **more: Any) -> dict[str, Any]:
 def line(payment: Payment, state: PayoutState, code: str | None = None) -> Line | None:
     """Return how the payment stands in its payout; None where it is in none."""
     return None if payment.payout_id is None else Line(payment.payout_id, payment.id, state, code)
+
+
+def charge(payment: Payment, kind: FeeKind, subject_id: UUID, amount_minor: int, rate: Rate) -> tuple[Fee, ...]:
+    """Return the fee of a capture or dispute; none where it is 0."""
+    if amount_minor == 0:
+        return ()
+    whose = (payment.id, payment.merchant_id, payment.mode, payment.currency)
+    return (Fee(subject_id, *whose, kind, amount_minor, rate),)
 
 
 def void_at_acquirer(payment: Payment, connector: str | None, authorisation: str, now: datetime) -> AttemptChange:

@@ -9,9 +9,10 @@ from datetime import datetime
 from rialto_common import ids
 from rialto_common.events import payments as events
 from rialto_common.events.envelope import EventData
-from rialto_gateway.payments.chapters.change import Change, Deadlines, event
+from rialto_gateway.payments.chapters.change import Change, Deadlines, charge, event
 from rialto_gateway.payments.facts import DisputeMoved
 from rialto_gateway.payments.states import REFUNDABLE, Payment
+from rialto_gateway.pricing.price import Fee, Rate
 
 
 def moved(payment: Payment, fact: DisputeMoved, now: datetime, deadlines: Deadlines) -> Change | None:
@@ -26,9 +27,11 @@ def moved(payment: Payment, fact: DisputeMoved, now: datetime, deadlines: Deadli
     detail = {"dispute_id": ids.to_text("dp", fact.dispute_id), "disputed_minor": str(fact.amount_minor)}
     outgoing = _told(payment, fact)
     after = replace(payment, amount_disputed_minor=disputed)
-    return Change(
-        after, f"dispute.{fact.what}", outgoing, detail=detail | ({"cause": fact.cause} if fact.cause else {})
-    )
+    charged: tuple[Fee, ...] = ()
+    if fact.what == "opened":
+        charged = charge(payment, "dispute", fact.dispute_id, fact.fee_minor, Rate(0, fact.fee_minor))
+    detail |= {"cause": fact.cause} if fact.cause else {}
+    return Change(after, f"dispute.{fact.what}", outgoing, detail=detail, fees=charged)
 
 
 def _told(payment: Payment, fact: DisputeMoved) -> tuple[EventData, ...]:

@@ -1,4 +1,4 @@
-"""Settlement: the merchant is paid what was captured, at once or with a payout."""
+"""Settlement: the merchant is paid what was captured less the fees of that, at once or with a payout."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -58,7 +58,7 @@ def confirmed(payment: Payment, fact: SettlementConfirmed, now: datetime, deadli
         payment,
         events.PaymentSettled,
         settlement_id=fact.settlement_id,
-        amount_minor=payment.amount_captured_minor,
+        amount_minor=payment.amount_net_minor,
         currency=payment.currency,
         chain_id=fact.chain_id,
         tx_hash=fact.tx_hash,
@@ -89,7 +89,7 @@ def request(payment: Payment) -> EventData:
         payment,
         events.SettlementRequested,
         settlement_id=ids.derive(payment.id, "settlement"),
-        amount_minor=payment.amount_captured_minor,
+        amount_minor=payment.amount_net_minor,
         currency=payment.currency,
         payee_address=payment.payee_address,
     )
