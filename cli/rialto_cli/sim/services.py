@@ -45,6 +45,7 @@ from rialto_gateway.payments.memory import MemoryUnits
 from rialto_gateway.payments.memory_reader import MemoryPaymentReader, MemoryWallets
 from rialto_gateway.payments.ports import NoSavedCards
 from rialto_gateway.payments.service import PaymentService
+from rialto_gateway.pricing.memory import MemoryFees
 from rialto_gateway.wallets.directory import WalletDirectory
 from rialto_ledger.adapters.memory import MemoryLedger
 from rialto_ledger.application.poster import CoalescingPoster
@@ -102,6 +103,7 @@ class Starter:
             connectors=InOrder(),
             wallets=WalletDirectory(MemoryWallets(world.stores.wallets)),
             saved=NoSavedCards(),
+            fees=MemoryFees(world.stores.gateway.pricing),
             runtime=process,
             deadlines=deadlines,
             currencies=frozenset({"USD"}),

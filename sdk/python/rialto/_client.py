@@ -116,6 +116,8 @@ class Rialto(_Client):
         self.balance = resources.Balance(self._run)
         self.payouts = resources.Payouts(self._run)
         self.payout_settings = resources.PayoutSettings(self._run)
+        self.fees = resources.Fees(self._run)
+        self.pricing = resources.Pricing(self._run)
         self.payment_methods = resources.PaymentMethods(self._run)
         self.mandates = resources.Mandates(self._run)
 
@@ -194,6 +196,8 @@ class AsyncRialto(_Client):
         self.balance = resources.AsyncBalance(self._run)
         self.payouts = resources.AsyncPayouts(self._run)
         self.payout_settings = resources.AsyncPayoutSettings(self._run)
+        self.fees = resources.AsyncFees(self._run)
+        self.pricing = resources.AsyncPricing(self._run)
         self.payment_methods = resources.AsyncPaymentMethods(self._run)
         self.mandates = resources.AsyncMandates(self._run)
 

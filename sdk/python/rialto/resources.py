@@ -10,6 +10,7 @@ from rialto.calls import (
     customers,
     disputes,
     events,
+    fees,
     funds,
     other,
     payment_links,
@@ -218,6 +219,19 @@ class PayoutSettings(Resource):
     update = called(payouts.update_settings)
 
 
+class Fees(Resource):
+    """What you were charged."""
+
+    list = listed(fees.list_)
+    totals = called(fees.totals)
+
+
+class Pricing(Resource):
+    """What your payments cost you."""
+
+    retrieve = called(fees.retrieve_pricing)
+
+
 class PaymentMethods(Resource):
     """Cards that are kept for a customer."""
 
@@ -362,6 +376,19 @@ class AsyncPayoutSettings(AsyncResource):
 
     retrieve = awaited(payouts.retrieve_settings)
     update = awaited(payouts.update_settings)
+
+
+class AsyncFees(AsyncResource):
+    """What you were charged."""
+
+    list = iterated(fees.list_)
+    totals = awaited(fees.totals)
+
+
+class AsyncPricing(AsyncResource):
+    """What your payments cost you."""
+
+    retrieve = awaited(fees.retrieve_pricing)
 
 
 class AsyncPaymentMethods(AsyncResource):

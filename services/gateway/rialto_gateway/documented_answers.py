@@ -126,6 +126,34 @@ class UnknownAttempt(Attempt):
     overdue_at: Time | None
 
 
+class FeeRate(BaseModel):
+    """Hundredths of a percent of what is captured, and a fixed part once a payment."""
+
+    bps: int
+    fixed_minor: Minor
+
+
+class Fee(BaseModel):
+    """What a merchant was charged for a capture or a dispute."""
+
+    id: Annotated[str, _id("fee")]
+    object: Literal["fee"]
+    type: Literal["processing", "dispute"]
+    payment_id: PaymentId
+    for_: Annotated[str, Field(alias="for", description="the capture or dispute")]
+    amount_minor: Minor
+    currency: Currency
+    rate: FeeRate
+    created_at: Time
+
+
+class StatementOfFees(BaseModel):
+    """Every fee of a payment, and their sum."""
+
+    total_minor: Minor
+    lines: list[Fee]
+
+
 class Payment(BaseModel):
     """A payment; its personal data is never shown."""
 
@@ -142,6 +170,7 @@ class Payment(BaseModel):
     amount_capturable_minor: Minor
     amount_refunded_minor: Minor
     amount_disputed_minor: Minor
+    fee_minor: Annotated[Minor, Field(description="what was taken of its captures; it is settled less this")]
     payment_method: Annotated[OfWallet | OfCard, Field(discriminator="type")]
     next_action: NextAction | None
     capture_method: Literal["automatic", "manual"]
@@ -158,6 +187,7 @@ class Payment(BaseModel):
     timeline: list[TimelineEntry] | None = None
     captures: list[Capture] | None = None
     attempts: list[Attempt] | None = None
+    fees: Annotated[StatementOfFees | None, Field(description="not in lists")] = None
     payout: Annotated["Payout | None", EXPANDED] = None
     customer: Annotated["Customer | None", EXPANDED] = None
     refunds: Annotated["list[Refund] | None", EXPANDED] = None
@@ -551,13 +581,6 @@ class PayoutSettings(BaseModel):
     next_payout_at: Time | None
 
 
-class FeeRate(BaseModel):
-    """Hundredths of a percent of what is captured, and a fixed part once a payment."""
-
-    bps: int
-    fixed_minor: Minor
-
-
 class PriceOf(FeeRate):
     """What payments by a method and in a currency cost; null: by any, in any."""
 
@@ -572,6 +595,25 @@ class Pricing(BaseModel):
     merchant_id: MerchantId
     mode: Mode
     prices: list[PriceOf]
+
+
+class FeeTotal(BaseModel):
+    """What the fees of a type come to in a currency."""
+
+    currency: Currency
+    type: Literal["processing", "dispute"]
+    fees: int
+    amount_minor: Minor
+
+
+class FeeTotals(BaseModel):
+    """What a merchant was charged in a period."""
+
+    object: Literal["fee_totals"]
+    mode: Mode
+    created_from: Time | None
+    created_to: Time | None
+    data: list[FeeTotal]
 
 
 class Dispute(BaseModel):
@@ -713,6 +755,8 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "PATCH /v1/payout_settings": PayoutSettings,
     "GET /v1/merchants/{merchant_id}/payout_settings": PayoutSettings,
     "PATCH /v1/merchants/{merchant_id}/payout_settings": PayoutSettings,
+    "GET /v1/fees": Fee,
+    "GET /v1/fees/totals": FeeTotals,
     "GET /v1/pricing": Pricing,
     "GET /v1/merchants/{merchant_id}/pricing": Pricing,
     "PUT /v1/merchants/{merchant_id}/pricing": Pricing,
@@ -745,6 +789,7 @@ LISTS = {
     "GET /v1/webhook_endpoints/{endpoint_id}/deliveries",
     "POST /v1/webhook_endpoints/{endpoint_id}/test",
     "GET /v1/payouts",
+    "GET /v1/fees",
     "GET /v1/disputes",
     "GET /v1/connectors/{name}/webhooks",
     "GET /v1/connectors/{name}/settlement_differences",

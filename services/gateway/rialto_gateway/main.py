@@ -63,6 +63,8 @@ from rialto_gateway.payouts.service import PayoutService
 from rialto_gateway.payouts.settings_api import payout_settings_router
 from rialto_gateway.payouts.store import PostgresPayoutReader
 from rialto_gateway.pricing.api import pricing_router
+from rialto_gateway.pricing.fees_api import fee_router
+from rialto_gateway.pricing.store import PostgresFees
 from rialto_gateway.rate_limiter import RateLimiter
 from rialto_gateway.refunds.api import refund_router
 from rialto_gateway.refunds.service import RefundService
@@ -141,6 +143,7 @@ async def build(
         connectors=connectors,
         wallets=directory,
         saved=saved,
+        fees=PostgresFees(pool),
         runtime=runtime,
         deadlines=deadlines,
         currencies=settings.settled_currencies(),
@@ -194,6 +197,7 @@ async def build(
     )
     service.add_loop("payouts", PayoutClock(units, payout_reader, payouts, runtime).step)
     service.add_router(pricing_router(unit_of_work=service.unit_of_work, pool=pool, keys=keys, runtime=runtime))
+    service.add_router(fee_router(reader=PostgresFees(pool), keys=keys, cursors=cursors))
     service.add_router(delivery_router(pool=pool, once=once, vault=vault, keys=keys, runtime=runtime, cursors=cursors))
     service.add_router(event_router(pool=pool, keys=keys, payments=reader, cursors=cursors))
 

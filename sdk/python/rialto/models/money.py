@@ -98,6 +98,43 @@ class BalanceTransaction(ApiObject):
     effective_at: datetime | None = None
 
 
+class Price(ApiObject):
+    """What payments by a method and in a currency cost; None: by any, in any."""
+
+    method: str | None = None
+    currency: str | None = None
+    bps: int
+    fixed_minor: int
+
+
+class Pricing(ApiObject):
+    """What you pay: of the prices that fit a payment, the one that names most of its method and currency."""
+
+    object: str = "pricing"
+    merchant_id: str | None = None
+    mode: str | None = None
+    prices: list[Price]
+
+
+class FeeTotal(ApiObject):
+    """What the fees of a type come to in a currency."""
+
+    currency: str
+    type: str
+    fees: int
+    amount_minor: int
+
+
+class FeeTotals(ApiObject):
+    """What you were charged in a period."""
+
+    object: str = "fee_totals"
+    mode: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    data: list[FeeTotal]
+
+
 class PayoutPayment(ApiObject):
     """A payment within a payout."""
 

@@ -86,10 +86,39 @@ class Attempt(ApiObject):
     asked_next_at: datetime | None = None
 
 
-class Payment(ApiObject):
-    """A payment. `timeline`, `captures` and `attempts` come with one payment, the first two in lists where expanded.
+class FeeRate(ApiObject):
+    """Hundredths of a percent of what is captured, and a fixed part once a payment."""
 
-    `payout`, `customer`, `refunds` and `disputes` are there where they are expanded.
+    bps: int
+    fixed_minor: int
+
+
+class Fee(ApiObject):
+    """What you were charged for a capture (`processing`) or a dispute; `subject` is that one's id."""
+
+    id: str
+    object: str = "fee"
+    type: str
+    payment_id: str
+    subject: str | None = Field(default=None, alias="for")
+    amount_minor: int
+    currency: str
+    rate: FeeRate
+    created_at: datetime | None = None
+
+
+class StatementOfFees(ApiObject):
+    """Every fee of a payment, and their sum."""
+
+    total_minor: int
+    lines: list[Fee]
+
+
+class Payment(ApiObject):
+    """A payment, settled less `fee_minor`, what was taken of its captures.
+
+    `timeline`, `captures`, `attempts` and `fees` come with one payment, the first two in lists where expanded. `payout`,
+    `customer`, `refunds` and `disputes` are there where they are expanded.
     """
 
     id: str
@@ -105,6 +134,7 @@ class Payment(ApiObject):
     amount_capturable_minor: int = 0
     amount_refunded_minor: int = 0
     amount_disputed_minor: int = 0
+    fee_minor: int = 0
     payment_method: PaymentMethod | None = None
     next_action: NextAction | None = None
     capture_method: str | None = None
@@ -120,6 +150,7 @@ class Payment(ApiObject):
     deadline_at: datetime | None = None
     timeline: list[TimelineEntry] | None = None
     captures: list[Capture] | None = None
+    fees: StatementOfFees | None = None
     attempts: list[Attempt] | None = None
     payout: Payout | None = None
     customer: Customer | None = None

@@ -29,6 +29,7 @@ from rialto_gateway.payments.ports import PaymentReader, SavedCards, Unit, Units
 from rialto_gateway.payments.states import UNDECIDED
 from rialto_gateway.payments.view import as_accepted, payment_view, time_text
 from rialto_gateway.payments.wait import Waiters
+from rialto_gateway.pricing.ports import FeeReader
 from rialto_gateway.wallets.directory import WalletDirectory
 
 LOOKED_AT = 10_000
@@ -71,6 +72,7 @@ class PaymentService:
         connectors: Connectors,
         wallets: WalletDirectory,
         saved: SavedCards,
+        fees: FeeReader,
         runtime: Runtime,
         deadlines: Deadlines,
         currencies: frozenset[str],
@@ -84,6 +86,7 @@ class PaymentService:
         self._answers = Waiters(reader.answered, runtime)
         self._wallets = wallets
         self._saved = saved
+        self._fees = fees
         self._runtime = runtime
         self._deadlines = deadlines
         self._currencies = currencies
@@ -184,7 +187,7 @@ class PaymentService:
         return Answer(self._first_answer(row), decided=False, replayed=replayed)
 
     async def get(self, principal: Principal, payment_id: UUID) -> dict[str, Any]:
-        """Return one payment with its timeline and captures.
+        """Return one payment with its timeline, captures and fees.
 
         Raises: PaymentNotFound: none, or another merchant's or mode's.
         """
@@ -192,7 +195,10 @@ class PaymentService:
         timeline = await self._reader.timeline(payment_id)
         captures = await self._reader.captures(payment_id)
         attempts = await self._attempts.of_payment(payment_id) if row["card"] is not None else []
-        return payment_view(row, timeline=timeline, captures=captures, attempts=attempts)
+        # A payment from a wallet is charged with its captures alone, and most cost nothing.
+        may_have_fees = row["fee_minor"] > 0 or row["card"] is not None
+        fees = await self._fees.of_payment(payment_id) if may_have_fees else []
+        return payment_view(row, timeline=timeline, captures=captures, attempts=attempts, fees=fees)
 
     async def newest(
         self, principal: Principal, mode: str, *, limit: int, before: UUID | None, status: str | None

@@ -10,6 +10,7 @@ import orjson
 from rialto_common import ids
 from rialto_gateway.attempts.attempt import Attempt
 from rialto_gateway.attempts.cards import merchants_fingerprint, saved_under
+from rialto_gateway.pricing.view import statement_view
 
 
 def payment_view(
@@ -18,6 +19,7 @@ def payment_view(
     timeline: Sequence[Mapping[str, Any]] | None = None,
     captures: Sequence[Mapping[str, Any]] | None = None,
     attempts: Sequence[Attempt] | None = None,
+    fees: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return the payment object of a row of `gateway.payments`."""
     capturable = 0
@@ -37,6 +39,7 @@ def payment_view(
         "amount_capturable_minor": _minor(capturable),
         "amount_refunded_minor": _minor(row["amount_refunded_minor"]),
         "amount_disputed_minor": _minor(row["amount_disputed_minor"]),
+        "fee_minor": _minor(row["fee_minor"]),
         "payment_method": _method(row),
         "next_action": _next_action(row),
         "capture_method": row["capture_method"],
@@ -57,6 +60,8 @@ def payment_view(
         view["captures"] = [capture_view(capture) for capture in captures]
     if attempts is not None:
         view["attempts"] = [attempt_view(attempt) for attempt in attempts]
+    if fees is not None:
+        view["fees"] = statement_view(fees)
     return view
 
 
@@ -136,6 +141,7 @@ def as_accepted(row: Mapping[str, Any], decide_within: timedelta) -> dict[str, A
         "void_reason": None,
         "amount_refunded_minor": 0,
         "amount_disputed_minor": 0,
+        "fee_minor": 0,
         "next_action_url": None,
         "settlement": None,
         "payout_id": None,

@@ -1,7 +1,6 @@
 """`/v1/pricing` for a merchant, `/v1/merchants/{id}/pricing` for the operator."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -21,6 +20,7 @@ from rialto_gateway.merchants.keys import QUERIES, ApiKeys, Mode, Principal
 from rialto_gateway.payments.bodies import known_currency
 from rialto_gateway.pricing.price import WHOLE_BPS, Method, Price, Rate
 from rialto_gateway.pricing.store import PostgresFees, PostgresPricing
+from rialto_gateway.pricing.view import pricing_view
 from rialto_gateway.requests import Body, caller_of
 
 EXAMPLE = {"prices": [{"method": "card", "currency": "USD", "bps": 290, "fixed_minor": "30"}, {"bps": 50}]}
@@ -113,18 +113,3 @@ def pricing_router(
         return json_answer(pricing_view(wanted, mode, after))
 
     return router
-
-
-def pricing_view(merchant_id: UUID, mode: Mode, prices: Sequence[Price]) -> dict[str, Any]:
-    """Return a merchant's prices as the API shows them."""
-    return {
-        "object": "pricing",
-        "merchant_id": ids.to_text("mer", merchant_id),
-        "mode": mode,
-        "prices": [{"method": each.method, "currency": each.currency, **rate_view(each.rate)} for each in prices],
-    }
-
-
-def rate_view(rate: Rate) -> dict[str, Any]:
-    """Return a rate as the API shows it."""
-    return {"bps": rate.bps, "fixed_minor": str(rate.fixed_minor)}

@@ -30,11 +30,3 @@ class FeeReader(Protocol):
     async def of_payment(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
         """Return a payment's fees, oldest first."""
         ...
-
-
-class NoFees:
-    """Nobody is charged."""
-
-    async def of_payment(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
-        """Return none."""
-        return []

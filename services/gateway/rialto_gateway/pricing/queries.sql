@@ -30,3 +30,15 @@ FROM unnest(
 -- name: of_payment
 -- A payment's fees, oldest first.
 SELECT * FROM gateway.fees WHERE payment_id = $1 ORDER BY charged_at, fee_id
+
+-- name: page
+-- A merchant's fees since an instant, the newest first, from a place on.
+SELECT * FROM gateway.fees
+WHERE merchant_id = $1 AND mode = $2 AND charged_at >= $3 AND (charged_at, fee_id) < ($4, $5)
+ORDER BY charged_at DESC, fee_id DESC LIMIT $6
+
+-- name: totals
+-- What a merchant's fees of a period come to.
+SELECT currency, kind, count(*) AS fees, sum(amount_minor) AS amount_minor FROM gateway.fees
+WHERE merchant_id = $1 AND mode = $2 AND charged_at >= $3 AND charged_at < $4
+GROUP BY currency, kind ORDER BY currency, kind

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from rialto_common.database import Connection, Pool, load_queries
+from rialto_gateway.cursors import Place
 from rialto_gateway.pricing.price import Fee, Price, Rate
 
 QUERIES = load_queries(__package__)
@@ -71,6 +72,18 @@ class PostgresFees:
     async def of_payment(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
         """Return a payment's fees, oldest first."""
         return await self._pool.fetch(QUERIES["of_payment"], payment_id)
+
+    async def page(
+        self, merchant_id: UUID, mode: str, *, since: datetime, before: Place, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return fees charged since an instant and before a place, the newest first."""
+        return await self._pool.fetch(QUERIES["page"], merchant_id, mode, since, before.at, before.id, limit)
+
+    async def totals(
+        self, merchant_id: UUID, mode: str, *, since: datetime, until: datetime
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return what the fees of a period come to, a row a currency and kind."""
+        return await self._pool.fetch(QUERIES["totals"], merchant_id, mode, since, until)
 
 
 def prices_of(rows: Sequence[Any]) -> list[Price]:

@@ -188,6 +188,9 @@ async def test_a_dispute_is_set_aside_answered_and_won(shop: Shop) -> None:
     assert await shop.balances() == (1250, 1250 - 1000 - FEE, 1000)
     payment = await shop.platform.get(shop.merchant, shop.payment["id"])
     assert payment["amount_disputed_minor"] == "1000"
+    [fee] = payment["fees"]["lines"]
+    assert (fee["type"], fee["amount_minor"], fee["for"]) == ("dispute", str(FEE), dispute["id"])
+    assert (payment["fee_minor"], fee["rate"]) == ("0", {"bps": 0, "fixed_minor": str(FEE)})
     path = f"/v1/payments/{payment['id']}/refunds"
     refused = await shop.platform.call("POST", path, {"amount_minor": 251}, key=shop.merchant.test_key)
     assert (refused.status_code, refused.json()["code"]) == (400, "refund_above_captured"), refused.text

@@ -138,6 +138,8 @@ async def world_of(platform: Platform, shop: Shop) -> World:
         answer = await platform.call("GET", path, key=key)
         return [each["id"] for each in answer.json()[at]]
 
+    pricing = f"/v1/merchants/{merchant.id}/pricing?mode=test"
+    assert (await platform.call("PUT", pricing, {"prices": [{"bps": 100}]})).status_code == 200
     captured = await platform.pay(merchant)
     await platform.decide(captured)
     await platform.ask_ledger()

@@ -94,6 +94,13 @@ async def test_a_payment_is_settled_less_the_fees_of_its_captures_by_the_price_i
         *(("capture", "5000"), ("fee", "-175"), ("capture", "5000"), ("fee", "-145"))
     ]
     assert {line["payment_id"] for line in lines} == {payment["id"]}
+    fees = payment["fees"]
+    assert (payment["fee_minor"], fees["total_minor"]) == ("320", "320")
+    assert [(line["type"], line["amount_minor"], line["for"]) for line in fees["lines"]] == [
+        ("processing", amount, capture["id"])
+        for amount, capture in zip(("175", "145"), payment["captures"], strict=True)
+    ]
+    assert all(line["rate"] == {"bps": 290, "fixed_minor": "30"} for line in fees["lines"])
     refused = await platform.call("POST", f"/v1/payments/{payment['id']}/refunds", {}, key=merchant.test_key)
     await platform.ask_ledger()
     refund = (await platform.call("GET", f"/v1/refunds/{refused.json()['id']}", key=merchant.test_key)).json()
@@ -154,3 +161,60 @@ async def test_what_is_charged_is_held_to_the_ledger_while_news_of_it_is_on_the_
     assert audited(platform, database.superuser_dsn()) == {}, "booked, and the gateway has yet to hear"
     await platform.gateway.steps["consumer-gateway"]()
     assert audited(platform, database.superuser_dsn()) == {}
+
+
+async def fees_of(platform: Platform, merchant: Merchant, query: str = "") -> Any:
+    answer = await platform.call("GET", "/v1/fees" + query, key=merchant.test_key)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_every_fee_is_listed_a_page_at_a_time_and_the_totals_are_their_sum(
+    platform: Platform, merchant: Merchant
+) -> None:
+    await set_pricing(platform, merchant, {"bps": 1_000})
+    times = []
+    for amount in (100, 200, 300):
+        payment = await platform.pay(merchant, amount)
+        await platform.decide(payment)
+        await platform.ask_ledger()
+        times.append((await platform.get(merchant, payment["id"]))["fees"]["lines"][0]["created_at"])
+    listed: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        page = await fees_of(platform, merchant, "?limit=2" + after)
+        listed += page["data"]
+        if not page["has_more"]:
+            break
+        after = f"&cursor={page['next_cursor']}"
+    assert [(each["amount_minor"], each["created_at"]) for each in listed] == [
+        *(("30", times[2]), ("20", times[1]), ("10", times[0]))
+    ]
+    assert await fees_of(platform, merchant, "/totals") == {
+        "object": "fee_totals",
+        "mode": "test",
+        "created_from": None,
+        "created_to": None,
+        "data": [{"currency": "USD", "type": "processing", "fees": 3, "amount_minor": "60"}],
+    }
+    period = f"?created_from={times[1]}&created_to={times[2]}"
+    assert [each["amount_minor"] for each in (await fees_of(platform, merchant, period))["data"]] == ["20"]
+    totals = await fees_of(platform, merchant, "/totals" + period)
+    assert (totals["created_from"], totals["data"][0]["amount_minor"]) == (times[1], "20")
+    path = f"/v1/fees{period}&cursor={page['next_cursor'] or after.removeprefix('&cursor=')}"
+    other = await platform.call("GET", path, key=merchant.test_key)
+    assert (other.status_code, other.json()["code"]) == (400, "cursor_invalid")
+    stranger = await platform.merchant("Stranger")
+    assert (await fees_of(platform, stranger))["data"] == (await fees_of(platform, stranger, "/totals"))["data"] == []
+
+
+async def test_a_retry_gets_the_first_answer_whatever_was_charged_since(platform: Platform, merchant: Merchant) -> None:
+    await set_pricing(platform, merchant, {"bps": 1_000})
+    first = await platform.send_payment(merchant, "one")
+    assert first.json()["fee_minor"] == "0"
+    await platform.decide(first.json())
+    await platform.ask_ledger()
+    again = await platform.send_payment(merchant, "one")
+    assert again.content == first.content
+    listed = (await platform.call("GET", "/v1/payments", key=merchant.test_key)).json()["data"]
+    assert [(each["fee_minor"], "fees" in each) for each in listed] == [("125", False)]

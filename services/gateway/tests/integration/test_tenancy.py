@@ -83,6 +83,8 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/v1/payout_settings"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("PATCH", "/v1/payout_settings"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("GET", "/v1/pricing"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/fees"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
+    ("GET", "/v1/fees/totals"): (OWN_ONLY, OWN_ONLY, FORBIDDEN),
     ("GET", "/v1/merchants/{merchant_id}/pricing"): (FORBIDDEN, FORBIDDEN, 200),
     ("PUT", "/v1/merchants/{merchant_id}/pricing"): (FORBIDDEN, FORBIDDEN, 200),
     ("GET", "/v1/merchants/{merchant_id}/payout_settings"): (FORBIDDEN, FORBIDDEN, 200),

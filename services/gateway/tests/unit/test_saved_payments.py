@@ -65,6 +65,7 @@ async def test_a_use_is_taken_back_only_where_no_payment_can_stand_for_it(
         connectors=world,
         wallets=world,
         saved=world,
+        fees=world,
         runtime=TestRuntime(),
         deadlines=Deadlines.default(),
         currencies=frozenset({"USD"}),
