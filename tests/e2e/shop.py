@@ -64,6 +64,11 @@ class Shop:
         )
         return str(wallet)
 
+    def price(self, *prices: dict[str, Any]) -> None:
+        """Have the operator set what payments cost this merchant from now on."""
+        path = f"/v1/merchants/{self.id}/pricing?mode=test"
+        done(self.client.put(path, json={"prices": list(prices)}, headers=self.admin))
+
     def balances(self, wallet: str) -> tuple[int, int]:
         """A wallet's ledger and available balance."""
         found = done(self.client.get(f"/v1/wallets/{wallet}"))

@@ -220,12 +220,22 @@ def test_a_saved_card_is_charged_while_the_customer_is_away_as_far_as_they_agree
     assert client.payment_methods.retrieve(card.id).customer_id == customer.id
 
 
-def test_what_is_owed_is_paid_out_when_the_merchant_asks(client: sdk.Rialto) -> None:
+def test_what_is_owed_is_paid_out_less_fees_when_the_merchant_asks(client: sdk.Rialto, shop: Shop) -> None:
+    shop.price({"method": "card", "currency": "USD", "bps": 200, "fixed_minor": "25"})
+    [price] = client.pricing.retrieve().prices
+    assert (price.method, price.currency, price.bps, price.fixed_minor) == ("card", "USD", 200, 25)
     assert client.payout_settings.update(schedule="manual").schedule == "manual"
     payment = client.payments.create(amount_minor=1250, currency="USD", payment_method=CARD, payer=payer())
     assert eventually(lambda: client.payments.retrieve(payment.id).status_reason == "awaiting_payout", "it is captured")
     [owed] = client.balance.retrieve().data
-    assert (owed.currency, owed.available_minor) == ("USD", 1250)
+    assert (owed.currency, owed.available_minor) == ("USD", 1200)
+    [fee] = client.fees.list()
+    statement = client.payments.retrieve(payment.id).fees
+    assert statement is not None
+    assert (statement.total_minor, statement.lines) == (50, [fee])
+    assert (fee.type, fee.payment_id, fee.rate.bps, fee.rate.fixed_minor) == ("processing", payment.id, 200, 25)
+    [total] = client.fees.totals().data
+    assert (total.currency, total.type, total.fees, total.amount_minor) == ("USD", "processing", 1, 50)
     payout = client.payouts.create(currency="USD")
     assert eventually(lambda: client.payouts.retrieve(payout.id).status == "paid", "it is paid out")
     assert [each.id for each in client.payouts.list(status="paid")] == [payout.id]
@@ -233,7 +243,7 @@ def test_what_is_owed_is_paid_out_when_the_merchant_asks(client: sdk.Rialto) -> 
     assert [each.payment_id for each in paid.payments or ()] == [payment.id]
     assert client.payments.retrieve(payment.id).payout_id == payout.id
     [event] = eventually(lambda: list(client.events.list(type="payout.paid")), "it is an event")
-    assert (event.data.object, event.data.id, event.data.amount_minor) == ("payout", payout.id, 1250)
+    assert (event.data.object, event.data.id, event.data.amount_minor) == ("payout", payout.id, 1200)
     assert client.payout_settings.retrieve().schedule == "manual"
 
 
@@ -251,7 +261,18 @@ def test_the_models_know_every_field_that_is_documented(rialto: Rialto) -> None:
     }
     # What an operator sees of an attempt is more than what a payment shows of it.
     shared = set(ours) & set(documented) - {"attempt"}
-    assert {"payment", "refund", "customer", "payment_link", "event", "webhook_endpoint", "payout", "mandate"} <= shared
+    assert {
+        "payment",
+        "refund",
+        "customer",
+        "payment_link",
+        "event",
+        "webhook_endpoint",
+        "payout",
+        "mandate",
+        "fee",
+        "pricing",
+    } <= shared
     assert {kind: documented[kind] - ours[kind] for kind in shared if documented[kind] - ours[kind]} == {}
 
 

@@ -91,6 +91,28 @@ def test_an_automatic_capture_goes_all_the_way(rialto: Rialto, shop: Shop) -> No
     settled_on_chain(rialto, shop, payment, 1_250)
 
 
+def test_a_payment_with_a_price_is_settled_on_chain_less_the_fees_of_its_captures(rialto: Rialto, shop: Shop) -> None:
+    shop.price({"method": "wallet", "currency": "USD", "bps": 290, "fixed_minor": "30"})
+    wallet = shop.wallet(10_000)
+    payment = shop.until(shop.pay(wallet, 5_000, capture_method="manual"), "authorised")
+    shop.price()
+    shop.capture(payment["id"], amount_minor="1500")
+    shop.capture(payment["id"], amount_minor="2000", final=True)
+    payment = shop.until(payment["id"], "settled")
+    fees = [int(line["amount_minor"]) for line in payment["fees"]["lines"]]
+    assert (fees, payment["fee_minor"], payment["fees"]["total_minor"]) == ([74, 58], "132", "132")
+    assert shop.balances(wallet) == (6_500, 6_500)
+    settled_on_chain(rialto, shop, payment, 3_500 - 132)
+    eventually(lambda: "chain_settlement" in entries(rialto, payment["id"]), "the ledger booked the settlement")
+    payable, books = f"merchant:{shop.id}:payable", entries(rialto, payment["id"])
+    assert [line for line in books["capture"] if line[0] == "fees:income"] == [
+        ("fees:income", "credit", fee, "USD") for fee in fees
+    ]
+    assert (payable, "debit", 3_500 - 132, "USD") in books["chain_settlement"]
+    assert {each["total_minor"] for each in shop.client.get("/v1/balance").json()["data"]} == {"0"}
+    rialto.check_books()
+
+
 def test_every_line_of_a_timeline_names_the_event_that_caused_it(rialto: Rialto, shop: Shop) -> None:
     payment = shop.until(shop.pay(shop.wallet(500), 500), "settled")
     log = rialto.rows(
