@@ -117,8 +117,8 @@ class StatementOfFees(ApiObject):
 class Payment(ApiObject):
     """A payment, settled less `fee_minor`, what was taken of its captures.
 
-    `timeline`, `captures`, `attempts` and `fees` come with one payment, the first two in lists where expanded. `payout`,
-    `customer`, `refunds` and `disputes` are there where they are expanded.
+    `timeline`, `captures`, `attempts` and `fees` come with one payment, the first two in lists where expanded.
+    `payout`, `customer`, `refunds` and `disputes` are there where they are expanded.
     """
 
     id: str
