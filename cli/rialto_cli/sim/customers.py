@@ -10,14 +10,13 @@ from hashlib import sha256
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from rialto_cli.sim.world import Instance, World
+from rialto_cli.sim.world import GatewayDoor, World
 from rialto_common import ids
 from rialto_common.errors import CommitUnknown, IdempotencyKeyReused, PaymentError, ServiceUnavailable
 from rialto_common.virtual_time import ProcessGone, SimulatedProcess
 from rialto_gateway.merchants.keys import Principal
 from rialto_gateway.payments.bodies import CreatePayment
-from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
-from rialto_gateway.payments.service import PaymentService
+from rialto_gateway.payments.facts import CaptureAsked, RefundAsked, ReviewDecided, VoidAsked
 from rialto_gateway.wallets.directory import Wallet
 from rialto_ledger.application.poster import Answer as LedgerAnswer
 from rialto_ledger.application.poster import CoalescingPoster
@@ -29,6 +28,7 @@ OPERATOR = Principal(None, None)
 LOOKS = 12
 OPERATOR_LOOKS_AT_SECONDS = (15, 45, 100, 300, 3_600, 86_400, 3 * 86_400)
 NAMES = ("Ada Lovelace", "Grace Hopper", "Emmy Noether", "Mary Jackson", "Edith Clarke", "Lise Meitner")
+ENDED = frozenset({"declined", "voided", "expired", "failed"})
 LISTED = ("Zorvanth Quexelbraum", "Ulvaketh Brondzhikar")
 NEARLY_LISTED = ("Zorvanth Quexelbron", "Pexorina Vashtukel")
 
@@ -58,6 +58,9 @@ class Plan:
 
     follow_up: str
     """For manual capture: `all`, `parts`, `part_final`, `part_void`, `void`, `above` or `nothing`."""
+
+    refunds: tuple[str, ...] = ()
+    """What is given back once something is captured, one after the other: `part`, `all` that is left or `above`."""
 
 
 @dataclass
@@ -99,13 +102,15 @@ class Customers:
             await self._reuse_key(plan)
         if payment_id is not None and plan.body.capture_method == "manual":
             await self._follow_up(plan, payment_id)
+        if payment_id is not None and plan.refunds:
+            await self._refund(plan, payment_id)
 
     async def _send_again(self, plan: Plan) -> None:
         await self._send(plan)
 
     async def _send(self, plan: Plan) -> UUID | None:
         """Send the request until there is an answer; return the payment, None where it was refused."""
-        answer = await self._until_answered(lambda gateway: _create(gateway, plan, plan.body), f"payment {plan.number}")
+        answer = await self._until_answered(lambda door: _create(door, plan, plan.body), f"payment {plan.number}")
         if isinstance(answer, PaymentError):
             self.memory.violations.append(f"I3: payment {plan.number} was refused: {answer.code}: {answer}")
             return None
@@ -117,7 +122,7 @@ class Customers:
 
     async def _reuse_key(self, plan: Plan) -> None:
         other = plan.body.model_copy(update={"amount_minor": plan.body.amount_minor + 1})
-        answer = await self._until_answered(lambda gateway: _create(gateway, plan, other), f"key of {plan.number}")
+        answer = await self._until_answered(lambda door: _create(door, plan, other), f"key of {plan.number}")
         if not isinstance(answer, IdempotencyKeyReused):
             self.memory.violations.append(f"I4: the key of payment {plan.number} was accepted for another request")
 
@@ -125,7 +130,7 @@ class Customers:
         """Wait until it is authorised and then do what the plan says; without patience after a while."""
         pause = 0.5
         for _ in range(LOOKS):
-            view = await self._until_answered(lambda gateway: gateway.get(plan.merchant.principal, payment_id), "look")
+            view = await self._look(plan, payment_id)
             if isinstance(view, PaymentError):
                 self.memory.violations.append(f"I3: payment {plan.number} is not there any more: {view.code}")
                 return
@@ -156,15 +161,50 @@ class Customers:
         key = f"{plan.key}-capture-{nth}"
         content = sha256(f"{fact}".encode()).digest()
 
-        def ask(gateway: PaymentService) -> Awaitable[object]:
-            return gateway.capture(
+        def ask(door: GatewayDoor) -> Awaitable[object]:
+            return door.payments.capture(
                 plan.merchant.principal, payment_id, fact, key=key, request_hash=content, wait_seconds=0.0
             )
 
         await self._until_answered(ask, f"capture {nth} of payment {plan.number}")
 
+    async def _look(self, plan: Plan, payment_id: UUID) -> "dict[str, Any] | PaymentError":
+        return await self._until_answered(lambda door: door.payments.get(plan.merchant.principal, payment_id), "look")
+
+    async def _refund(self, plan: Plan, payment_id: UUID) -> None:
+        """Give back what the plan says, once something is captured; without patience after a while."""
+        captured, pause = 0, 1.0
+        for _ in range(LOOKS):
+            view = await self._look(plan, payment_id)
+            captured = 0 if isinstance(view, PaymentError) else int(view["amount_captured_minor"])
+            if captured > 0 or isinstance(view, PaymentError) or view["status"] in ENDED:
+                break
+            await self._process.sleep(pause * (0.5 + self._random.random()))
+            pause = min(pause * 4, 3_600.0)
+        if captured == 0:
+            return
+        amounts = {"part": max(1, captured // 3), "all": None, "above": captured + 1}
+        for nth, share in enumerate(plan.refunds):
+            fact, key = RefundAsked(amounts[share], None, "{}"), f"{plan.key}-refund-{nth}"
+            made = {await self._refund_once(plan, payment_id, fact, key)}
+            if self._random.random() < 0.3:
+                made.add(await self._refund_once(plan, payment_id, fact, key))
+            if len(made - {None}) > 1:
+                self.memory.violations.append(f"I4: refund {nth} of payment {plan.number} was made twice")
+
+    async def _refund_once(self, plan: Plan, payment_id: UUID, fact: RefundAsked, key: str) -> str | None:
+        content = sha256(f"{fact}".encode()).digest()
+
+        def ask(door: GatewayDoor) -> Awaitable[tuple[dict[str, Any], bool]]:
+            return door.refunds.create(
+                plan.merchant.principal, payment_id, fact, key=key, request_hash=content, wait_seconds=0.0
+            )
+
+        answer = await self._until_answered(ask, f"refund of payment {plan.number}")
+        return None if isinstance(answer, PaymentError) else str(answer[0]["id"])
+
     async def _command(self, who: Principal, payment_id: UUID, fact: VoidAsked | ReviewDecided, actor: str) -> None:
-        await self._until_answered(lambda gateway: gateway.command(who, payment_id, fact, actor=actor), f"{fact}")
+        await self._until_answered(lambda door: door.payments.command(who, payment_id, fact, actor=actor), f"{fact}")
 
     async def _review(self) -> None:
         """Decide most of what is in review; what is left over, time decides."""
@@ -173,7 +213,7 @@ class Customers:
             await self._process.sleep(at - began)
             began = at
             page = await self._until_answered(
-                lambda gateway: gateway.newest(OPERATOR, "test", limit=100, before=None, status="review"), "reviews"
+                lambda door: door.payments.newest(OPERATOR, "test", limit=100, before=None, status="review"), "reviews"
             )
             if isinstance(page, PaymentError):
                 continue
@@ -184,14 +224,14 @@ class Customers:
                     await self._command(OPERATOR, ids.from_text("pay", view["id"]), decision, "operator")
 
     async def _until_answered(
-        self, ask: Callable[[PaymentService], Awaitable[Answer]], what: str
+        self, ask: Callable[[GatewayDoor], Awaitable[Answer]], what: str
     ) -> "Answer | PaymentError":
         """Ask some gateway until there is an answer, be it a refusal."""
         pause = 0.1
         while True:
-            gateway = self._some("gateway")
+            gateway = self._world.some("gateway")
             if gateway is not None and gateway.process is not None:
-                door = cast(PaymentService, gateway.door)
+                door = cast(GatewayDoor, gateway.door)
                 try:
                     answer = await gateway.process.call(_as_coroutine(ask, door), what)
                 except (OSError, ServiceUnavailable, CommitUnknown) as error:
@@ -206,15 +246,10 @@ class Customers:
             await self._process.sleep(pause * (0.5 + self._random.random()))
             pause = min(pause * 2, 30.0)
 
-    def _some(self, service: str) -> Instance | None:
-        """Return an instance that takes connections, as a load balancer would."""
-        running = [item for item in self._world.instances if item.service == service and item.is_up]
-        return running[int(self._random.random() * len(running))] if running else None
-
     async def post(self, command: Command) -> LedgerAnswer:
         """Have the ledger post a command, as its HTTP API does, until there is an answer."""
         while True:
-            ledger = self._some("ledger")
+            ledger = self._world.some("ledger")
             if ledger is not None and ledger.process is not None:
                 poster = cast("CoalescingPoster[Any]", ledger.door)
                 try:
@@ -246,12 +281,12 @@ async def open_wallet(customers: Customers, world: World, wallet: Wallet, funds_
     )
 
 
-async def _as_coroutine(ask: Callable[[PaymentService], Awaitable[Answer]], door: PaymentService) -> Answer:
+async def _as_coroutine(ask: Callable[[GatewayDoor], Awaitable[Answer]], door: GatewayDoor) -> Answer:
     return await ask(door)
 
 
-async def _create(gateway: PaymentService, plan: Plan, body: CreatePayment) -> Any:
-    return await gateway.create(
+async def _create(door: GatewayDoor, plan: Plan, body: CreatePayment) -> Any:
+    return await door.payments.create(
         plan.merchant.principal,
         body,
         key=plan.key,

@@ -10,6 +10,7 @@ from random import Random
 from rialto_cli.sim.customers import Customers, open_wallet
 from rialto_cli.sim.instruments import Instruments
 from rialto_cli.sim.invariants import Checker
+from rialto_cli.sim.notices import Notices
 from rialto_cli.sim.plans import (
     SECOND_TROUBLE_SECONDS,
     TROUBLE_ENDS_SECONDS,
@@ -43,6 +44,10 @@ class Outcome:
     crashes: int
     faults: Counter[str]
     states: Counter[str]
+    attempts: Counter[str]
+    """What came of questions to acquirers, by step and outcome; `unknown for a time`: of all of them, how many."""
+
+    refunds: Counter[str]
     crash_points: set[str]
     timeline: list[tuple[int, str]] = field(default_factory=list)
 
@@ -72,6 +77,7 @@ class _History:
         self._starter = Starter(self.world)
         self._people = self.world.new_process("customers")
         self._customers = Customers(self.world, self._people)
+        self.world.on_news = Notices(self.world, self.world.new_process("acquirers")).decided
         self._checker = Checker(self.world, self._customers.memory)
         self._changes_checked = -1
 
@@ -111,6 +117,8 @@ class _History:
         world = self.world
         world.calm()
         world.chain.come_back()
+        for acquirer in world.acquirers:
+            acquirer.is_away = False
         for instance in world.instances:
             if not instance.is_up:
                 self._starter.start(instance)
@@ -167,9 +175,18 @@ class _History:
             crashes=crashes,
             faults=world.bus.struck,
             states=Counter(payment.state for payment in world.stores.gateway.payments.values()),
+            attempts=_attempts(world),
+            refunds=Counter(row["state"] for row in world.stores.gateway.refunds.rows.values()),
             crash_points=world.crash_points,
             timeline=world.timeline or [],
         )
+
+
+def _attempts(world: World) -> Counter[str]:
+    attempts = world.stores.gateway.attempts.rows.values()
+    counted = Counter(f"{each.step} {each.state}" for each in attempts)
+    counted["unknown for a time"] = sum(each.unknown_since is not None for each in attempts)
+    return counted
 
 
 def hash_of(events: list[Event]) -> str:

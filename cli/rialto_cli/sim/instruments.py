@@ -19,6 +19,9 @@ from rialto_compliance.domain.rules import Outcome
 from rialto_compliance.metrics import ScreeningMetrics
 from rialto_fraud.domain.policy import Outcome as FraudOutcome
 from rialto_fraud.metrics import FraudMetrics
+from rialto_gateway.attempts.attempt import Attempt
+from rialto_gateway.attempts.metrics import AttemptMetrics
+from rialto_gateway.attempts.ports import Standing
 
 
 class SilentBusMetrics(BusMetrics):
@@ -36,6 +39,19 @@ class SilentFraudMetrics(FraudMetrics):
 
     def assessed(self, outcome: FraudOutcome, score: float) -> None:
         """Count nothing."""
+
+
+class SilentAttemptMetrics(AttemptMetrics):
+    """Reports nothing."""
+
+    def became(self, attempt: Attempt) -> None:
+        """Count nothing."""
+
+    def resolved(self, attempt: Attempt, seconds: float) -> None:
+        """Count nothing."""
+
+    def standing(self, standing: Sequence[Standing], now: datetime) -> None:
+        """Show nothing."""
 
 
 class SilentScreeningMetrics(ScreeningMetrics):
@@ -56,6 +72,7 @@ class Instruments:
     fraud: FraudMetrics
     screening: ScreeningMetrics
     bridge: BridgeMetrics
+    attempts: AttemptMetrics
     index: Index
 
     @classmethod
@@ -67,5 +84,6 @@ class Instruments:
             SilentFraudMetrics(registry),
             SilentScreeningMetrics(registry),
             BridgeMetrics(registry),
+            SilentAttemptMetrics(registry),
             Index(read_lists([FIXTURE]), cutoff=POLICY.review_score, salt=b"simulation"),
         )

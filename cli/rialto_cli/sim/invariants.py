@@ -15,6 +15,7 @@ from uuid import UUID
 
 import orjson
 
+from rialto_cli.sim.card_invariants import OPEN, CardChecker
 from rialto_cli.sim.customers import Memory
 from rialto_cli.sim.groups import CONSUMED
 from rialto_cli.sim.world import World
@@ -58,6 +59,7 @@ class _Booked:
     debits: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
     credits: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
     captured: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    refunded: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
     capture_ids: dict[str, UUID] = field(default_factory=dict)
     settled: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
     """By payment: settlements minus reversals; 0 or 1."""
@@ -117,6 +119,7 @@ class Checker:
         self._accounts_seen: _Seen[Any] = _Seen()
         self._holds_seen: _Seen[Any] = _Seen()
         self._agreed = _Agreed()
+        self._cards = CardChecker(world)
         self.calm_since: datetime | None = None
         self.looks = 0
 
@@ -130,6 +133,7 @@ class Checker:
         found += self._holds()
         found += self._accounts()
         found += self._payments()
+        found += self._cards.look()
         if self._chain_seen != self._world.chain.version:
             self._chain_seen = self._world.chain.version
             found += self._chain()
@@ -138,6 +142,7 @@ class Checker:
             found += self._agreement()
         if at_end:
             found += self._end()
+            found += self._cards.end(self._booked.refunded)
         return found
 
     # I8: the log ----------------------------------------------------------------------------------------------------
@@ -170,7 +175,7 @@ class Checker:
 
     def _note(self, event: Event) -> None:
         told, name = self._told, event.type
-        if event.source == "rialto.gateway" and name != "rialto.payment.created.v1":
+        if event.source == "rialto.gateway" and not name.startswith("rialto.payment.created."):
             told.numbers[event.key].append(event.sequence)
         if name in ("rialto.fraud.assessed.v1", "rialto.compliance.screened.v1"):
             told.verdicts[event.source, event.key] += 1
@@ -180,7 +185,7 @@ class Checker:
         data = orjson.loads(event.data)
         if name == "rialto.capture.requested.v1":
             told.asked[data["capture_id"]] = int(data["amount_minor"])
-        elif name == "rialto.hold.captured.v1":
+        elif name in ("rialto.hold.captured.v1", "rialto.capture.booked.v1"):
             told.answered[data["capture_id"]] = "captured"
         elif name == "rialto.posting.refused.v1":
             if data["step"] == "capture":
@@ -232,6 +237,8 @@ class Checker:
                 yield f"I4: capture {capture_id} is booked twice, by {entry.id} and {booked.capture_ids[capture_id]}"
             booked.capture_ids[capture_id] = entry.id
             booked.captured[payment_id] += entry.postings[0].amount_minor
+        elif entry.kind == "refund":
+            booked.refunded[payment_id] += entry.postings[0].amount_minor
         elif entry.kind in ("chain_settlement", "chain_settlement_reversal"):
             sign = 1 if entry.kind == "chain_settlement" else -1
             booked.settled[payment_id] += sign
@@ -300,7 +307,12 @@ class Checker:
         numbers = sorted([*lines, *self._told.numbers[name]])
         if numbers != list(range(1, payment.sequence + 1)):
             yield f"I8: {name} has come to {payment.sequence}, its timeline and events are numbered {numbers}"
-        causes = [line.line.cause for line in lines.values() if line.line.cause is not None]
+        # An attempt causes a line each time it comes to another state; an event causes one.
+        causes = [
+            (cause, line.line.event if cause.startswith("att_") else "")
+            for line in lines.values()
+            if (cause := line.line.cause) is not None
+        ]
         if len(causes) != len(set(causes)):
             yield f"I8: {name} has taken an event in twice"
         if lines and lines[max(lines)].line.state != payment.state:
@@ -356,8 +368,14 @@ class Checker:
         if succeeded != booked:
             yield f"I7: the captures of {name} come to {succeeded}, the ledger has booked {booked}"
         for capture in recorded:
-            if capture.state == "pending":
+            if capture.state == "pending" and not self._is_asked(capture.capture_id):
                 yield f"I8: capture {capture.ordinal} of {name} is pending with nothing on the way"
+
+    def _is_asked(self, capture_id: UUID) -> bool:
+        """Whether an acquirer is being asked for a capture."""
+        attempts = self._world.stores.gateway.attempts.rows
+        asked = attempts.get(ids.derive(capture_id, "attempt"))
+        return asked is not None and asked.state in OPEN
 
     def _end(self) -> Iterator[str]:
         """At the end of a history that has calmed down: final, or with a reason to wait."""
@@ -385,6 +403,7 @@ def _reserved(hold: Any) -> int:
 _READ = frozenset(
     {
         "rialto.capture.requested.v1",
+        "rialto.capture.booked.v1",
         "rialto.hold.captured.v1",
         "rialto.hold.placed.v1",
         "rialto.posting.refused.v1",

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any, TypeVar
 from uuid import UUID
 
+from rialto_cli.sim.acquirer import TOKENS, Acquirer, AcquirerFaults
 from rialto_cli.sim.customers import LISTED, NAMES, NEARLY_LISTED, Merchant, Plan
 from rialto_cli.sim.world import SERVICES, Instance, Pace, Shape, Trouble, World
 from rialto_common import ids
@@ -20,6 +21,12 @@ PAYMENTS_WITHIN_SECONDS = (5.0, 20.0, 60.0)
 TROUBLE_ENDS_SECONDS = 240.0
 SECOND_TROUBLE_SECONDS = 7 * 86_400.0
 """When chance faults come back for as long: holds and reviews that nobody ended come to their deadlines then."""
+BY_CARD = (0.0, 0.25, 0.5, 0.75)
+"""Which share of a history's payments is by card."""
+
+REFUNDS = (*((),) * 8, ("part",), ("part", "part"), ("all",), ("part", "all"), ("above",))
+"""What of a payment is given back once something is captured; of most, nothing."""
+
 MANUAL_FOLLOW_UPS = ("all", "all", "parts", "part_final", "part_void", "void", "void", "above", "nothing")
 KINDS = ("ordinary",) * 14 + ("large", "suspicious", "fraud", "listed", "nearly_listed", "payee_listed")
 
@@ -58,6 +65,14 @@ def trouble_of(random: Random) -> Trouble:
     return Trouble(
         crash=some(0.03),
         lost_answer=some(0.2),
+        acquirers=AcquirerFaults(
+            question_lost=some(0.2),
+            question_late=some(0.2),
+            answer_lost=some(0.3),
+            busy=some(0.2),
+            lookup_lost=some(0.4),
+            tells=random.random(),
+        ),
         bus=Faults(redeliver=some(0.3), lose_acknowledgement=some(0.3), hold_back=some(0.4)),
         store=StoreFaults(away=some(0.1), refused=some(0.1), unknown_committed=some(0.1), unknown_lost=some(0.1)),
     )
@@ -79,17 +94,17 @@ def merchants_of(random: Random, mint: Callable[[], UUID]) -> tuple[list[Merchan
 
 def payments_of(random: Random, merchants: list[Merchant], count: int) -> list[Plan]:
     """Draw so many payments."""
-    within = _pick(random, PAYMENTS_WITHIN_SECONDS)
-    return [_payment(random, merchants, number, random.random() * within) for number in range(count)]
+    within, by_card = _pick(random, PAYMENTS_WITHIN_SECONDS), _pick(random, BY_CARD)
+    return [_payment(random, merchants, number, random.random() * within, by_card) for number in range(count)]
 
 
-def _payment(random: Random, merchants: list[Merchant], number: int, at: float) -> Plan:
+def _payment(random: Random, merchants: list[Merchant], number: int, at: float, by_card: float) -> Plan:
     merchant, kind = _pick(random, merchants), _pick(random, KINDS)
     manual = random.random() < 0.45
     body: dict[str, Any] = {
         "amount_minor": _amount(random, kind),
         "currency": "USD",
-        "payment_method": {"type": "wallet", "wallet_id": ids.to_text("wal", _pick(random, merchant.wallets))},
+        "payment_method": _method(random, merchant, by_card),
         "payer": {"name": _payer(random, kind), "country": "GB"},
         "capture_method": "manual" if manual else "automatic",
         "terminal_id": _pick(random, (None, "T1", "T2")),
@@ -105,7 +120,14 @@ def _payment(random: Random, merchants: list[Merchant], number: int, at: float) 
         copies=1 + (random.random() < 0.25) + (random.random() < 0.1),
         reuses_key=random.random() < 0.1,
         follow_up=_pick(random, MANUAL_FOLLOW_UPS) if manual else "nothing",
+        refunds=_pick(random, REFUNDS),
     )
+
+
+def _method(random: Random, merchant: Merchant, by_card: float) -> dict[str, str]:
+    if random.random() < by_card:
+        return {"type": "card", "token": _pick(random, TOKENS)}
+    return {"type": "wallet", "wallet_id": ids.to_text("wal", _pick(random, merchant.wallets))}
 
 
 def _amount(random: Random, kind: str) -> int:
@@ -152,6 +174,7 @@ class Saboteur:
             (self._reorganise, 0.5, 4),
             (self._forget, 0.3, 2),
             (self._withhold, 0.4, 4),
+            (self._acquirer_away, 0.4, 2),
         ]
         for action, chance, most in actions:
             if random.random() < chance:
@@ -190,6 +213,17 @@ class Saboteur:
     def _chain_back(self) -> None:
         self._world.tell("the chain's node is back")
         self._world.chain.come_back()
+
+    def _acquirer_away(self) -> None:
+        acquirer, seconds = _pick(self._random, self._world.acquirers), 1 + self._random.random() * 90
+        self._world.bus.struck["acquirer away"] += 1
+        self._world.tell(f"{acquirer.name} is away for {seconds:.0f} s")
+        acquirer.is_away = True
+        self._world.later(seconds, lambda: self._acquirer_back(acquirer))
+
+    def _acquirer_back(self, acquirer: Acquirer) -> None:
+        self._world.tell(f"{acquirer.name} is back")
+        acquirer.is_away = False
 
     def _reorganise(self) -> None:
         depth = 1 + int(self._random.random() * 4)

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +29,7 @@ def to_dict(run: Run) -> dict[str, Any]:
 
 def figures(run: Run) -> dict[str, Any]:
     """Return how much was simulated and how fast. Rates are by processor time, so that they are a core's."""
-    faults, states, points = _sums(run)
+    faults, points = _sum(run, "faults"), set().union(*(outcome.crash_points for outcome in run.outcomes))
     payments = sum(outcome.payments for outcome in run.outcomes)
     return {
         "payments_per_second_per_core": round(payments / run.cpu_seconds, 1) if run.cpu_seconds else None,
@@ -41,7 +41,9 @@ def figures(run: Run) -> dict[str, Any]:
         "checks": sum(outcome.looks for outcome in run.outcomes),
         "crashes": sum(outcome.crashes for outcome in run.outcomes),
         "faults": dict(sorted(faults.items())),
-        "states": dict(sorted(states.items())),
+        "states": dict(sorted(_sum(run, "states").items())),
+        "attempts": dict(sorted(_sum(run, "attempts").items())),
+        "refunds": dict(sorted(_sum(run, "refunds").items())),
         "crash_points": sorted(points),
     }
 
@@ -65,6 +67,10 @@ def show(run: Run) -> None:
     table.add_row("crash points passed", str(len(numbers["crash_points"])))
     for state, count in numbers["states"].items():
         table.add_row(f"payments {state}", f"{count:,}")
+    for what, count in numbers["attempts"].items():
+        table.add_row(f"attempts: {what}", f"{count:,}")
+    for state, count in numbers["refunds"].items():
+        table.add_row(f"refunds {state}", f"{count:,}")
     table.add_row("payments a second and core", str(numbers["payments_per_second_per_core"]))
     table.add_row("seconds", f"{numbers['seconds']:.1f}")
     if len(run.outcomes) == 1:
@@ -87,12 +93,8 @@ def show_timeline(outcome: Outcome, *, to_stderr: bool) -> None:
         stream.write(f"{micros / MICROSECONDS:14.6f} s  {text}\n")
 
 
-def _sums(run: Run) -> tuple[Counter[str], Counter[str], set[str]]:
-    faults: Counter[str] = Counter()
-    states: Counter[str] = Counter()
-    points: set[str] = set()
+def _sum(run: Run, name: Literal["faults", "states", "attempts", "refunds"]) -> Counter[str]:
+    total: Counter[str] = Counter()
     for outcome in run.outcomes:
-        faults.update(outcome.faults)
-        states.update(outcome.states)
-        points |= outcome.crash_points
-    return faults, states, points
+        total.update(getattr(outcome, name))
+    return total

@@ -15,10 +15,11 @@ from rialto_chain_bridge.application.requests import TakeRequests, Terms
 from rialto_chain_bridge.application.watch import Watcher
 from rialto_chain_bridge.domain.batch import BatchPolicy
 from rialto_chain_bridge.domain.confirmation import TransactionState
+from rialto_cli.sim.acquirer import AcquirerLine
 from rialto_cli.sim.groups import CONSUMED
 from rialto_cli.sim.node import Line
 from rialto_cli.sim.scorer import AmountScorer
-from rialto_cli.sim.world import CHAIN_ID, SERVICES, Instance, World
+from rialto_cli.sim.world import CHAIN_ID, SERVICES, GatewayDoor, Instance, World
 from rialto_common.bus.consumer import Consumer, Handler
 from rialto_common.bus.memory import MemoryTransaction, MemoryUnitOfWork
 from rialto_common.events import Event
@@ -35,6 +36,8 @@ from rialto_fraud.domain.policy import CURRENT
 from rialto_gateway.attempts.cards import Cards
 from rialto_gateway.attempts.in_order import InOrder
 from rialto_gateway.attempts.memory import MemoryAttemptReader
+from rialto_gateway.attempts.resolver import AttemptResolver
+from rialto_gateway.attempts.runner import AttemptRunner
 from rialto_gateway.idempotency import Vault
 from rialto_gateway.payments import handlers as gateway_handlers
 from rialto_gateway.payments.accept import Acceptor
@@ -46,6 +49,8 @@ from rialto_gateway.payments.memory_reader import MemoryPaymentReader, MemoryWal
 from rialto_gateway.payments.ports import NoSavedCards
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.pricing.memory import MemoryFees
+from rialto_gateway.refunds.memory import MemoryRefundReader
+from rialto_gateway.refunds.service import RefundService
 from rialto_gateway.wallets.directory import WalletDirectory
 from rialto_ledger.adapters.memory import MemoryLedger
 from rialto_ledger.application.poster import CoalescingPoster
@@ -95,12 +100,15 @@ class Starter:
         keyring = MemoryKeyring(MASTER_KEY, world.stores.keyring, process)
         units = MemoryUnits(self._unit_of_work("gateway", process), world.stores.gateway, keyring)
         reader = MemoryPaymentReader(world.stores.gateway)
-        instance.door = PaymentService(
+        cards = Cards(Vault(MASTER_KEY, process), MASTER_KEY)
+        attempts = MemoryAttemptReader(world.stores.gateway.attempts, world.stores.gateway.card_of)
+        connectors = InOrder([AcquirerLine(world, process, each, world.give_way(process)) for each in world.acquirers])
+        payments = PaymentService(
             units=units,
             reader=reader,
-            acceptor=Acceptor(units, Cards(Vault(MASTER_KEY, process), MASTER_KEY), process, deadlines),
-            attempts=MemoryAttemptReader(world.stores.gateway.attempts, world.stores.gateway.card_of),
-            connectors=InOrder(),
+            acceptor=Acceptor(units, cards, process, deadlines),
+            attempts=attempts,
+            connectors=connectors,
             wallets=WalletDirectory(MemoryWallets(world.stores.wallets)),
             saved=NoSavedCards(),
             fees=MemoryFees(world.stores.gateway.pricing),
@@ -108,6 +116,16 @@ class Starter:
             deadlines=deadlines,
             currencies=frozenset({"USD"}),
         )
+        refunds = RefundService(
+            units=units,
+            payments=reader,
+            reader=MemoryRefundReader(world.stores.gateway.refunds),
+            runtime=process,
+            deadlines=deadlines,
+        )
+        metrics = world.instruments.attempts
+        resolver = AttemptResolver(units, attempts, connectors, process, deadlines, metrics)
+        instance.door = GatewayDoor(payments, refunds, resolver)
 
         def unit_of(transaction: MemoryTransaction) -> GatewayUnit:
             return GatewayUnit(world.stores.gateway, keyring, transaction)
@@ -115,6 +133,9 @@ class Starter:
         self._consume("gateway", process, gateway_handlers.FactHandler(unit_of, process, deadlines).handle)
         sweep = DeadlineSweep(units, reader, process, deadlines)
         self._loop(process, "deadlines", sweep.step, self._deadlines_due)
+        runner = AttemptRunner(units, attempts, resolver, connectors, cards, process, metrics)
+        watch = AttemptWatch(world, runner, attempts)
+        self._loop(process, "attempts", watch.step, watch.due)
 
     def _fraud(self, instance: Instance, process: SimulatedProcess) -> None:
         world = self._world
@@ -255,6 +276,24 @@ class Earliest:
             earliest = min((at for at in self._instants() if at is not None), default=None)
             self._earliest = None if earliest is None else self._world.micros_of(earliest)
         return self._earliest
+
+    def forget(self) -> None:
+        """Look it up again the next time."""
+        self._commits = -1
+
+
+class AttemptWatch:
+    """The attempts' loop, and when turning it is of use."""
+
+    def __init__(self, world: World, runner: AttemptRunner, attempts: MemoryAttemptReader) -> None:
+        self._runner = runner
+        self.due = Earliest(world, "gateway", attempts.due)
+
+    async def step(self) -> float:
+        """Take one turn. Claims are no commits of a unit of work, so what is due is looked up anew after them."""
+        pause = await self._runner.step()
+        self.due.forget()
+        return pause
 
 
 class BridgeWatch:

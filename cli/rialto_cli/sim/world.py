@@ -1,6 +1,7 @@
 """One history's world: the loop, the bus, what every service keeps, and which of its processes are up."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -8,6 +9,7 @@ from uuid import UUID
 
 from rialto_chain_bridge.adapters.memory import BridgeStore
 from rialto_chain_bridge.adapters.memory_chain import ModelChain
+from rialto_cli.sim.acquirer import NAMES, Acquirer, AcquirerFaults
 from rialto_cli.sim.groups import CONSUMED
 from rialto_cli.sim.instruments import Instruments
 from rialto_common.bus.memory import Faults, MemoryBus, MemoryStore, MemorySubscription, StoreFaults
@@ -17,7 +19,11 @@ from rialto_common.memory_keyring import KeyStore
 from rialto_common.virtual_time import MICROSECONDS, SimulatedProcess, VirtualLoop, let_others_run
 from rialto_compliance.adapters.memory import ComplianceStore
 from rialto_fraud.adapters.memory import FraudStore
+from rialto_gateway.attempts.resolver import AttemptResolver
+from rialto_gateway.connectors.port import Answer
 from rialto_gateway.payments.memory import GatewayStore
+from rialto_gateway.payments.service import PaymentService
+from rialto_gateway.refunds.service import RefundService
 from rialto_gateway.wallets.directory import Wallet
 from rialto_ledger.adapters.memory import MemoryLedgers
 
@@ -70,8 +76,18 @@ class Trouble:
 
     crash: float = 0.0
     lost_answer: float = 0.0
+    acquirers: AcquirerFaults = field(default_factory=AcquirerFaults)
     bus: Faults = field(default_factory=Faults.none)
     store: StoreFaults = field(default_factory=StoreFaults)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayDoor:
+    """What a gateway offers to callers, and to acquirers with news."""
+
+    payments: PaymentService
+    refunds: RefundService
+    resolver: AttemptResolver
 
 
 class Instance:
@@ -82,7 +98,7 @@ class Instance:
         self.name = f"{service}-{number}"
         self.process: SimulatedProcess | None = None
         self.door: object = None
-        """What the process offers to callers: the gateway its payments, the ledger its poster."""
+        """What the process offers to callers: the gateway its services, the ledger its poster."""
 
         self.starts = 0
 
@@ -144,6 +160,10 @@ class World:
         self.stores = Stores()
         self.chain = ModelChain(CHAIN_ID)
         self.chain.on_change = self._changed
+        self.acquirers = [Acquirer(name, self) for name in NAMES]
+        self.on_news: Callable[[Acquirer, str, Answer], None] | None = None
+        """Told of what an acquirer has decided."""
+
         self.changes = 0
         """Counts what changed anything durable, or the chain."""
 
@@ -157,6 +177,8 @@ class World:
 
         self.listening: list[Ear] = []
         self._block_is_due = False
+        self._outside = copy_context()
+        """Of no process: what happens in it happens whoever dies."""
 
     # Time and processes ---------------------------------------------------------------------------------------------
 
@@ -175,7 +197,12 @@ class World:
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Do something at a later instant, whatever runs then."""
-        self.loop.call_later(seconds, action)
+        self.loop.call_later(seconds, action, context=self._outside)
+
+    def some(self, service: str) -> Instance | None:
+        """Return an instance that takes connections, as a load balancer would."""
+        running = [item for item in self.instances if item.service == service and item.is_up]
+        return running[int(self.random.random() * len(running))] if running else None
 
     def kill(self, instance: Instance, why: str) -> None:
         """End a process; what it had not committed is gone."""
@@ -216,6 +243,21 @@ class World:
             if instance.process is not None and instance.process.frozen:
                 instance.process.thaw()
         self.wake_consumers()
+
+    def acquirer_faults(self) -> AcquirerFaults:
+        """Return the faults in force between us and the acquirers."""
+        return self.trouble.acquirers
+
+    def draw(self) -> float:
+        """Draw from the seed: 0 to 1."""
+        return self.random.random()
+
+    def news(self, acquirer: Acquirer, reference: str, answer: Answer) -> None:
+        """Take notice of what an acquirer has decided."""
+        self.tell(f"{acquirer.name} says {type(answer).__name__} to {reference[-6:]}")
+        self._changed()
+        if self.on_news is not None:
+            self.on_news(acquirer, reference, answer)
 
     def strikes(self, fault: str, probability: float) -> bool:
         """Say whether a fault strikes now, and count it."""

@@ -9,12 +9,17 @@ import pytest
 from typer.testing import CliRunner
 
 from rialto_cli.app import build
+from rialto_cli.sim.acquirer import AcquirerLine
 from rialto_cli.sim.history import Outcome
 from rialto_cli.sim.runner import run_chunk
 from rialto_common import ids
 from rialto_common.bus.consumer import Consumer
 from rialto_common.bus.memory import MemoryBus, MemoryInbox, MemoryTransaction, _Begun
 from rialto_common.events.envelope import Event
+from rialto_gateway.attempts.attempt import Attempt, started
+from rialto_gateway.attempts.runner import LEASE, AttemptRunner
+from rialto_gateway.connectors.port import Answer, Connector, NotSent
+from rialto_gateway.payments.chapters import captures
 from rialto_ledger.domain.book import Book
 from rialto_ledger.domain.commands import CaptureHold
 from rialto_ledger.domain.hold import Hold
@@ -96,6 +101,31 @@ def test_events_that_are_sent_before_their_commit_are_found(monkeypatch: pytest.
     monkeypatch.setattr(_Begun, "__aenter__", enter)
     monkeypatch.setattr(MemoryTransaction, "publish", publish)
     assert "I8" in promises(first_broken())
+
+
+def test_an_acquirer_that_is_taken_to_have_nothing_because_it_did_not_answer_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What may have arrived counts as not sent: another acquirer is asked, or the same question is sent anew."""
+
+    async def not_sent(self: AcquirerLine) -> Answer:
+        return NotSent("timed_out")
+
+    monkeypatch.setattr(AcquirerLine, "_nothing_heard", not_sent)
+    assert "I4" in promises(first_broken())
+
+
+def test_a_gateway_that_asks_before_it_is_on_record_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def begin(self: AttemptRunner, attempt: Attempt, connector: Connector) -> Attempt:
+        return started(attempt, connector.name, self._runtime.now(), LEASE)
+
+    monkeypatch.setattr(AttemptRunner, "_begin", begin)
+    assert "I3" in promises(first_broken())
+
+
+def test_a_void_that_was_lost_and_is_taken_for_done_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captures, "NOT_FOUND", "nothing is called so")
+    assert "I4" in promises(first_broken())
 
 
 def test_the_command_ends_with_1_and_says_how_to_see_a_broken_history_again(monkeypatch: pytest.MonkeyPatch) -> None:

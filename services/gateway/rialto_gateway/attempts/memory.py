@@ -72,6 +72,10 @@ class MemoryAttemptReader:
         self._rows.update({each.id: each for each in taken})
         return sorted(taken, key=lambda each: (each.created_at, each.id))
 
+    def due(self) -> list[datetime]:
+        """Return when attempts may be taken, for a loop that sleeps until then; without those that wait for others."""
+        return [each.due_at for each in self._rows.values() if each.due_at is not None and not self._waits(each)]
+
     def _waits(self, attempt: Attempt) -> bool:
         if attempt.state != "queued" or attempt.step not in ("capture", "void"):
             return False

@@ -140,7 +140,9 @@ class MemoryPayments:
             payment = self._payments.get(payment_id) or self._store.payments.get(payment_id)
             if payment is not None:
                 terms = self._store.payouts.terms_of(payment.merchant_id, payment.mode)
-                found[payment_id] = replace(payment, payout_schedule=terms.schedule, reserve_bps=terms.reserve_bps)
+                if (payment.payout_schedule, payment.reserve_bps) != (terms.schedule, terms.reserve_bps):
+                    payment = replace(payment, payout_schedule=terms.schedule, reserve_bps=terms.reserve_bps)
+                found[payment_id] = payment
         return found
 
     async def save(self, payments: Sequence[Payment], now: datetime) -> None:
