@@ -30,6 +30,7 @@ def story(payment: Payment) -> list[str]:
         ("captured", payment.amount_captured_minor),
         ("to capture", payment.amount_capturable_minor),
         ("refunded", payment.amount_refunded_minor),
+        ("fees", payment.fee_minor),
     ):
         if part:
             money.append(f"{name} {amount(part, payment.currency)}")
