@@ -108,7 +108,7 @@ class Books:
         return self._add(replace(asked, status=status, code=code, decide_at=decide_at))
 
     def follow(self, asked: Operation, behaviour: Behaviour) -> Operation:
-        """Capture, void or refund an authorisation. Raises: Refused."""
+        """Raise, capture, void or refund an authorisation. Raises: Refused."""
         done = self.find(asked.reference)
         if done is not None:
             return self._same(done, asked)
@@ -126,6 +126,11 @@ class Books:
                 status, code = "declined", "nothing_held"
         elif asked.currency != held.currency:
             status, code = "declined", "currency_mismatch"
+        elif asked.step == "increment":
+            if self.left(held, "capture") == 0:
+                status, code = "declined", "nothing_held"
+            elif asked.amount_minor <= self.raised(held):
+                status, code = "declined", "amount_not_above"
         elif asked.amount_minor > self.left(held, asked.step):
             status, code = "declined", "amount_too_large"
         return self._add(replace(asked, status=status, code=code), voided)
@@ -143,7 +148,16 @@ class Books:
         if step != "capture":
             return captured - returned
         is_closed = any(row["step"] == "void" or (row["step"] == "capture" and row["final"]) for row in rows)
-        return 0 if is_closed else held.amount_minor - captured
+        return 0 if is_closed else self.raised(held) - captured
+
+    def raised(self, held: Operation) -> int:
+        """Return what an authorisation comes to, with what it was raised to since."""
+        rows = self._db.execute(
+            "SELECT amount_minor FROM operations"
+            " WHERE authorisation = ? AND step = 'increment' AND status = 'succeeded'",
+            [held.id],
+        )
+        return max([held.amount_minor, *(int(row["amount_minor"]) for row in rows)])
 
     def decide(self, held: Operation, status: str, code: str | None) -> Operation:
         """Decide on an authorisation that was open."""

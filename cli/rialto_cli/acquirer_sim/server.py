@@ -43,8 +43,21 @@ RESPOND_WITHIN_SECONDS = 7 * 86_400.0
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 _AMOUNT = re.compile(r"[1-9][0-9]{0,37}")
-_STEPS: dict[str, Step] = {"authorisations": "authorise", "captures": "capture", "voids": "void", "refunds": "refund"}
-_PREFIXES = {"authorise": "auth", "capture": "cap", "void": "void", "refund": "rfd", "chargeback": "cbk"}
+_STEPS: dict[str, Step] = {
+    "authorisations": "authorise",
+    "increments": "increment",
+    "captures": "capture",
+    "voids": "void",
+    "refunds": "refund",
+}
+_PREFIXES = {
+    "authorise": "auth",
+    "increment": "inc",
+    "capture": "cap",
+    "void": "void",
+    "refund": "rfd",
+    "chargeback": "cbk",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Step = Literal["authorise", "capture", "void", "refund"]
+Step = Literal["authorise", "increment", "capture", "void", "refund"]
 Decision = Literal["approve", "decline", "challenge", "later_approve", "later_decline"]
 Fault = Literal["slow", "timeout", "reset", "error", "unavailable"]
 When = Literal["before", "after"]
@@ -78,11 +78,14 @@ TOKENS: Mapping[str, Token] = {
         "approved later; the news comes before the older one", {"authorise": Behaviour("later_approve")}, "out_of_order"
     ),
     **{f"tok_{fault}_{when}": _failing("authorise", fault, when) for fault in FAULTS for when in ("before", "after")},
+    "tok_increment_decline": Token(
+        "the increment is declined", {"increment": Behaviour("decline", "insufficient_funds")}
+    ),
     "tok_capture_decline": Token("the capture is refused", {"capture": Behaviour("decline", "capture_refused")}),
     "tok_refund_decline": Token("the refund is refused", {"refund": Behaviour("decline", "refund_refused")}),
     **{
         f"tok_{step}_{fault}_{when}": _failing(step, fault, when)
-        for step in ("capture", "void", "refund")
+        for step in ("increment", "capture", "void", "refund")
         for fault in FAULTS
         for when in ("before", "after")
     },

@@ -14,6 +14,7 @@ HANDLED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "rialto.compliance.v1": ("compliance.screened",),
         "rialto.ledger.v1": (
             *("hold.placed", "hold.captured", "hold.voided", "hold.expired", "posting.refused"),
+            *("hold.increased", "hold.increase_refused"),
             *("capture.booked", "refund.booked", "refund.refused"),
         ),
         _SETTLEMENTS: ("settlement.submitted", "settlement.confirmed", "settlement.reorged", "settlement.failed"),
@@ -21,6 +22,7 @@ HANDLED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "ledger": {
         _PAYMENTS: (
             *("payment.approved", "capture.requested", "void.requested", "payment_totals.reported"),
+            "increment.requested",
             *("refund.requested", "refund.succeeded", "refund.failed", "attempt.unknown", "attempt.resolved"),
             "acquirer.settled",
             *("dispute.opened", "dispute.won", "dispute.lost"),

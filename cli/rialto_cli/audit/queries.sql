@@ -367,16 +367,16 @@ WHERE due_at < %(now)s::TIMESTAMPTZ - make_interval(secs => %(grace_seconds)s)
 -- check: I3 attempt_overdue
 -- heals: the worker that asks acquirers may be catching up
 -- an attempt at an acquirer should have been sent or asked about, and nobody did
--- A capture or void waits for those of its payment that were asked for before it.
+-- An increment, capture or void waits for those of its payment that were asked for before it.
 SELECT
     jsonb_build_object(
         'attempt_id', text_id('att', a.attempt_id), 'payment_id', text_id('pay', a.payment_id), 'state', a.state
     ) AS ids, 'asked about at ' || a.due_at AS expected, 'still waiting at ' || %(now)s::TIMESTAMPTZ AS found
 FROM gateway.attempts AS a
 WHERE a.due_at < %(now)s::TIMESTAMPTZ - make_interval(secs => %(grace_seconds)s) AND NOT (
-    a.state = 'queued' AND a.step IN ('capture', 'void') AND EXISTS (
+    a.state = 'queued' AND a.step IN ('increment', 'capture', 'void') AND EXISTS (
         SELECT FROM gateway.attempts AS b
-        WHERE b.payment_id = a.payment_id AND b.step IN ('capture', 'void') AND b.due_at IS NOT NULL
+        WHERE b.payment_id = a.payment_id AND b.step IN ('increment', 'capture', 'void') AND b.due_at IS NOT NULL
             AND (b.created_at, b.step, b.ordinal) < (a.created_at, a.step, a.ordinal)
     )
 )
@@ -696,6 +696,41 @@ WHERE CASE x.state
     WHEN 'pending' THEN x.booked IS NOT NULL AND u.capture_id IS NULL
     ELSE x.booked IS NOT NULL
 END AND x.payment_id >= (SELECT ids_from FROM kept)
+
+-- check: I7 amount_not_as_held
+-- uses: handles inboxes letters consumption unconsumed
+-- a wallet's payment comes to another amount than the ledger holds or held for it, and no increment is on the way
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', p.payment_id)) AS ids, h.amount_minor || ' held' AS expected,
+    p.amount_minor || coalesce(', ' || u.amount || ' on the way', '') AS found
+FROM gateway.payments AS p
+JOIN ledger.holds AS h
+    ON h.payment_id = p.payment_id AND h.account_id IS NOT NULL AND h.status <> 'refused'
+LEFT JOIN (
+    SELECT data ->> 'payment_id' AS key, max(number_in(data, 'amount_minor')) AS amount
+    FROM unconsumed WHERE consumer_group = 'gateway' AND type = 'rialto.hold.increased.v1' GROUP BY 1
+) AS u ON u.key = text_id('pay', p.payment_id)
+WHERE h.amount_minor <> coalesce(u.amount, p.amount_minor)
+
+-- check: I7 payment_not_as_its_increments
+-- what a payment comes to, or is being raised to, is not what its increments say
+SELECT
+    jsonb_build_object('payment_id', text_id('pay', p.payment_id)) AS ids,
+    format('%%s, raised to %%s', coalesce(i.succeeded, p.amount_assessed_minor), coalesce(i.pending::TEXT, 'no more'))
+    AS expected,
+    format('%%s, raised to %%s', p.amount_minor, coalesce(p.increment_to_minor::TEXT, 'no more')) AS found
+FROM gateway.payments AS p
+LEFT JOIN (
+    SELECT
+        payment_id, count(*) AS increments, max(amount_minor) FILTER (WHERE state = 'succeeded') AS succeeded,
+        max(amount_minor) FILTER (WHERE state = 'pending') AS pending
+    FROM gateway.increments GROUP BY payment_id
+) AS i ON i.payment_id = p.payment_id
+WHERE (p.increments > 0 OR i.increments > 0) AND (
+    p.increments <> coalesce(i.increments, 0)
+    OR p.amount_minor <> coalesce(i.succeeded, p.amount_assessed_minor)
+    OR p.increment_to_minor IS DISTINCT FROM i.pending
+)
 
 -- check: I7 payment_not_as_its_captures
 -- a payment's captured and pending totals are not those of its captures
@@ -1031,7 +1066,9 @@ FROM (
             topic, source, key, event_id, type, sequence, position,
             type = 'rialto.hold.voided.v1' AND number_in(data, 'amount_released_minor') = 0 AS changes_nothing,
             row_number() OVER (PARTITION BY source, event_id ORDER BY position) AS telling
-        FROM bus.log WHERE topic NOT LIKE '%%.dlq' AND type NOT IN ('rialto.posting.refused.v1', 'rialto.refund.refused.v1')
+        FROM bus.log WHERE topic NOT LIKE '%%.dlq' AND type NOT IN (
+            'rialto.posting.refused.v1', 'rialto.refund.refused.v1', 'rialto.hold.increase_refused.v1'
+        )
     ) AS l
     WHERE l.telling = 1
 ) AS x
@@ -1232,7 +1269,9 @@ SELECT
     coalesce('a hold of ' || h.amount_minor, 'no hold') AS expected,
     coalesce(l.events || ' events of ' || l.amount, 'no event') AS found
 FROM (
-    SELECT text_id('hold', id) AS hold_id, text_id('pay', payment_id) AS key, amount_minor, placed_at
+    SELECT
+        text_id('hold', id) AS hold_id, text_id('pay', payment_id) AS key, amount_minor - increased_minor AS amount_minor,
+        placed_at
     FROM ledger.holds WHERE payment_id IS NOT NULL AND account_id IS NOT NULL AND status <> 'refused'
 ) AS h
 FULL JOIN (
@@ -1243,6 +1282,22 @@ FULL JOIN (
 ) AS l ON l.hold_id = h.hold_id AND l.key = h.key
 WHERE (h.placed_at IS NULL OR h.placed_at >= %(log_from)s::TIMESTAMPTZ)
     AND (h.amount_minor, 1::BIGINT) IS DISTINCT FROM (l.amount, l.events)
+
+-- check: I8 increase_not_told
+-- a payment's hold was raised, and the last hold.increased event says otherwise
+SELECT
+    jsonb_build_object('hold_id', coalesce(h.hold_id, l.hold_id), 'payment_id', coalesce(h.key, l.key)) AS ids,
+    coalesce('raised to ' || h.amount_minor, 'not raised') AS expected,
+    coalesce('raised to ' || l.amount, 'no event') AS found
+FROM (
+    SELECT text_id('hold', id) AS hold_id, text_id('pay', payment_id) AS key, amount_minor, placed_at
+    FROM ledger.holds WHERE payment_id IS NOT NULL AND increased_minor > 0
+) AS h
+FULL JOIN (
+    SELECT data ->> 'hold_id' AS hold_id, key, max(number_in(data, 'amount_minor')) AS amount
+    FROM bus.log WHERE topic = 'rialto.ledger.v1' AND type = 'rialto.hold.increased.v1' GROUP BY 1, 2
+) AS l ON l.hold_id = h.hold_id AND l.key = h.key
+WHERE (h.placed_at IS NULL OR h.placed_at >= %(log_from)s::TIMESTAMPTZ) AND h.amount_minor IS DISTINCT FROM l.amount
 
 -- check: I8 capture_not_told_once
 -- uses: capture_entries
@@ -1413,7 +1468,7 @@ LEFT JOIN (
 ) AS p ON c.type = 'rialto.settlement.confirmed.v1' AND p.key = c.key
 WHERE c.consumer_group = 'gateway' AND c.standing = 'handled'
     AND c.type IN (
-        'rialto.hold.captured.v1', 'rialto.capture.booked.v1', 'rialto.refund.booked.v1',
+        'rialto.hold.captured.v1', 'rialto.capture.booked.v1', 'rialto.refund.booked.v1', 'rialto.hold.increased.v1',
         'rialto.settlement.confirmed.v1'
     ) AND t.cause IS NULL AND p.key IS NULL
 

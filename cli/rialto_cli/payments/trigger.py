@@ -78,8 +78,20 @@ def _voided(stage: Stage) -> Payment:
     return stage.client.payments.void(stage.authorised().id, wait=WAIT_SECONDS)
 
 
+def _raised(token: str) -> Callable[[Stage], Payment]:
+    def raised(stage: Stage) -> Payment:
+        payment = stage.until(stage.pay(token, manual=True, wait=WAIT_SECONDS), "authorised")
+        return stage.client.payments.increment(
+            payment.id, amount_minor=payment.amount_minor + payment.amount_minor // 4, wait=WAIT_SECONDS
+        )
+
+    return raised
+
+
 RECIPES: Mapping[str, Recipe] = {
     "payment.authorised": Recipe("tok_approve, to be captured by hand", Stage.authorised),
+    "payment.incremented": Recipe("tok_approve, raised by a quarter", _raised("tok_approve")),
+    "payment.increment_failed": Recipe("tok_increment_decline, the same", _raised("tok_increment_decline")),
     "payment.captured": Recipe("tok_approve", lambda stage: stage.pay("tok_approve", wait=WAIT_SECONDS)),
     "payment.settled": Recipe("tok_approve, paid out on chain", lambda stage: stage.pay("tok_approve")),
     "payment.declined": Recipe(

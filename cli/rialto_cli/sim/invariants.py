@@ -166,7 +166,7 @@ class Checker:
                 yield f"I8: {event.type} of {event.key} was published twice under one id"
             return
         told.contents[identity] = content
-        if event.type != "rialto.posting.refused.v1":
+        if event.type not in ("rialto.posting.refused.v1", "rialto.hold.increase_refused.v1"):
             place = (event.topic, event.source, event.key)
             if event.sequence <= told.last.get(place, 0):
                 yield f"I8: {event.type} of {event.key} has sequence {event.sequence} after {told.last[place]}"
@@ -354,7 +354,7 @@ class Checker:
                 yield f"I8: entry {entry_id} was told {told.entries[ids.to_text('je', entry_id)]} times"
         for hold in islice(books.holds.values(), agreed.holds, None):
             placed = hold.account_id is not None and hold.status.value != "refused"
-            if told.holds.get(ids.to_text("hold", hold.id)) != (hold.amount_minor if placed else None):
+            if told.holds.get(ids.to_text("hold", hold.id)) != (hold.placed_minor if placed else None):
                 yield f"I8: hold {hold.id} of {hold.amount_minor} was not told as it is"
         agreed.verdicts, agreed.captures = len(payments), len(told.asked)
         agreed.entries, agreed.holds = len(books.entries), len(books.holds)

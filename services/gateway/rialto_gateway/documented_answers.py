@@ -98,13 +98,25 @@ class Capture(BaseModel):
     created_at: Time
 
 
+class Increment(BaseModel):
+    """More that was to be authorised, and what came of it; `amount_minor` is the total it brings the payment to."""
+
+    id: Annotated[str, _id("inc")]
+    object: Literal["increment"]
+    amount_before_minor: Minor
+    amount_minor: Minor
+    status: Literal["pending", "succeeded", "failed"]
+    failure_code: str | None
+    created_at: Time
+
+
 class Attempt(BaseModel):
     """One question to an acquirer and what is known of its outcome."""
 
     id: Annotated[str, _id("att")]
     object: Literal["attempt"]
     step: Step
-    for_: Annotated[str | None, Field(alias="for", description="the capture or refund it is for")]
+    for_: Annotated[str | None, Field(alias="for", description="the increment, capture or refund it is for")]
     connector: str | None
     status: AttemptState
     amount_minor: Minor
@@ -186,6 +198,7 @@ class Payment(BaseModel):
     deadline_at: Annotated[Time | None, Field(description="when the present state ends if nothing else happens")]
     timeline: list[TimelineEntry] | None = None
     captures: list[Capture] | None = None
+    increments: list[Increment] | None = None
     attempts: list[Attempt] | None = None
     fees: Annotated[StatementOfFees | None, Field(description="not in lists")] = None
     payout: Annotated["Payout | None", EXPANDED] = None
@@ -699,6 +712,7 @@ ANSWERS: dict[str, type[BaseModel]] = {
     "GET /v1/payments": Payment,
     "GET /v1/payments/{payment_id}": Payment,
     "POST /v1/payments/{payment_id}/capture": Payment,
+    "POST /v1/payments/{payment_id}/increments": Payment,
     "POST /v1/payments/{payment_id}/void": Payment,
     "POST /v1/payments/{payment_id}/review": Payment,
     "POST /v1/payments/{payment_id}/refunds": Refund,

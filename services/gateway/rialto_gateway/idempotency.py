@@ -30,7 +30,12 @@ from rialto_common.errors import Conflict, IdempotencyKeyReused, InvalidRequest,
 from rialto_common.runtime import Runtime
 from rialto_gateway.answers import json_answer
 from rialto_gateway.merchants.keys import QUERIES, Principal
-from rialto_gateway.payments.errors import CaptureAboveAuthorised, IdempotencyKeyMissing
+from rialto_gateway.payments.errors import (
+    CaptureAboveAuthorised,
+    IdempotencyKeyMissing,
+    IncrementAboveLimit,
+    IncrementNotAbove,
+)
 
 MAX_KEY_LENGTH = 255
 KEPT = timedelta(hours=24)
@@ -59,7 +64,7 @@ class RequestInProgress(Conflict):
     retryable = True
 
 
-_KEPT_REFUSALS = (Conflict, CaptureAboveAuthorised)
+_KEPT_REFUSALS = (Conflict, CaptureAboveAuthorised, IncrementNotAbove, IncrementAboveLimit)
 
 
 def required_key(key: str | None) -> str:

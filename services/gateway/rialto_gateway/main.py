@@ -40,6 +40,7 @@ from rialto_gateway.expansions.payments import PaymentExpansions
 from rialto_gateway.funds.api import funds_router
 from rialto_gateway.funds.ledger import LedgerFunds
 from rialto_gateway.idempotency import IdempotentRequests, Vault
+from rialto_gateway.increments.service import IncrementService
 from rialto_gateway.ledger_calls import LedgerCalls
 from rialto_gateway.limits import policy_of
 from rialto_gateway.merchants.api import merchant_router
@@ -148,6 +149,14 @@ async def build(
         deadlines=deadlines,
         currencies=settings.settled_currencies(),
     )
+    increments = IncrementService(
+        units=units,
+        reader=reader,
+        runtime=runtime,
+        deadlines=deadlines,
+        share_bps=settings.increment_limit_bps,
+        review_major=settings.increment_review_major,
+    )
     undecided = deadlines.by_state["created"].after
     admission = Admission(
         oldest_unhandled(pool, undecided), runtime, limit=timedelta(seconds=settings.overload_age_seconds)
@@ -155,7 +164,8 @@ async def build(
     allow_private = settings.webhook_allow_private
     if service.role != "worker":
         # First, and not included: FastAPI tries an included router's routes twice, a fifth of the accept path.
-        service.app.router.routes[:0] = payment_router(payments, keys, once, admission, expansions).routes
+        first = payment_router(payments, increments, keys, once, admission, expansions).routes
+        service.app.router.routes[:0] = first
     service.add_router(wallet_router(directory=directory, ledger=ledger, once=once, keys=keys, runtime=runtime))
     funds = LedgerFunds(ledger_calls)
     service.add_router(funds_router(funds=funds, wallets=directory, once=once, keys=keys))

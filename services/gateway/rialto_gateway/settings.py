@@ -56,6 +56,12 @@ class GatewaySettings(ServiceSettings, KeyringSettings):
     dispute_fee_minor: int = Field(
         default=0, ge=0, description="what a merchant pays for a dispute, in minor units of its currency"
     )
+    increment_limit_bps: int = Field(
+        default=5_000, ge=0, description="how much may be added to a payment, of what it was assessed with"
+    )
+    increment_review_major: int = Field(
+        default=10_000, gt=0, description="major units that no payment assessed with less is raised to"
+    )
     webhook_allow_private: bool = False
     event_retention_days: float = Field(default=30.0, ge=7, description="how long events and deliveries are kept")
     rate_limit_per_second: float = Field(default=10_000.0, ge=1, description="requests a second of one API key")

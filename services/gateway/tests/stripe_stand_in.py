@@ -62,6 +62,7 @@ class StripeStandIn:
     busy: bool = False
     url: str = ""
     _tokens: dict[str, str] = field(default_factory=dict)
+    _can_be_raised: dict[str, str] = field(default_factory=dict)
     _failed: set[str] = field(default_factory=set)
     _numbers: Any = field(default_factory=lambda: count(1))
     _runner: web.AppRunner | None = None
@@ -150,7 +151,13 @@ class StripeStandIn:
     @staticmethod
     def _step(path: str) -> Step | None:
         last = path.rsplit("/", 1)[-1]
-        steps: dict[str, Step] = {"confirm": "authorise", "capture": "capture", "cancel": "void", "refunds": "refund"}
+        steps: dict[str, Step] = {
+            "confirm": "authorise",
+            "increment_authorization": "increment",
+            "capture": "capture",
+            "cancel": "void",
+            "refunds": "refund",
+        }
         return steps.get(last)
 
     def _get(self, path: str, query: Object) -> Object:
@@ -170,6 +177,8 @@ class StripeStandIn:
                 return self._create(parameters)
             case ["payment_intents", intent_id, "confirm"]:
                 return self._confirm(self._intent(intent_id), parameters)
+            case ["payment_intents", intent_id, "increment_authorization"]:
+                return self._increment(self._intent(intent_id), parameters)
             case ["payment_intents", intent_id, "capture"]:
                 return self._capture(self._intent(intent_id), parameters)
             case ["payment_intents", intent_id, "cancel"]:
@@ -187,6 +196,8 @@ class StripeStandIn:
         assert parameters["capture_method"] == "manual"
         intent_id = f"pi_{next(self._numbers)}"
         self._tokens[intent_id] = parameters["payment_method_data[card][token]"]
+        wanted = "payment_method_options[card][request_incremental_authorization]"
+        self._can_be_raised[intent_id] = parameters.get(wanted, "never")
         intent = {
             "id": intent_id,
             "object": "payment_intent",
@@ -230,6 +241,22 @@ class StripeStandIn:
             return
         intent |= {"status": "requires_capture", "amount_capturable": intent["amount"]}
         intent["latest_charge"] = f"ch_{intent['id']}"
+
+    def _increment(self, intent: Object, parameters: Object) -> Object:
+        """Raise it; of one that is declined nothing changes, its metadata neither."""
+        amount = int(parameters["amount"])
+        if intent["status"] != "requires_capture" or amount <= intent["amount"]:
+            raise invalid("payment_intent_unexpected_state")
+        if self._can_be_raised.get(intent["id"]) != "if_available":
+            raise invalid("incremental_authorization_not_supported")
+        behaviour = token(self._tokens[intent["id"]]).behaviour("increment")
+        if behaviour.decision == "decline":
+            code = DECLINE_CODES[behaviour.code or ""]
+            raise Refused(402, "card_error", "card_declined", decline_code=code)
+        intent["amount_capturable"] += amount - intent["amount"]
+        intent["amount"] = amount
+        intent["metadata"] |= _metadata(parameters)
+        return intent
 
     def _capture(self, intent: Object, parameters: Object) -> Object:
         amount = int(parameters["amount_to_capture"])

@@ -133,6 +133,12 @@ class Payment:
             effective_at=NOW,
         )
 
+    def increase(self, amount_minor: int, *, ordinal: int = 1) -> commands.IncreaseHold:
+        """Return the command that raises its hold to an amount."""
+        increment_id = ids.derive(self.id, "increment", ordinal)
+        named = (self.id, self.merchant_id, self.mode, self.shard, self.hold_id)
+        return commands.IncreaseHold(*named, increment_id, self.currency, amount_minor)
+
     def void(self) -> commands.VoidHold:
         """Return the command that voids it."""
         return commands.VoidHold(self.id, self.merchant_id, self.mode, self.shard, self.hold_id)
@@ -288,6 +294,19 @@ class Sender:
             time=self._now,
             sequence=1,
         )
+
+    def increase(self, payment: Payment, amount_minor: int, *, ordinal: int = 1) -> Event:
+        """Return `increment.requested`."""
+        data = payments.IncrementRequested(
+            payment_id=payment.id,
+            merchant_id=payment.merchant_id,
+            mode=payment.mode,
+            increment_id=ids.derive(payment.id, "increment", ordinal),
+            ordinal=ordinal,
+            amount_minor=amount_minor,
+            currency=payment.currency,
+        )
+        return self._of_payment(data, payment, ordinal=ordinal)
 
     def void(self, payment: Payment) -> Event:
         """Return `void.requested`; each call asks anew, as a resolver does."""

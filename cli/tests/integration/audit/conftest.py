@@ -41,6 +41,8 @@ async def play(world: World) -> dict[str, str]:
         }
         declined = {"declined": await world.pay(books, poor, "declined", 600)}
         await world.until((payment, "authorised") for payment in manual.values())
+        raised = f"/v1/payments/{manual['held']}/increments"
+        await world.post(raised, {"amount_minor": 2_500}, key=bikes, name="raise")
         parts = manual.pop("in parts")
         for nth, amount in enumerate((300, 500)):
             body = {"amount_minor": amount, "final": nth == 1}

@@ -478,6 +478,18 @@ I7 = (
     ),
     plant(
         "I7",
+        "amount_not_as_held",
+        "a payment raised at the gateway alone",
+        f"UPDATE gateway.payments SET amount_minor = amount_minor + 1 WHERE payment_id = {HELD}",
+    ),
+    plant(
+        "I7",
+        "payment_not_as_its_increments",
+        "an increment that succeeded changed to one that failed",
+        f"UPDATE gateway.increments SET state = 'failed', failure_code = 'x' WHERE payment_id = {HELD}",
+    ),
+    plant(
+        "I7",
         "payment_not_as_its_captures",
         "a capture's amount changed at the gateway",
         f"UPDATE gateway.captures SET amount_minor = amount_minor - 1 WHERE payment_id = {SETTLED}",
@@ -695,6 +707,12 @@ I8 = (
         "hold_not_told_once",
         "a hold that no event told",
         copy("ledger.holds", {"id": f"'{NEW}'"}, f"t.payment_id = {SETTLED}"),
+    ),
+    plant(
+        "I8",
+        "increase_not_told",
+        "the event of a hold's increase deleted",
+        "DELETE FROM bus.log WHERE type = 'rialto.hold.increased.v1'",
     ),
     plant(
         "I8",

@@ -28,6 +28,8 @@ CONSUMERS: Mapping[str, tuple[type[EventData], ...]] = {
         compliance.ComplianceScreened,
         ledger.HoldPlaced,
         ledger.HoldCaptured,
+        ledger.HoldIncreased,
+        ledger.HoldIncreaseRefused,
         ledger.HoldVoided,
         ledger.HoldExpired,
         ledger.PostingRefused,
@@ -44,6 +46,7 @@ CONSUMERS: Mapping[str, tuple[type[EventData], ...]] = {
     "ledger": (
         payments.PaymentApproved,
         payments.CaptureRequested,
+        payments.IncrementRequested,
         payments.VoidRequested,
         payments.RefundRequested,
         payments.RefundSucceeded,

@@ -12,6 +12,7 @@ from rialto_common.events.common import (
     CaptureId,
     EntryId,
     HoldId,
+    IncrementId,
     MerchantId,
     Mode,
     PaymentId,
@@ -54,6 +55,26 @@ class HoldCaptured(HoldData):
     remaining_minor: MinorUnitsOrZero
     final: bool
     fee_minor: MinorUnitsOrZero = 0
+
+
+class HoldIncreased(HoldData):
+    """More is reserved: `amount_minor` in all, by increment `increment_id`."""
+
+    type: ClassVar[str] = "rialto.hold.increased.v1"
+
+    increment_id: IncrementId
+    amount_minor: MinorUnits
+
+
+class HoldIncreaseRefused(HoldData):
+    """The hold was not raised to `amount_minor` and is as it was; `code` is stable and says why."""
+
+    type: ClassVar[str] = "rialto.hold.increase_refused.v1"
+
+    increment_id: IncrementId
+    amount_minor: MinorUnits
+    code: str
+    detail: str
 
 
 class HoldVoided(HoldData):
@@ -213,6 +234,8 @@ class TransferRefused(TransferData):
 MODELS: tuple[type[EventData], ...] = (
     HoldPlaced,
     HoldCaptured,
+    HoldIncreased,
+    HoldIncreaseRefused,
     HoldVoided,
     HoldExpired,
     JournalEntryPosted,

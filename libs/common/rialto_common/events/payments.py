@@ -12,6 +12,7 @@ from rialto_common.events.common import (
     CaptureId,
     DisputeId,
     HoldId,
+    IncrementId,
     MerchantId,
     Mode,
     PaymentId,
@@ -154,6 +155,41 @@ class CaptureRequested(PaymentData):
     acquirer: str | None = None
     requested_at: AwareDatetime | None = None
     fee_minor: MinorUnitsOrZero = 0
+
+
+class IncrementRequested(PaymentData):
+    """The ledger is asked to raise a wallet payment's hold to `amount_minor` in all."""
+
+    type: ClassVar[str] = "rialto.increment.requested.v1"
+
+    increment_id: IncrementId
+    ordinal: int
+    amount_minor: MinorUnits
+    currency: str
+
+
+class PaymentIncremented(PaymentData):
+    """More is authorised: `amount_minor` in all, by the ledger or the named `acquirer`."""
+
+    type: ClassVar[str] = "rialto.payment.incremented.v1"
+
+    increment_id: IncrementId
+    amount_before_minor: MinorUnits
+    amount_minor: MinorUnits
+    currency: str
+    acquirer: str | None = None
+
+
+class PaymentIncrementFailed(PaymentData):
+    """No more was authorised than before, and that still is; `failure_code` says why."""
+
+    type: ClassVar[str] = "rialto.payment.increment_failed.v1"
+
+    increment_id: IncrementId
+    amount_minor: MinorUnits
+    currency: str
+    failure_code: str
+    acquirer: str | None = None
 
 
 class PaymentCaptured(PaymentData):
@@ -300,6 +336,7 @@ class AttemptData(PaymentData):
     acquirer: str | None = None
     capture_id: CaptureId | None = None
     refund_id: RefundId | None = None
+    increment_id: IncrementId | None = None
     amount_minor: MinorUnits | None = None
     currency: str | None = None
 
@@ -353,6 +390,9 @@ MODELS: tuple[type[EventData], ...] = (
     PaymentRequiresAction,
     PaymentAuthorised,
     CaptureRequested,
+    IncrementRequested,
+    PaymentIncremented,
+    PaymentIncrementFailed,
     PaymentCaptured,
     VoidRequested,
     PaymentVoided,

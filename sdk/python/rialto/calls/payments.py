@@ -100,7 +100,7 @@ def create(
 
 
 def retrieve(payment_id: str, *, expand: Sequence[Expandable] = ()) -> Call[Payment]:
-    """Return a payment with its timeline, captures and attempts; `expand` shows what else belongs to it."""
+    """Return a payment with its timeline, captures, increments and attempts; `expand` shows what else belongs to it."""
     return Call("GET", path("payments", payment_id), Payment.model_validate, query=query(expand_=expand))
 
 
@@ -131,6 +131,23 @@ def capture(
         path("payments", payment_id, "capture"),
         Payment.model_validate,
         fields(amount_minor=amount_minor, final=final),
+        idempotency_key=idempotency_key,
+        wait_seconds=wait,
+    )
+
+
+def increment(
+    payment_id: str, *, amount_minor: int, wait: float | None = None, idempotency_key: str | None = None
+) -> Call[Payment]:
+    """Have more authorised under a payment that is to be captured by hand: `amount_minor` in all, the new total.
+
+    Where it is declined the payment stays authorised as it was, and the last of its `increments` says why.
+    """
+    return Call(
+        "POST",
+        path("payments", payment_id, "increments"),
+        Payment.model_validate,
+        fields(amount_minor=amount_minor),
         idempotency_key=idempotency_key,
         wait_seconds=wait,
     )

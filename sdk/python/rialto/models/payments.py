@@ -68,6 +68,18 @@ class Capture(ApiObject):
     created_at: datetime | None = None
 
 
+class Increment(ApiObject):
+    """More that was to be authorised, and what came of it; `amount_minor` is the total it brings the payment to."""
+
+    id: str
+    object: str = "increment"
+    amount_before_minor: int
+    amount_minor: int
+    status: str
+    failure_code: str | None = None
+    created_at: datetime | None = None
+
+
 class Attempt(ApiObject):
     """A question to an acquirer. While its outcome is open: since when, and when it is asked about next."""
 
@@ -117,7 +129,8 @@ class StatementOfFees(ApiObject):
 class Payment(ApiObject):
     """A payment, settled less `fee_minor`, what was taken of its captures.
 
-    `timeline`, `captures`, `attempts` and `fees` come with one payment, the first two in lists where expanded.
+    `timeline`, `captures`, `increments`, `attempts` and `fees` come with one payment, the first two in lists where
+    they are expanded.
     `payout`, `customer`, `refunds` and `disputes` are there where they are expanded.
     """
 
@@ -151,6 +164,7 @@ class Payment(ApiObject):
     timeline: list[TimelineEntry] | None = None
     captures: list[Capture] | None = None
     fees: StatementOfFees | None = None
+    increments: list[Increment] | None = None
     attempts: list[Attempt] | None = None
     payout: Payout | None = None
     customer: Customer | None = None

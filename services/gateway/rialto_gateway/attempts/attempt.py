@@ -26,6 +26,7 @@ from rialto_gateway.connectors.port import (
     Authorise,
     Capture,
     Declined,
+    Increment,
     NotFound,
     NotSent,
     Pending,
@@ -51,6 +52,7 @@ SLOW_PAUSE = timedelta(hours=1)
 
 SENT_AGAIN_FOR: dict[Step, timedelta] = {
     "authorise": timedelta(),
+    "increment": timedelta(hours=1),
     "capture": timedelta(hours=1),
     "void": timedelta(days=7),
     "refund": timedelta(days=3),
@@ -66,8 +68,8 @@ class Attempt:
     """What is known of a question. Amounts in minor units of `currency`; references and codes are explained in `port`.
 
     `asks` counts how often it was sent or asked about since the last news, `asked_at` is when a merchant wanted it,
-    `authorisation` the acquirer's reference of what it captures, voids or refunds, `overdue_at` since when a person is
-    needed. `due_at` is when it is next sent or asked about; None once it has ended.
+    `authorisation` the acquirer's reference of what it raises, captures, voids or refunds, `overdue_at` since when a
+    person is needed. `due_at` is when it is next sent or asked about; None once it has ended.
     """
 
     id: UUID
@@ -132,6 +134,8 @@ def question_of(attempt: Attempt, card: Card | None) -> Question:
     if attempt.authorisation is None:
         raise ValueError(f"attempt {attempt.reference} has no authorisation to {attempt.step}")
     match attempt.step:
+        case "increment":
+            return Increment(attempt.reference, attempt.authorisation, attempt.amount_minor, attempt.currency)
         case "capture":
             return Capture(
                 attempt.reference, attempt.authorisation, attempt.amount_minor, attempt.currency, attempt.final

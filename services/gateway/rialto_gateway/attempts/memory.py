@@ -77,12 +77,12 @@ class MemoryAttemptReader:
         return [each.due_at for each in self._rows.values() if each.due_at is not None and not self._waits(each)]
 
     def _waits(self, attempt: Attempt) -> bool:
-        if attempt.state != "queued" or attempt.step not in ("capture", "void"):
+        if attempt.state != "queued" or attempt.step not in ("increment", "capture", "void"):
             return False
         place = _place(attempt)
         return any(
             each.payment_id == attempt.payment_id
-            and each.step in ("capture", "void")
+            and each.step in ("increment", "capture", "void")
             and each.due_at is not None
             and _place(each) < place
             for each in self._rows.values()

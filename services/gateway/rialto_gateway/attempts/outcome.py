@@ -5,9 +5,11 @@ from rialto_gateway.connectors.port import Answer, Declined
 from rialto_gateway.payments.facts import (
     AcquirerAuthorised,
     AcquirerCaptured,
+    AcquirerIncremented,
     AcquirerRefunded,
     AcquirerRefusedAuthorisation,
     AcquirerRefusedCapture,
+    AcquirerRefusedIncrement,
     AcquirerRefusedRefund,
     AcquirerRefusedVoid,
     AcquirerVoided,
@@ -51,6 +53,8 @@ def _succeeded(attempt: AttemptRef, after: Attempt, reference: str) -> Fact:
     match after.step:
         case "authorise":
             return AcquirerAuthorised(attempt, reference)
+        case "increment":
+            return AcquirerIncremented(attempt)
         case "capture":
             return AcquirerCaptured(attempt, after.ordinal, after.final, after.asked_at)
         case "void":
@@ -63,6 +67,8 @@ def _failed(attempt: AttemptRef, after: Attempt, code: str, *, is_decline: bool,
     match after.step:
         case "authorise":
             return AcquirerRefusedAuthorisation(attempt, code, is_decline, elsewhere)
+        case "increment":
+            return AcquirerRefusedIncrement(attempt, code)
         case "capture":
             return AcquirerRefusedCapture(attempt, code)
         case "void":

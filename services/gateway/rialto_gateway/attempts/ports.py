@@ -44,7 +44,7 @@ class AttemptReader(Protocol):
     async def claim(self, now: datetime, until: datetime, limit: int) -> Sequence[Attempt]:
         """Take attempts that are due, the longest overdue first, and leave them to nobody else until the lease ends.
 
-        A capture or void waits for the captures and voids of its payment that were asked for before it.
+        An increment, capture or void waits for those of its payment that were asked for before it.
         """
         ...
 

@@ -27,14 +27,15 @@ SET connector = $2, state = $3, code = $4, connector_code = $5, connector_refere
 WHERE attempt_id = $1
 
 -- name: claim
--- Take up to $3 due attempts until $2. A queued capture or void waits for those of its payment that came before it.
+-- Take up to $3 due attempts until $2. A queued increment, capture or void waits for those of its payment
+-- that came before it.
 UPDATE gateway.attempts AS a SET due_at = $2
 WHERE a.attempt_id IN (
     SELECT d.attempt_id FROM gateway.attempts AS d
     WHERE d.due_at <= $1 AND NOT (
-        d.state = 'queued' AND d.step IN ('capture', 'void') AND EXISTS (
+        d.state = 'queued' AND d.step IN ('increment', 'capture', 'void') AND EXISTS (
             SELECT FROM gateway.attempts AS b
-            WHERE b.payment_id = d.payment_id AND b.step IN ('capture', 'void') AND b.due_at IS NOT NULL
+            WHERE b.payment_id = d.payment_id AND b.step IN ('increment', 'capture', 'void') AND b.due_at IS NOT NULL
                 AND (b.created_at, b.step, b.ordinal) < (d.created_at, d.step, d.ordinal)
         )
     )

@@ -25,6 +25,7 @@ from rialto_gateway.connectors.port import (
     Authorise,
     Capture,
     Connector,
+    Increment,
     NotSent,
     Question,
     Unknown,
@@ -175,6 +176,8 @@ class AttemptRunner:
     async def _call(self, connector: Connector, question: Question, attempt: Attempt) -> Answer:
         if isinstance(question, Authorise):
             return await self._within_time(connector.authorise(question), attempt)
+        if isinstance(question, Increment):
+            return await self._within_time(connector.increment(question), attempt)
         if isinstance(question, Capture):
             return await self._within_time(connector.capture(question), attempt)
         if isinstance(question, Void):

@@ -24,7 +24,7 @@ connector's work.
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Step = Literal["authorise", "capture", "void", "refund"]
+Step = Literal["authorise", "increment", "capture", "void", "refund"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,19 @@ class Authorise:
     descriptor: str | None = None
     return_url: str | None = None
     off_session: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """Raise what is authorised to `amount_minor` in all; declined, what was authorised before still is.
+
+    A total and not a difference: an acquirer that was asked twice has raised it once.
+    """
+
+    reference: str
+    authorisation: str
+    amount_minor: int
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +85,12 @@ class Refund:
     currency: str
 
 
-Question = Authorise | Capture | Void | Refund
+Question = Authorise | Increment | Capture | Void | Refund
 
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """Done. `connector_reference` is the acquirer's id of the authorisation, capture, void or refund."""
+    """Done. `connector_reference` is the acquirer's id of the authorisation, increment, capture, void or refund."""
 
     connector_reference: str
     amount_minor: int
@@ -138,6 +151,9 @@ class Connector(Protocol):
 
     async def authorise(self, question: Authorise) -> Answer:
         """Ask for an authorisation."""
+
+    async def increment(self, question: Increment) -> Answer:
+        """Ask for more to be authorised; of an acquirer that cannot, `Declined`."""
 
     async def capture(self, question: Capture) -> Answer:
         """Ask for a capture."""

@@ -15,6 +15,7 @@ from rialto_gateway.connectors.port import (
     Authorise,
     Capture,
     Declined,
+    Increment,
     NotFound,
     NotSent,
     Pending,
@@ -87,6 +88,10 @@ class SimulatedAcquirer:
             "off_session": question.off_session,
         }
         return await self._ask("/v1/authorisations", body)
+
+    async def increment(self, question: Increment) -> Answer:
+        """Ask for more to be authorised."""
+        return await self._ask("/v1/increments", _of_authorisation(question))
 
     async def capture(self, question: Capture) -> Answer:
         """Ask for a capture."""
@@ -213,7 +218,7 @@ def answer_of(view: Mapping[str, Any]) -> Answer:
     return Unknown("answer_unreadable")
 
 
-def _of_authorisation(question: Capture | Refund) -> dict[str, Any]:
+def _of_authorisation(question: Increment | Capture | Refund) -> dict[str, Any]:
     return {
         "reference": question.reference,
         "authorisation": question.authorisation,

@@ -24,6 +24,7 @@ from rialto_gateway.connectors.port import (
     Authorise,
     Capture,
     Declined,
+    Increment,
     NotFound,
     NotSent,
     Question,
@@ -42,6 +43,7 @@ from rialto_gateway.connectors.stripe_answers import (
 )
 
 NAME = "stripe"
+Read = Callable[[stripe.StripeError], Answer]
 Intent = dict[str, Any]
 """A PaymentIntent, as Stripe's API reference has it."""
 
@@ -55,6 +57,8 @@ THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 """Stripe takes these in tens of the minor unit alone."""
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 MAX_AMOUNT_MINOR = 99_999_999
+_IF_AVAILABLE = {"request_multicapture": "if_available", "request_incremental_authorization": "if_available"}
+"""What not every card allows: captures in parts, and more to be authorised later."""
 
 
 class Transport(stripe.HTTPClient):
@@ -111,6 +115,12 @@ class StripeAcquirer:
         except stripe.StripeError as error:
             return answer_to(error)
 
+    async def increment(self, question: Increment) -> Answer:
+        """Ask for more to be authorised; `increment_not_supported` where the card or the intent does not allow it."""
+        if (refusal := _not_taken(question.amount_minor, question.currency)) is not None:
+            return Declined(refusal.code, refusal.code)
+        return await self._said(self._increment(question), _of_increment)
+
     async def capture(self, question: Capture) -> Answer:
         """Ask for a capture."""
         return await self._said(self._capture(question))
@@ -128,8 +138,12 @@ class StripeAcquirer:
         try:
             if isinstance(question, Authorise):
                 return await self._look_for_intent(question)
+            if isinstance(question, Increment):
+                return await self._look_for(
+                    lambda: self._named(question), lambda: self._increment(question), _of_increment
+                )
             if isinstance(question, Capture):
-                return await self._look_for(lambda: self._captured(question), lambda: self._capture(question))
+                return await self._look_for(lambda: self._named(question), lambda: self._capture(question))
             if isinstance(question, Void):
                 return await self._look_for(lambda: self._voided(question), lambda: self._void(question))
             return await self._look_for(lambda: self._refunded(question), lambda: self._refund(question))
@@ -147,7 +161,7 @@ class StripeAcquirer:
             "capture_method": "manual",
             "payment_method_types": ["card"],
             "payment_method_data": {"type": "card", "card": {"token": question.token}},
-            "payment_method_options": {"card": {"request_multicapture": "if_available"}},
+            "payment_method_options": {"card": _IF_AVAILABLE},
             "metadata": {REFERENCE: question.reference},
         }
         if question.descriptor is not None:
@@ -167,6 +181,16 @@ class StripeAcquirer:
 
     async def _read(self, intent_id: str) -> Intent:
         return (await self._intents.retrieve_async(intent_id)).to_dict()
+
+    async def _increment(self, question: Increment) -> Answer:
+        params: Any = {
+            "amount": question.amount_minor,
+            # In the same request: of one that is declined Stripe changes nothing, so whoever reads it there knows.
+            "metadata": {question.reference: str(question.amount_minor)},
+        }
+        options: Any = {"idempotency_key": question.reference}
+        intent = (await self._intents.increment_authorization_async(question.authorisation, params, options)).to_dict()
+        return Succeeded(str(intent["id"]), question.amount_minor)
 
     async def _capture(self, question: Capture) -> Answer:
         params: Any = {
@@ -192,11 +216,11 @@ class StripeAcquirer:
         }
         return of_refund((await self._refunds.create_async(params, {"idempotency_key": question.reference})).to_dict())
 
-    async def _said(self, request: Awaitable[Answer]) -> Answer:
+    async def _said(self, request: Awaitable[Answer], read: Read = answer_to) -> Answer:
         try:
             return await request
         except stripe.StripeError as error:
-            return answer_to(error)
+            return read(error)
 
     # Look-ups -------------------------------------------------------------------------------------------------------
 
@@ -235,7 +259,10 @@ class StripeAcquirer:
         return Unknown("too_old_to_be_found")
 
     async def _look_for(
-        self, read: Callable[[], Awaitable[Answer | None]], ask: Callable[[], Awaitable[Answer]]
+        self,
+        read: Callable[[], Awaitable[Answer | None]],
+        ask: Callable[[], Awaitable[Answer]],
+        said: Read = answer_to,
     ) -> Answer:
         """Read what was done; where nothing was, ask for it again under its key."""
         done = await read()
@@ -246,10 +273,10 @@ class StripeAcquirer:
         except stripe.StripeError as error:
             if is_burnt(error):
                 return await read() or NotFound()
-            answer = answer_to(error)
+            answer = said(error)
             return answer if isinstance(answer, Unknown | Declined) else Unknown(_code(answer))
 
-    async def _captured(self, question: Capture) -> Answer | None:
+    async def _named(self, question: Increment | Capture) -> Answer | None:
         intent = await self._read(question.authorisation)
         amount = (intent.get("metadata") or {}).get(question.reference)
         return None if amount is None else Succeeded(str(intent["id"]), int(amount))
@@ -288,10 +315,18 @@ def _let_go(intent: Intent) -> Answer:
     return Succeeded(str(intent["id"]), int(intent["amount"]))
 
 
-def _not_taken(amount_minor: int, currency: str) -> Answer | None:
+def _not_taken(amount_minor: int, currency: str) -> NotSent | None:
     if currency in ODD_CURRENCIES or (currency in THREE_DECIMALS and amount_minor % 10):
         return NotSent("currency_unsupported")
     return NotSent("amount_too_large") if amount_minor > MAX_AMOUNT_MINOR else None
+
+
+def _of_increment(error: stripe.StripeError) -> Answer:
+    """Return what an error says of an increment: one that is refused as a request is of a card that takes none."""
+    answer = answer_to(error)
+    if isinstance(error, stripe.InvalidRequestError) and isinstance(answer, Declined):
+        return Declined("increment_not_supported", answer.connector_code)
+    return answer
 
 
 def _is_reused(error: stripe.StripeError) -> bool:

@@ -16,8 +16,17 @@ from rialto_gateway.answers import replay_header as replay_header
 from rialto_gateway.cursors import NOT_OURS, id_cursor
 from rialto_gateway.expand import OF_PAYMENT, OF_PAYMENTS, Expansions, expand_query, read_expand
 from rialto_gateway.idempotency import IdempotentRequests, required_key
+from rialto_gateway.increments.service import IncrementService
 from rialto_gateway.merchants.keys import ApiKeys, Principal
-from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment, instant, plausible
+from rialto_gateway.payments.bodies import (
+    CapturePayment,
+    CreatePayment,
+    IncrementPayment,
+    ReviewPayment,
+    VoidPayment,
+    instant,
+    plausible,
+)
 from rialto_gateway.payments.facts import CaptureAsked, ReviewDecided, VoidAsked
 from rialto_gateway.payments.overload import Admission
 from rialto_gateway.payments.service import FIRST_ID, PaymentService
@@ -45,6 +54,7 @@ WAITS = {"parameters": [PREFER_HEADER]}
 
 def payment_router(
     payments: PaymentService,
+    increments: IncrementService,
     keys: ApiKeys,
     once: IdempotentRequests,
     admission: Admission,
@@ -120,7 +130,7 @@ def payment_router(
         caller: Caller,
         expand: Annotated[list[str], expand_query(OF_PAYMENT)] = [],  # noqa: B006 - as above
     ) -> Response:
-        """Return a payment with its timeline and captures.
+        """Return a payment with its timeline, captures and increments.
 
         `expand[]=payout`, `customer`, `payment_method.payment_method`, `payment_method.mandate`, `refunds` and
         `disputes` show these with it.
@@ -170,6 +180,23 @@ def payment_router(
             return payment
 
         return await commanded(request, caller, payment_id, "capture", body, work)
+
+    @router.post(
+        "/{payment_id}/increments", openapi_extra=documented_body(IncrementPayment, {"amount_minor": "1800"}) | WAITS
+    )
+    async def increment_payment(payment_id: str, request: Request, caller: Caller) -> Response:
+        """Have more authorised under a payment that is, before it is captured: an incremental authorisation.
+
+        `amount_minor` is the new total. Declined, it leaves what was authorised as it was, and `increments` says why.
+        """
+        caller.merchant()
+        body = read_body(IncrementPayment, await request.body())
+
+        async def work(wanted: UUID, key: str, request_hash: bytes) -> dict[str, Any]:
+            await increments.ask(caller, wanted, body.amount_minor, key=key, request_hash=request_hash)
+            return await payments.get(caller, wanted)
+
+        return await commanded(request, caller, payment_id, "increments", body, work)
 
     @router.post("/{payment_id}/void", openapi_extra=documented_body(VoidPayment, {}) | WAITS)
     async def void_payment(payment_id: str, request: Request, caller: Caller) -> Response:

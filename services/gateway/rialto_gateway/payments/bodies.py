@@ -169,6 +169,15 @@ class CapturePayment(Body):
     final: bool = False
 
 
+class IncrementPayment(Body):
+    """Have more authorised: `amount_minor` in all, not what is to be added.
+
+    A total cannot be applied twice: sent again under another key, it is refused as no more than is authorised already.
+    """
+
+    amount_minor: Annotated[MinorUnits, Field(description="the new total, above what is authorised")]
+
+
 class VoidPayment(Body):
     """Nothing to say: what is not captured is given back."""
 

@@ -2,11 +2,15 @@
 
 Conflict
 ├── PaymentNotCapturable      its state, or a void under way, leaves nothing to capture
+├── PaymentNotIncrementable   its state, or what was asked for before, allows no more to be authorised
+├── IncrementUnderWay         the one before it has no outcome yet
 ├── PaymentNotVoidable        its state, or a capture under way, leaves nothing to void
 ├── PaymentNotRefundable      nothing is captured that is not refunded already
 └── PaymentNotInReview        only a payment in review can be decided
 InvalidRequest
 ├── CaptureAboveAuthorised    more than is left of the authorisation
+├── IncrementNotAbove         no more than is authorised already
+├── IncrementAboveLimit       more than may be added without the payment being assessed anew
 ├── RefundAboveCaptured       more than is left of what was captured
 ├── MethodNotAvailable        this platform takes no payments by this method, in this mode
 ├── IdempotencyKeyMissing     a POST that makes or changes something needs an Idempotency-Key
@@ -26,6 +30,18 @@ class PaymentNotCapturable(Conflict):
     """Nothing is left to capture, or a void is under way."""
 
     code = "payment_not_capturable"
+
+
+class PaymentNotIncrementable(Conflict):
+    """Only a payment that is authorised for manual capture, with nothing voided and something left, can be raised."""
+
+    code = "payment_not_incrementable"
+
+
+class IncrementUnderWay(Conflict):
+    """The increment asked for before has no outcome yet; how much can be captured is not known before it has."""
+
+    code = "increment_under_way"
 
 
 class PaymentNotVoidable(Conflict):
@@ -50,6 +66,18 @@ class CaptureAboveAuthorised(InvalidRequest):
     """More than is left of the authorisation."""
 
     code = "capture_above_authorised"
+
+
+class IncrementNotAbove(InvalidRequest):
+    """No more than is authorised already; an increment names the new total, and not what is to be added."""
+
+    code = "increment_not_above_amount"
+
+
+class IncrementAboveLimit(InvalidRequest):
+    """More than may be added to a payment without it being assessed anew."""
+
+    code = "increment_above_limit"
 
 
 class RefundAboveCaptured(InvalidRequest):

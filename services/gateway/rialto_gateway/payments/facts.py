@@ -12,7 +12,7 @@ from rialto_gateway.connectors.port import Step
 class AttemptRef:
     """The attempt that a fact of an acquirer comes from.
 
-    `subject_id` is its capture or refund; `was_unknown` says that its outcome had been unknown before.
+    `subject_id` is its increment, capture or refund; `was_unknown` says that its outcome had been unknown before.
     """
 
     attempt_id: UUID
@@ -89,6 +89,64 @@ class ActionNeeded:
 @dataclass(frozen=True, slots=True)
 class OutcomeUnknown:
     """A question may have arrived at the acquirer, and no answer did; `code` says what was seen."""
+
+    attempt: AttemptRef
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementLimits:
+    """How far a payment may be raised without being assessed anew: by a share, and not to an amount that is reviewed.
+
+    `share_bps` is of the amount that was assessed, `review_minor` what a person looks at from there on (None: nothing).
+    """
+
+    share_bps: int
+    review_minor: int | None = None
+
+    def most(self, assessed_minor: int) -> int:
+        """Return the most that a payment assessed with an amount may come to."""
+        most = assessed_minor + assessed_minor * self.share_bps // 10_000
+        if self.review_minor is None or assessed_minor >= self.review_minor:
+            return most
+        return min(most, self.review_minor - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementAsked:
+    """The merchant wants `amount_minor` in all to be authorised."""
+
+    amount_minor: int
+    limits: IncrementLimits
+
+
+@dataclass(frozen=True, slots=True)
+class HoldIncreased:
+    """The ledger holds `amount_minor` in all."""
+
+    increment_id: UUID
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementRefused:
+    """The ledger holds no more than before."""
+
+    increment_id: UUID
+    amount_minor: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerIncremented:
+    """The acquirer has authorised more: the attempt's amount in all."""
+
+    attempt: AttemptRef
+
+
+@dataclass(frozen=True, slots=True)
+class AcquirerRefusedIncrement:
+    """The acquirer has certainly authorised no more than before."""
 
     attempt: AttemptRef
     code: str
@@ -299,6 +357,11 @@ Fact = (
     | AcquirerRefusedAuthorisation
     | ActionNeeded
     | OutcomeUnknown
+    | IncrementAsked
+    | HoldIncreased
+    | IncrementRefused
+    | AcquirerIncremented
+    | AcquirerRefusedIncrement
     | AcquirerCaptured
     | AcquirerRefusedCapture
     | CaptureBooked

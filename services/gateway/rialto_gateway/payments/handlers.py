@@ -24,8 +24,10 @@ from rialto_gateway.payments.facts import (
     FraudVerdict,
     HoldCaptured,
     HoldExpired,
+    HoldIncreased,
     HoldPlaced,
     HoldVoided,
+    IncrementRefused,
     RefundBooked,
     RefundRefused,
     SettlementConfirmed,
@@ -33,7 +35,7 @@ from rialto_gateway.payments.facts import (
     SettlementReorged,
     SettlementSubmitted,
 )
-from rialto_gateway.payments.machine import AttemptChange, CaptureChange, Deadlines, RefundChange
+from rialto_gateway.payments.machine import AttemptChange, CaptureChange, Deadlines, IncrementChange, RefundChange
 from rialto_gateway.payments.ports import TimelineLine, Unit
 from rialto_gateway.payments.states import Payment
 from rialto_gateway.payouts.payout import Line
@@ -105,6 +107,7 @@ async def apply_all(
     captures: list[tuple[UUID, CaptureChange]] = []
     refunds: list[tuple[UUID, RefundChange]] = []
     attempts: list[tuple[UUID, AttemptChange]] = []
+    increments: list[tuple[UUID, IncrementChange]] = []
     paid_out: list[Line] = []
     charged: list[Fee] = []
     held_back: list[HeldBack] = []
@@ -128,6 +131,7 @@ async def apply_all(
         captures.extend((after.id, capture) for capture in change.captures)
         refunds.extend((after.id, refund) for refund in change.refunds)
         attempts.extend((after.id, attempt) for attempt in change.attempts)
+        increments.extend((after.id, increment) for increment in change.increments)
         if change.held_back_minor > 0:
             held_back.append(HeldBack(after.merchant_id, after.mode, after.currency, change.held_back_minor))
         charged.extend(change.fees)
@@ -140,6 +144,8 @@ async def apply_all(
             await unit.payments.record_captures(captures, now)
         if refunds:
             await unit.refunds.record(refunds, now)
+        if increments:
+            await unit.increments.record(increments, now)
         if attempts:
             await unit.attempts.queue(attempts, now)
         if told:
@@ -200,6 +206,16 @@ def _hold_placed(event: Event) -> Read:
 def _hold_captured(event: Event) -> Read:
     data = event.read(ledger.HoldCaptured)
     return data.payment_id, HoldCaptured(data.capture_id, data.amount_minor, data.final, data.fee_minor)
+
+
+def _hold_increased(event: Event) -> Read:
+    data = event.read(ledger.HoldIncreased)
+    return data.payment_id, HoldIncreased(data.increment_id, data.amount_minor)
+
+
+def _hold_increase_refused(event: Event) -> Read:
+    data = event.read(ledger.HoldIncreaseRefused)
+    return data.payment_id, IncrementRefused(data.increment_id, data.amount_minor, data.code)
 
 
 def _hold_voided(event: Event) -> Read:
@@ -269,6 +285,8 @@ _READERS: dict[str, Callable[[Event], Read]] = {
     compliance.ComplianceScreened.type: _compliance_screened,
     ledger.HoldPlaced.type: _hold_placed,
     ledger.HoldCaptured.type: _hold_captured,
+    ledger.HoldIncreased.type: _hold_increased,
+    ledger.HoldIncreaseRefused.type: _hold_increase_refused,
     ledger.HoldVoided.type: _hold_voided,
     ledger.HoldExpired.type: _hold_expired,
     ledger.PostingRefused.type: _posting_refused,

@@ -10,26 +10,46 @@ from datetime import datetime
 from typing import Any
 
 from rialto_gateway.payments import facts
-from rialto_gateway.payments.chapters import authorisation, captures, deadline, disputes, refunds, settlement, verdicts
+from rialto_gateway.payments.chapters import (
+    authorisation,
+    captures,
+    deadline,
+    disputes,
+    increments,
+    refunds,
+    settlement,
+    verdicts,
+)
 from rialto_gateway.payments.chapters.change import (
     AttemptChange,
     CaptureChange,
     Change,
     Deadlines,
+    IncrementChange,
     RefundChange,
 )
 from rialto_gateway.payments.chapters.verdicts import ASSESSMENT_MISSING
 from rialto_gateway.payments.facts import Fact
 from rialto_gateway.payments.states import Payment
 
-__all__ = ["ASSESSMENT_MISSING", "AttemptChange", "CaptureChange", "Change", "Deadlines", "RefundChange", "apply"]
+__all__ = [
+    "ASSESSMENT_MISSING",
+    "AttemptChange",
+    "CaptureChange",
+    "Change",
+    "Deadlines",
+    "IncrementChange",
+    "RefundChange",
+    "apply",
+]
 
 
 def apply(payment: Payment, fact: Fact, now: datetime, deadlines: Deadlines) -> Change | None:
     """Return what the fact changes, or None where it changes nothing.
 
     Raises: PaymentNotCapturable, CaptureAboveAuthorised, PaymentNotVoidable, PaymentNotInReview, PaymentNotRefundable,
-    RefundAboveCaptured: a command that the state does not allow.
+    RefundAboveCaptured, PaymentNotIncrementable, IncrementUnderWay, IncrementNotAbove, IncrementAboveLimit: a command
+    that the state does not allow.
     """
     step = _STEPS[type(fact)]
     return step(payment, fact, now, deadlines)
@@ -45,6 +65,11 @@ _STEPS: dict[type[Any], Callable[[Payment, Any, datetime, Deadlines], Change | N
     facts.AcquirerRefusedAuthorisation: authorisation.refused_by_acquirer,
     facts.ActionNeeded: authorisation.action_needed,
     facts.OutcomeUnknown: authorisation.outcome_unknown,
+    facts.IncrementAsked: increments.asked,
+    facts.HoldIncreased: increments.hold_increased,
+    facts.IncrementRefused: increments.refused,
+    facts.AcquirerIncremented: increments.by_acquirer,
+    facts.AcquirerRefusedIncrement: increments.refused_by_acquirer,
     facts.CaptureAsked: captures.asked,
     facts.HoldCaptured: captures.hold_captured,
     facts.CaptureRefused: captures.refused,

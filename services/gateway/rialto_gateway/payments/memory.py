@@ -17,6 +17,7 @@ from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event
 from rialto_common.memory_keyring import MemoryKeyring
 from rialto_gateway.attempts.memory import AttemptRows, MemoryAttempts
+from rialto_gateway.increments.memory import IncrementRows, MemoryIncrements, NoMandates
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import FINAL, Payment
@@ -75,6 +76,7 @@ class GatewayStore:
 
     capture_ids: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
     attempts: AttemptRows = field(default_factory=AttemptRows)
+    increments: IncrementRows = field(default_factory=IncrementRows)
     refunds: RefundRows = field(default_factory=RefundRows)
     payouts: PayoutRows = field(default_factory=PayoutRows)
     pricing: PricingRows = field(default_factory=PricingRows)
@@ -197,6 +199,8 @@ class MemoryPayments:
         captured, pending = payment.amount_captured_minor, payment.capture_pending_minor
         if captured < 0 or pending < 0 or captured + pending > payment.amount_minor:
             raise InvariantViolated(f"payment {payment.id} has {captured} captured and {pending} pending")
+        if payment.increment_to_minor is not None and payment.increment_to_minor <= payment.amount_minor:
+            raise InvariantViolated(f"payment {payment.id} is raised to {payment.increment_to_minor}")
         refunded, refunding = payment.amount_refunded_minor, payment.refund_pending_minor
         if refunded < 0 or refunding < 0 or refunded + refunding > captured:
             raise InvariantViolated(f"payment {payment.id} has {refunded} refunded and {refunding} pending")
@@ -292,6 +296,10 @@ class MemoryUnit:
         self.refunds = transaction.view(
             MemoryRefunds, lambda: MemoryRefunds(store.refunds, store.payments, transaction)
         )
+        self.increments = transaction.view(
+            MemoryIncrements, lambda: MemoryIncrements(store.increments, store.payments, transaction)
+        )
+        self.mandates = NoMandates()
         self.payouts = transaction.view(
             MemoryPayouts, lambda: MemoryPayouts(store.payouts, store.payments, transaction)
         )

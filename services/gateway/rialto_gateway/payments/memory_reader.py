@@ -59,6 +59,10 @@ class MemoryPaymentReader:
         rows = sorted(self._store.captures.get(payment_id, {}).items())
         return [{name: getattr(capture, name) for name in names} for _, capture in rows]
 
+    async def increments(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
+        """Return a payment's increments, in the order of their ordinals."""
+        return self._store.increments.of_payment(payment_id)
+
     async def newest(
         self,
         merchant_id: UUID | None,
@@ -121,7 +125,12 @@ class MemoryPaymentReader:
         return [
             payment.id
             for payment in self._of(payment_ids)
-            if payment.state != "authorised" or (payment.capture_pending_minor == 0 and payment.void_reason is None)
+            if payment.state != "authorised"
+            or (
+                payment.capture_pending_minor == 0
+                and payment.void_reason is None
+                and payment.increment_to_minor is None
+            )
         ]
 
     async def due(self, now: datetime, limit: int) -> list[UUID]:
@@ -141,6 +150,7 @@ class MemoryPaymentReader:
         accepted = self._store.accepted[payment.id]
         row = {name: getattr(accepted.new, name) for name in NewPayment.__slots__}
         row |= {name: getattr(payment, name) for name in _CHANGING}
+        row["amount_minor"] = payment.amount_minor
         row["acquirer_reference"] = payment.authorisation
         row["settlement"] = settlement_json(payment.settlement)
         row["created_at"], row["updated_at"] = accepted.at, self._store.updated[payment.id]

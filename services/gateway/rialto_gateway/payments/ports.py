@@ -10,6 +10,7 @@ from uuid import UUID
 from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event
 from rialto_gateway.attempts.ports import Attempts
+from rialto_gateway.increments.ports import Increments, MandateUses
 from rialto_gateway.merchants.keys import Mode
 from rialto_gateway.payments.bodies import SavedPayment
 from rialto_gateway.payments.errors import MethodNotAvailable
@@ -166,6 +167,10 @@ class PaymentReader(Protocol):
         """Return a payment's captures, in the order of their ordinals."""
         ...
 
+    async def increments(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
+        """Return a payment's increments, in the order of their ordinals."""
+        ...
+
     async def newest(
         self,
         merchant_id: UUID | None,
@@ -194,7 +199,7 @@ class PaymentReader(Protocol):
         ...
 
     async def answered(self, payment_ids: Sequence[UUID]) -> list[UUID]:
-        """Return for which of these payments the ledger has answered every capture and void."""
+        """Return for which of these payments every increment, capture and void has been answered."""
         ...
 
     async def due(self, now: datetime, limit: int) -> list[UUID]:
@@ -232,6 +237,12 @@ class Unit(Protocol):
 
     @property
     def refunds(self) -> Refunds: ...
+
+    @property
+    def increments(self) -> Increments: ...
+
+    @property
+    def mandates(self) -> MandateUses: ...
 
     @property
     def payouts(self) -> Payouts: ...

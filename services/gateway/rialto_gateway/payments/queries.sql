@@ -54,6 +54,7 @@ SELECT p.payment_id, p.merchant_id, p.mode, p.shard, p.amount_minor, p.currency,
     p.authorisations, p.voids, p.connector, p.acquirer_reference, p.next_action_url, p.amount_refunded_minor,
     p.refund_pending_minor, p.refunds, p.waits_for_payout, p.payout_id, p.amount_disputed_minor,
     p.fee_bps, p.fee_fixed_minor, p.fee_basis_minor, p.fee_pending_minor, p.fee_minor,
+    p.increments, p.increment_to_minor, p.amount_assessed_minor,
     coalesce(s.schedule, 'immediate') AS payout_schedule, coalesce(s.reserve_bps, 0) AS reserve_bps
 FROM gateway.payments AS p
 LEFT JOIN gateway.payout_settings AS s ON s.merchant_id = p.merchant_id AND s.mode = p.mode
@@ -83,18 +84,21 @@ SET state = n.state, reason = n.reason, decline_code = n.decline_code, fraud = n
 FROM n WHERE p.payment_id = n.payment_id
 
 -- name: save_more
--- Write back what the machine made of payments by card, and of those that were refunded or wait for a payout.
+-- Write back what the machine made of payments by card, and of those that were refunded, raised or wait for a
+-- payout.
 UPDATE gateway.payments AS p
 SET authorisations = n.authorisations, voids = n.voids, connector = n.connector,
     acquirer_reference = n.acquirer_reference, next_action_url = n.next_action_url,
     amount_refunded_minor = n.refunded, refund_pending_minor = n.refund_pending, refunds = n.refunds,
-    waits_for_payout = n.waits_for_payout, payout_id = n.payout_id, amount_disputed_minor = n.disputed
+    waits_for_payout = n.waits_for_payout, payout_id = n.payout_id, amount_disputed_minor = n.disputed,
+    amount_minor = n.amount, increments = n.increments, increment_to_minor = n.increment_to,
+    amount_assessed_minor = n.assessed
 FROM unnest(
     $1::UUID[], $2::INT[], $3::INT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::NUMERIC[], $8::NUMERIC[], $9::INT[],
-    $10::BOOLEAN[], $11::UUID[], $12::NUMERIC[]
+    $10::BOOLEAN[], $11::UUID[], $12::NUMERIC[], $13::NUMERIC[], $14::INT[], $15::NUMERIC[], $16::NUMERIC[]
 ) AS n (
     payment_id, authorisations, voids, connector, acquirer_reference, next_action_url, refunded, refund_pending, refunds,
-    waits_for_payout, payout_id, disputed
+    waits_for_payout, payout_id, disputed, amount, increments, increment_to, assessed
 )
 WHERE p.payment_id = n.payment_id
 
@@ -181,6 +185,10 @@ SELECT at, state, event, cause, actor, detail FROM gateway.timeline WHERE paymen
 SELECT capture_id, ordinal, amount_minor, final, state, failure_code, created_at, updated_at
 FROM gateway.captures WHERE payment_id = $1 ORDER BY ordinal
 
+-- name: increments
+-- A payment's increments.
+SELECT * FROM gateway.increments WHERE payment_id = $1 ORDER BY ordinal
+
 -- name: list_of_merchant
 -- Newest first, from a cursor on and down to an id.
 SELECT * FROM gateway.payments
@@ -218,9 +226,11 @@ SELECT payment_id FROM gateway.payments
 WHERE payment_id = ANY ($1) AND state NOT IN ('created', 'approved', 'unknown')
 
 -- name: answered
--- For which of these payments the ledger has answered every capture and void.
+-- For which of these payments every increment, capture and void has been answered.
 SELECT payment_id FROM gateway.payments
-WHERE payment_id = ANY ($1) AND (state <> 'authorised' OR (capture_pending_minor = 0 AND void_reason IS NULL))
+WHERE payment_id = ANY ($1) AND (
+    state <> 'authorised' OR (capture_pending_minor = 0 AND void_reason IS NULL AND increment_to_minor IS NULL)
+)
 
 -- name: totals_by_day
 -- What each merchant's captures and refunds of a day came to, by when they were asked for: the time that the request or

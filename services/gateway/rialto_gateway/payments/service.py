@@ -187,18 +187,21 @@ class PaymentService:
         return Answer(self._first_answer(row), decided=False, replayed=replayed)
 
     async def get(self, principal: Principal, payment_id: UUID) -> dict[str, Any]:
-        """Return one payment with its timeline, captures and fees.
+        """Return one payment with its timeline, captures, increments and fees.
 
         Raises: PaymentNotFound: none, or another merchant's or mode's.
         """
         row = await self._row(payment_id, principal)
         timeline = await self._reader.timeline(payment_id)
         captures = await self._reader.captures(payment_id)
+        increments = [] if row["increments"] == 0 else await self._reader.increments(payment_id)
         attempts = await self._attempts.of_payment(payment_id) if row["card"] is not None else []
         # A payment from a wallet is charged with its captures alone, and most cost nothing.
         may_have_fees = row["fee_minor"] > 0 or row["card"] is not None
         fees = await self._fees.of_payment(payment_id) if may_have_fees else []
-        return payment_view(row, timeline=timeline, captures=captures, attempts=attempts, fees=fees)
+        return payment_view(
+            row, timeline=timeline, captures=captures, increments=increments, attempts=attempts, fees=fees
+        )
 
     async def newest(
         self, principal: Principal, mode: str, *, limit: int, before: UUID | None, status: str | None
@@ -283,7 +286,7 @@ class PaymentService:
         return await self.get(principal, payment_id)
 
     async def settled_down(self, principal: Principal, payment_id: UUID, wait_seconds: float) -> dict[str, Any]:
-        """Return the payment once the ledger has answered every capture and void, or the time is over."""
+        """Return the payment once every increment, capture and void has been answered, or the time is over."""
         await self._answers.wait(payment_id, wait_seconds)
         return await self.get(principal, payment_id)
 

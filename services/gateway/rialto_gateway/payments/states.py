@@ -102,6 +102,8 @@ class Payment:
 
     `captures`, `refunds`, `authorisations` and `voids` count those ever requested (their ordinals; the last two at
     acquirers alone), `capture_pending_minor` and `refund_pending_minor` are what was asked for and not answered.
+    `increments` counts those ever asked for; `increment_to_minor` is what the one under way is to bring `amount_minor`
+    to, and `amount_assessed_minor` what it was before the first.
     `amount_disputed_minor` is what payers want back or have got back through their issuers, `payout_schedule` and
     `reserve_bps` the merchant's as they are now.
     `fee_minor` was taken with what is captured, `fee_pending_minor` is asked for beside, both of `fee_basis_minor`.
@@ -142,6 +144,9 @@ class Payment:
     refund_pending_minor: int = 0
     refunds: int = 0
     amount_disputed_minor: int = 0
+    increments: int = 0
+    increment_to_minor: int | None = None
+    amount_assessed_minor: int | None = None
     payout_schedule: Schedule = "immediate"
     reserve_bps: int = 0
     waits_for_payout: bool = False
@@ -225,6 +230,12 @@ TRANSITIONS: dict[str, dict[State, frozenset[State]]] = {
         "unknown": frozenset({"unknown"}),
         "requires_action": frozenset({"requires_action"}),
         **{state: frozenset({state}) for state in _PAST_AUTHORISATION},
+    },
+    "IncrementAsked": {"authorised": frozenset({"authorised"})},
+    **{
+        # Also after the payment has ended: a hold may expire in the ledger while an increment is on its way to it.
+        fact: {state: frozenset({state}) for state in ("authorised", "captured", "settled", "voided", "expired")}
+        for fact in ("HoldIncreased", "IncrementRefused", "AcquirerIncremented", "AcquirerRefusedIncrement")
     },
     "AcquirerCaptured": {"authorised": frozenset({"authorised"})},
     "AcquirerRefusedCapture": {"authorised": frozenset({"authorised"})},

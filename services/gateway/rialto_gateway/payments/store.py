@@ -16,12 +16,14 @@ from rialto_common.events.common import Sealed
 from rialto_common.events.envelope import Event
 from rialto_common.keyring import Keyring
 from rialto_gateway.attempts.store import PostgresAttempts
+from rialto_gateway.increments.store import PostgresIncrements
 from rialto_gateway.payments.machine import CaptureChange
 from rialto_gateway.payments.ports import IdempotencyKey, NewPayment, TimelineLine
 from rialto_gateway.payments.states import Payment, Settlement
 from rialto_gateway.payouts.store import PostgresPayouts
 from rialto_gateway.pricing.store import PostgresPricing
 from rialto_gateway.refunds.store import PostgresRefunds
+from rialto_gateway.saved_methods.uses import PostgresMandateUses
 from rialto_gateway.webhooks.messages import PostgresMessages
 
 QUERIES = load_queries(__package__)
@@ -90,6 +92,7 @@ class PostgresPayments:
             for payment in payments
             if payment.method == "card"
             or payment.refunds > 0
+            or payment.increments > 0
             or payment.payout_schedule != "immediate"
             or payment.waits_for_payout
             or payment.payout_id is not None
@@ -109,6 +112,10 @@ class PostgresPayments:
                 [payment.waits_for_payout for payment in more],
                 [payment.payout_id for payment in more],
                 [payment.amount_disputed_minor for payment in more],
+                [payment.amount_minor for payment in more],
+                [payment.increments for payment in more],
+                [payment.increment_to_minor for payment in more],
+                [payment.amount_assessed_minor for payment in more],
             )
         priced = [payment for payment in payments if payment.fee_basis_minor > 0 or payment.fee_minor > 0]
         if priced:
@@ -220,6 +227,8 @@ class PostgresUnit:
         self.payments = PostgresPayments(transaction.connection)
         self.attempts = PostgresAttempts(transaction.connection)
         self.refunds = PostgresRefunds(transaction.connection)
+        self.increments = PostgresIncrements(transaction.connection)
+        self.mandates = PostgresMandateUses(transaction.connection)
         self.payouts = PostgresPayouts(transaction.connection)
         self.pricing = PostgresPricing(transaction.connection)
         self.messages = PostgresMessages(transaction.connection)
@@ -271,6 +280,10 @@ class PostgresPaymentReader:
     async def captures(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
         """Return a payment's captures."""
         return await self._pool.fetch(QUERIES["captures"], payment_id)
+
+    async def increments(self, payment_id: UUID) -> Sequence[Mapping[str, Any]]:
+        """Return a payment's increments."""
+        return await self._pool.fetch(QUERIES["increments"], payment_id)
 
     async def newest(
         self,
@@ -364,7 +377,14 @@ def _payment(row: Any) -> Payment:
         fee_basis_minor=int(row["fee_basis_minor"]),
         fee_pending_minor=int(row["fee_pending_minor"]),
         fee_minor=int(row["fee_minor"]),
+        increments=row["increments"],
+        increment_to_minor=_minor(row["increment_to_minor"]),
+        amount_assessed_minor=_minor(row["amount_assessed_minor"]),
     )
+
+
+def _minor(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def settlement_json(settlement: Settlement | None) -> str | None:

@@ -12,12 +12,16 @@ from rialto_gateway.attempts.attempt import Attempt
 from rialto_gateway.attempts.cards import merchants_fingerprint, saved_under
 from rialto_gateway.pricing.view import statement_view
 
+_SUBJECTS = {"increment": "inc", "capture": "cap", "refund": "re"}
+"""What an attempt is for, by its step: what the id of that begins with."""
+
 
 def payment_view(
     row: Mapping[str, Any],
     *,
     timeline: Sequence[Mapping[str, Any]] | None = None,
     captures: Sequence[Mapping[str, Any]] | None = None,
+    increments: Sequence[Mapping[str, Any]] | None = None,
     attempts: Sequence[Attempt] | None = None,
     fees: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
@@ -58,6 +62,19 @@ def payment_view(
         view["timeline"] = [timeline_view(line) for line in timeline]
     if captures is not None:
         view["captures"] = [capture_view(capture) for capture in captures]
+    if increments is not None:
+        view["increments"] = [
+            {
+                "id": ids.to_text("inc", increment["increment_id"]),
+                "object": "increment",
+                "amount_before_minor": _minor(increment["amount_before_minor"]),
+                "amount_minor": _minor(increment["amount_minor"]),
+                "status": increment["state"],
+                "failure_code": increment["failure_code"],
+                "created_at": time_text(increment["created_at"]),
+            }
+            for increment in increments
+        ]
     if attempts is not None:
         view["attempts"] = [attempt_view(attempt) for attempt in attempts]
     if fees is not None:
@@ -94,7 +111,7 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
     """Return an attempt; if its outcome was unknown, since when, and while it is, when it is asked about next."""
     subject = None
     if attempt.subject_id is not None:
-        subject = ids.to_text("re" if attempt.step == "refund" else "cap", attempt.subject_id)
+        subject = ids.to_text(_SUBJECTS[attempt.step], attempt.subject_id)
     return {
         "id": attempt.reference,
         "object": "attempt",
@@ -136,6 +153,7 @@ def as_accepted(row: Mapping[str, Any], decide_within: timedelta) -> dict[str, A
         "state": "created",
         "reason": None,
         "decline_code": None,
+        "amount_minor": row.get("amount_assessed_minor") or row["amount_minor"],
         "amount_captured_minor": 0,
         "capture_pending_minor": 0,
         "void_reason": None,

@@ -78,6 +78,12 @@ class Mandate:
             return None
         return start_of_period(self.starts_at, self.period, now)
 
+    def period_end(self, now: datetime) -> datetime | None:
+        """Return when the period of `now` ends; None as for `period_start`."""
+        if self.period is None or now < self.starts_at:
+            return None
+        return end_of_period(self.starts_at, self.period, now)
+
     def check(self, method_id: UUID, amount_minor: int, currency: str, now: datetime) -> None:
         """Hold one payment to it, whatever else was charged.
 
@@ -127,6 +133,16 @@ def start_of_period(anchor: datetime, period: Period, now: datetime) -> datetime
     nth = ((now.year - anchor.year) * 12 + now.month - anchor.month) // months
     start = _months_after(anchor, nth * months)
     return start if start <= now else _months_after(anchor, (nth - 1) * months)
+
+
+def end_of_period(anchor: datetime, period: Period, now: datetime) -> datetime:
+    """Return the end of the period that `now` is in: the start of the next."""
+    if period in _FIXED:
+        return start_of_period(anchor, period, now) + _FIXED[period]
+    months = 1 if period == "month" else 12
+    nth = ((now.year - anchor.year) * 12 + now.month - anchor.month) // months
+    end = _months_after(anchor, nth * months)
+    return end if end > now else _months_after(anchor, (nth + 1) * months)
 
 
 def _months_after(anchor: datetime, months: int) -> datetime:

@@ -61,18 +61,28 @@ WHERE mandate_id = $1 AND merchant_id = $2 AND mode = $3 AND revoked_at IS NULL
 
 -- name: used
 -- What was charged by a mandate since $3, without the use $2 and those that came to nothing. A use that has no payment yet
--- counts for the time that accepting one can take ($4).
-SELECT count(*) AS payments, coalesce(sum(u.amount_minor), 0) AS amount_minor
+-- counts for the time that accepting one can take ($4); one that has, with what it is or is being raised to. Up to $5.
+SELECT count(*) AS payments, coalesce(sum(coalesce(p.increment_to_minor, p.amount_minor, u.amount_minor)), 0) AS amount_minor
 FROM gateway.mandate_uses AS u
 JOIN gateway.mandates AS m ON m.mandate_id = u.mandate_id
 LEFT JOIN gateway.payments AS p
     ON p.merchant_id = m.merchant_id AND p.mode = m.mode AND p.idempotency_key = u.idempotency_key
     AND p.card ->> 'mandate_id' = m.mandate_id::TEXT
 WHERE u.mandate_id = $1 AND u.idempotency_key <> $2 AND u.used_at >= $3
+    AND ($5::TIMESTAMPTZ IS NULL OR u.used_at < $5)
     AND CASE
         WHEN p.payment_id IS NULL THEN u.used_at > $4
         ELSE p.state NOT IN ('declined', 'failed', 'voided', 'expired')
     END
+
+-- name: lock_mandate_of
+-- The mandate that a payment was charged by, so that its uses are counted one after the other, with the payment's own use.
+SELECT m.*, u.idempotency_key, u.used_at
+FROM gateway.payments AS p
+JOIN gateway.mandates AS m ON m.mandate_id = (p.card ->> 'mandate_id')::UUID
+JOIN gateway.mandate_uses AS u ON u.mandate_id = m.mandate_id AND u.idempotency_key = p.idempotency_key
+WHERE p.payment_id = $1
+FOR UPDATE OF m
 
 -- name: use
 -- A payment to be made by a mandate; asked for again before it is there, it counts from then on, with the larger amount: of

@@ -198,7 +198,7 @@ class SavedMethods:
     async def _used(
         self, connection: "Connection | Pool", mandate: Mandate, key: str, since: datetime, now: datetime
     ) -> Used:
-        row = await connection.fetchrow(QUERIES["used"], mandate.id, key, since, now - ACCEPTED_WITHIN)
+        row = await connection.fetchrow(QUERIES["used"], mandate.id, key, since, now - ACCEPTED_WITHIN, None)
         return Used(0, 0) if row is None else Used(row["payments"], int(row["amount_minor"]))
 
 

@@ -38,6 +38,8 @@ def examples(
         message_id = ids.derive(root, f"test-message-{event}", sequence)
         # What is refunded or disputed was captured.
         status = event.removeprefix("payment.") if event.startswith("payment.") else "captured"
+        if event in ("payment.incremented", "payment.increment_failed"):
+            status = "authorised"
         body = {
             "id": ids.to_text("evt", ids.derive(root, f"test-event-{event}", sequence)),
             "type": event,

@@ -20,6 +20,8 @@ QUERIES = load_queries(__package__)
 
 MESSAGES: dict[str, str] = {
     events.PaymentAuthorised.type: "payment.authorised",
+    events.PaymentIncremented.type: "payment.incremented",
+    events.PaymentIncrementFailed.type: "payment.increment_failed",
     events.PaymentCaptured.type: "payment.captured",
     events.PaymentDeclined.type: "payment.declined",
     events.PaymentReviewOpened.type: "payment.review_opened",

@@ -23,6 +23,7 @@ from rialto_gateway.connectors.port import (
     Capture,
     Connector,
     Declined,
+    Increment,
     NotFound,
     NotSent,
     Pending,
@@ -109,6 +110,8 @@ async def put(connector: Connector, question: Question) -> Answer:
     match question:
         case Authorise():
             return await connector.authorise(question)
+        case Increment():
+            return await connector.increment(question)
         case Capture():
             return await connector.capture(question)
         case Void():
@@ -475,3 +478,46 @@ async def test_more_than_was_captured_cannot_be_disputed(http: httpx.AsyncClient
     authorisation = await captured(SimulatedAcquirer(http), "above")
     body = {"authorisation": authorisation, "amount_minor": "1001"}
     assert (await http.post("/test/disputes", json=body)).status_code == 409
+
+
+async def test_an_authorisation_is_raised_to_a_total_once_and_can_be_captured_in_full(connector: Connector) -> None:
+    authorisation = await held(connector)
+    question = Increment(References.new(), authorisation, 1800, "USD")
+    first, again = await connector.increment(question), await connector.increment(question)
+    assert isinstance(first, Succeeded)
+    assert (first, first.amount_minor) == (again, 1800)
+    assert await connector.lookup(question) == first
+    assert isinstance(await connector.increment(replace(question, reference=References.new())), Declined)
+    more = Increment(References.new(), authorisation, 1900, "USD")
+    assert isinstance(await connector.increment(more), Succeeded)
+    captured = await connector.capture(Capture(References.new(), authorisation, 1900, "USD", final=True))
+    assert isinstance(captured, Succeeded)
+
+
+async def test_a_declined_increment_leaves_the_authorisation_as_it_was(connector: Connector) -> None:
+    authorisation = await held(connector, "tok_increment_decline")
+    question = Increment(References.new(), authorisation, 1800, "USD")
+    declined = await connector.increment(question)
+    assert isinstance(declined, Declined)
+    assert declined.code == "insufficient_funds"
+    assert await connector.lookup(question) == declined
+    above = await connector.capture(Capture(References.new(), authorisation, 1251, "USD", final=True))
+    assert isinstance(above, Declined)
+    within = await connector.capture(Capture(References.new(), authorisation, 1250, "USD", final=True))
+    assert isinstance(within, Succeeded)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_became_of_a_lost_increment_is_found_out(connector: Connector, fault: str, when: str) -> None:
+    authorisation = await held(connector, f"tok_increment_{fault}_{when}")
+    question = Increment(References.new(), authorisation, 1800, "USD")
+    assert isinstance(await connector.increment(question), Unknown)
+    found = await connector.lookup(question)
+    # What did not come Stripe is asked for again, under its key; the simulated acquirer never acts on it any more.
+    done = when == "after" or (isinstance(connector, StripeAcquirer) and fault != "error")
+    assert isinstance(found, Succeeded) if done else found == NotFound()
+    burnt = isinstance(connector, StripeAcquirer) and fault == "error"
+    assert isinstance(await connector.increment(question), Succeeded) == (done and not burnt)
+    captured = await connector.capture(Capture(References.new(), authorisation, 1800, "USD", final=True))
+    assert isinstance(captured, Succeeded) == done

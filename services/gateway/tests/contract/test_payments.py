@@ -19,7 +19,7 @@ from rialto_common.events.payments import PaymentCaptured, PaymentVoided
 from rialto_common.keyring import Keyring
 from rialto_common.memory_keyring import KeyStore, MemoryKeyring
 from rialto_common.simulation import SimulatedRuntime
-from rialto_gateway.payments.machine import CaptureChange
+from rialto_gateway.payments.machine import CaptureChange, IncrementChange
 from rialto_gateway.payments.memory import GatewayStore, MemoryUnits
 from rialto_gateway.payments.memory_reader import MemoryPaymentReader, MemoryWallets
 from rialto_gateway.payments.ports import NewPayment, PaymentReader, TimelineLine, Unit, Units
@@ -515,3 +515,56 @@ def event_of(model: type[EventData], held: Payment, **fields: object) -> Event:
     return compose(
         data, source="rialto.gateway", root=held.id, key=ids.to_text("pay", held.id), shard=1, time=NOW, sequence=2
     )
+
+
+async def test_increments_are_asked_for_one_at_a_time_once_and_resolved(world: World) -> None:
+    await world.accept(payment())
+    first, second = number_id("increment", 1), number_id("increment", 2)
+
+    async def record(change: IncrementChange, at: datetime = NOW) -> None:
+        async with world.units.begin() as unit:
+            await unit.increments.record([(payment().payment_id, change)], at)
+
+    await record(IncrementChange(first, 1, 1250, 1800, "pending"))
+    with pytest.raises(REFUSALS):
+        await record(IncrementChange(first, 1, 1250, 1800, "pending"))
+    later = NOW + timedelta(seconds=1)
+    await record(IncrementChange(first, None, 1250, 1800, "failed", "insufficient_funds"), later)
+    await record(IncrementChange(second, 2, 1250, 1500, "pending"))
+    found = await world.reader.increments(payment().payment_id)
+    assert [(row["increment_id"], int(row["amount_minor"]), row["state"], row["failure_code"]) for row in found] == [
+        (first, 1800, "failed", "insufficient_funds"),
+        (second, 1500, "pending", None),
+    ]
+    assert (found[0]["created_at"], found[0]["updated_at"]) == (NOW, later)
+
+
+async def test_a_key_stands_for_one_increment(world: World) -> None:
+    await world.accept(payment())
+    first = number_id("increment", 1)
+    async with world.units.begin() as unit:
+        assert not await unit.increments.asked_under(payment().payment_id, "key", b"one")
+        await unit.increments.record([(payment().payment_id, IncrementChange(first, 1, 1250, 1800, "pending"))], NOW)
+        await unit.increments.name(first, "key", b"one")
+    async with world.units.begin() as unit:
+        assert await unit.increments.asked_under(payment().payment_id, "key", b"one")
+        with pytest.raises(IdempotencyKeyReused):
+            await unit.increments.asked_under(payment().payment_id, "key", b"two")
+
+
+async def test_what_a_payment_is_raised_to_is_saved_and_waited_for(world: World) -> None:
+    await world.accept(payment())
+    async with world.units.begin() as unit:
+        loaded = (await unit.payments.lock([payment().payment_id]))[payment().payment_id]
+        raising = replace(
+            loaded, state="authorised", increments=1, increment_to_minor=1800, amount_assessed_minor=loaded.amount_minor
+        )
+        await unit.payments.save([raising], NOW)
+    assert await world.reader.answered([payment().payment_id]) == []
+    async with world.units.begin() as unit:
+        assert (await unit.payments.lock([payment().payment_id]))[payment().payment_id] == raising
+        await unit.payments.save([replace(raising, amount_minor=1800, increment_to_minor=None)], NOW)
+    assert await world.reader.answered([payment().payment_id]) == [payment().payment_id]
+    row = await world.reader.row(payment().payment_id, None, None)
+    assert row is not None
+    assert (int(row["amount_minor"]), int(row["amount_assessed_minor"])) == (1800, loaded.amount_minor)

@@ -10,6 +10,7 @@ from rialto_gateway.connectors.port import (
     Authorise,
     Capture,
     Declined,
+    Increment,
     NotFound,
     NotSent,
     Pending,
@@ -38,6 +39,9 @@ class ScriptedAcquirer:
     held: dict[str, int] = field(default_factory=dict)
     """By authorisation: what is held and not captured or let go."""
 
+    authorised: dict[str, int] = field(default_factory=dict)
+    """By authorisation: what it was given or raised to."""
+
     captured: dict[str, int] = field(default_factory=dict)
     refunded: dict[str, int] = field(default_factory=dict)
     known: dict[str, Answer] = field(default_factory=dict)
@@ -52,6 +56,9 @@ class ScriptedAcquirer:
         self.faults.extend(faults)
 
     async def authorise(self, question: Authorise) -> Answer:
+        return self._call(question)
+
+    async def increment(self, question: Increment) -> Answer:
         return self._call(question)
 
     async def capture(self, question: Capture) -> Answer:
@@ -108,7 +115,13 @@ class ScriptedAcquirer:
         reference = f"{self.name}_{question.reference}"
         match question:
             case Authorise(amount_minor=amount):
-                self.held[reference] = amount
+                self.held[reference] = self.authorised[reference] = amount
+                return Succeeded(reference, amount)
+            case Increment(authorisation=authorisation, amount_minor=amount):
+                if self.held.get(authorisation, 0) == 0 or amount <= self.authorised[authorisation]:
+                    return Declined("nothing_held", "nothing_held")
+                self.held[authorisation] += amount - self.authorised[authorisation]
+                self.authorised[authorisation] = amount
                 return Succeeded(reference, amount)
             case Capture(authorisation=authorisation, amount_minor=amount, final=final):
                 if self.held.get(authorisation, 0) < amount:

@@ -72,6 +72,14 @@ async def test_a_death_at_any_point_of_any_step_moves_money_once(shop: Shop, poi
         shop.quay.held.clear()
         return
     assert authorised["status"] == "authorised", authorised
+    await shop.post(payment, "increments", {"amount_minor": "1500"})
+    await die(shop, point)
+    raised = await shop.get(payment)
+    if raised["increments"][-1]["status"] == "failed":
+        assert point not in CALLED
+        await shop.post(payment, "increments", {"amount_minor": "1500"})
+        await shop.all_goes_on()
+    assert (await shop.get(payment))["amount_minor"] == "1500"
     await shop.post(payment, "capture")
     await die(shop, point)
     found = await captured_again(shop, payment)
@@ -86,10 +94,10 @@ async def test_a_death_at_any_point_of_any_step_moves_money_once(shop: Shop, poi
         await shop.all_goes_on()
     assert (await shop.get(payment))["amount_refunded_minor"] == "250"
     authorisation = f"harbour_{found['attempts'][0]['id']}"
-    assert shop.harbour.captured[authorisation] == 1250
+    assert shop.harbour.captured[authorisation] == 1500
     assert shop.harbour.refunded[authorisation] == 250
     after = await shop.books()
-    assert [now - then for now, then in zip(after, before, strict=True)] == [1000, 0, 1000]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1250, 0, 1250]
     # The other tests' payments wait for a clock that nobody looks at here.
     assert shop.audited().keys() <= {"I3 overdue"}
 

@@ -551,3 +551,53 @@ async def test_a_wallets_payment_is_refunded_to_the_wallet(shop: Shop) -> None:
     assert wallet["ledger_balance_minor"] == str(1_000_000 - 250)
     assert await shop.balance(f"merchant:{shop.merchant.id}:payable") == -250
     assert shop.audited() == {}
+
+
+async def test_an_unknown_increment_is_found_out_and_a_capture_waits_behind_it(shop: Shop) -> None:
+    payment = await shop.authorised()
+    shop.harbour.fail("lost_after")
+    asked = await shop.post(payment, "increments", {"amount_minor": "1800"})
+    assert asked.status_code == 200, asked.text
+    await shop.platform.ask_acquirers()
+    unknown = await shop.get(payment)
+    assert (unknown["status"], unknown["status_reason"]) == ("authorised", "increment_unknown")
+    assert (unknown["amount_minor"], unknown["attempts"][-1]["for"]) == ("1250", unknown["increments"][0]["id"])
+    assert (await shop.post(payment, "capture", {"amount_minor": "500"})).status_code == 200
+    await shop.platform.ask_acquirers()
+    assert attempts(await shop.get(payment))[1:] == [
+        ("increment", "harbour", "unknown"),
+        ("capture", "harbour", "queued"),
+    ]
+    await shop.later(3)
+    await shop.all_goes_on()
+    found = await shop.get(payment)
+    assert (found["amount_minor"], found["amount_captured_minor"], found["amount_capturable_minor"]) == (
+        "1800",
+        "500",
+        "1300",
+    )
+    assert found["status_reason"] is None
+    await shop.post(payment, "capture")
+    await shop.all_goes_on()
+    assert (await shop.get(payment))["amount_captured_minor"] == "1800"
+    [authorisation] = shop.harbour.authorised
+    assert shop.harbour.captured[authorisation] == 1800
+    assert shop.audited() == {}
+
+
+@pytest.mark.parametrize("fault", ["lost_before", Declined("do_not_honour", "05")], ids=["lost", "declined"])
+async def test_an_increment_that_was_not_made_leaves_the_card_authorised_as_before(shop: Shop, fault: Fault) -> None:
+    payment = await shop.authorised()
+    shop.harbour.fail(fault)
+    await shop.post(payment, "increments", {"amount_minor": "1800"})
+    await shop.all_goes_on()
+    await shop.later(3)
+    left = await shop.get(payment)
+    assert (left["status"], left["amount_minor"], left["amount_capturable_minor"]) == ("authorised", "1250", "1250")
+    code = "acquirer_has_nothing" if fault == "lost_before" else "do_not_honour"
+    assert (left["increments"][0]["status"], left["increments"][0]["failure_code"]) == ("failed", code)
+    assert shop.quay.calls == [], "only the acquirer that holds the amount can raise it"
+    await shop.post(payment, "void")
+    await shop.all_goes_on()
+    assert (await shop.get(payment))["status"] == "voided"
+    assert shop.audited() == {}

@@ -9,7 +9,7 @@ import pytest
 
 from rialto_common.events import settlements
 
-from .platform_in_process import Merchant, Platform, facts_of, settlement_of
+from .platform_in_process import Died, Merchant, Platform, facts_of, settlement_of
 
 
 async def test_a_payment_goes_all_the_way(platform: Platform, merchant: Merchant) -> None:
@@ -221,3 +221,110 @@ async def test_the_other_verdicts_are_told_to_the_merchant(
     told = (end["status"], end["decline_code"], end["status_reason"])
     blocked, held = ("declined", "sanctions_hit", None), ("review", None, "compliance_review")
     assert told == (blocked if outcome == "block" else held)
+
+
+async def raise_to(platform: Platform, merchant: Merchant, payment: dict[str, Any], amount: str, **headers: str) -> Any:
+    path = f"/v1/payments/{payment['id']}/increments"
+    return await platform.call("POST", path, {"amount_minor": amount}, key=merchant.test_key, **headers)
+
+
+async def test_a_tab_is_raised_captured_in_full_and_says_how_it_came_about(
+    platform: Platform, merchant: Merchant
+) -> None:
+    payment = await platform.pay(merchant, capture_method="manual")
+    await platform.decide(payment)
+    key = platform.new_key()
+    first, again = [await raise_to(platform, merchant, payment, "1800", Idempotency_Key=key) for _ in range(2)]
+    assert (first.status_code, first.json(), again.headers["idempotency-replayed"]) == (200, again.json(), "true")
+    assert (first.json()["amount_minor"], first.json()["increments"][0]["status"]) == ("1250", "pending")
+    other = await raise_to(platform, merchant, payment, "1850")
+    assert (other.status_code, other.json()["code"]) == (409, "increment_under_way")
+    await platform.ask_ledger()
+    raised = await platform.get(merchant, payment["id"])
+    assert (raised["status"], raised["amount_minor"], raised["amount_capturable_minor"]) == (
+        "authorised",
+        "1800",
+        "1800",
+    )
+    [increment] = raised["increments"]
+    assert increment["id"].startswith("inc_")
+    assert (increment["amount_before_minor"], increment["amount_minor"], increment["status"]) == (
+        "1250",
+        "1800",
+        "succeeded",
+    )
+    assert raised["timeline"][-1]["event"] == "hold.increased"
+    assert raised["timeline"][-1]["cause"] is not None
+    wallet = (await platform.call("GET", f"/v1/wallets/{merchant.wallet_id}", key=merchant.test_key)).json()
+    assert wallet["available_balance_minor"] == "998200"
+    for amount, status, code in (
+        ("1800", 400, "increment_not_above_amount"),
+        ("1876", 400, "increment_above_limit"),
+    ):
+        refused = await raise_to(platform, merchant, payment, amount)
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    path = f"/v1/payments/{payment['id']}/capture"
+    assert (await platform.call("POST", path, key=merchant.test_key)).status_code == 200
+    closed = await raise_to(platform, merchant, payment, "1850")
+    assert (closed.status_code, closed.json()["code"]) == (409, "payment_not_incrementable")
+    await platform.ask_ledger()
+    captured = await platform.get(merchant, payment["id"])
+    assert (captured["status"], captured["amount_captured_minor"]) == ("captured", "1800")
+
+
+async def test_an_increment_that_the_wallet_cannot_pay_leaves_the_authorisation_as_it_was(
+    platform: Platform, merchant: Merchant
+) -> None:
+    payment = await platform.pay(merchant, capture_method="manual", amount_minor=900_000)
+    await platform.decide(payment)
+    assert (await raise_to(platform, merchant, payment, "999999")).status_code == 200
+    waiting = await platform.call(
+        "POST", f"/v1/payments/{payment['id']}/capture", {"amount_minor": "100"}, key=merchant.test_key
+    )
+    assert waiting.status_code == 200, "a part of what is certain is captured behind it"
+    unnamed = await platform.call("POST", f"/v1/payments/{payment['id']}/capture", key=merchant.test_key)
+    assert (unnamed.status_code, unnamed.json()["code"]) == (409, "increment_under_way")
+    await platform.ask_ledger()
+    raised = await platform.get(merchant, payment["id"])
+    assert (raised["amount_minor"], raised["amount_captured_minor"]) == ("999999", "100")
+    small, other = [await platform.pay(merchant, capture_method="manual", amount_minor=amount) for amount in (1, 1)]
+    await platform.decide(small)
+    assert (await platform.get(merchant, small["id"]))["status"] == "authorised"
+    await platform.decide(other)
+    assert (await platform.get(merchant, other["id"]))["status"] == "declined"
+    path = f"/v1/payments/{payment['id']}"
+    assert (await platform.call("POST", f"{path}/void", key=merchant.test_key)).status_code == 200
+    await platform.ask_ledger()
+    assert (await platform.get(merchant, payment["id"]))["amount_captured_minor"] == "100"
+
+
+async def test_the_ledgers_refusal_of_an_increment_is_its_failure(platform: Platform, merchant: Merchant) -> None:
+    payment = await platform.pay(merchant, capture_method="manual", amount_minor=700_000)
+    await platform.decide(payment)
+    rest = await platform.pay(merchant, capture_method="manual", amount_minor=299_000)
+    await platform.decide(rest)
+    assert (await raise_to(platform, merchant, payment, "702000")).status_code == 200
+    await platform.ask_ledger()
+    left = await platform.get(merchant, payment["id"])
+    assert (left["status"], left["amount_minor"], left["amount_capturable_minor"]) == ("authorised", "700000", "700000")
+    assert (left["increments"][0]["status"], left["increments"][0]["failure_code"]) == ("failed", "insufficient_funds")
+    assert (await raise_to(platform, merchant, payment, "701000")).status_code == 200
+    await platform.ask_ledger()
+    assert (await platform.get(merchant, payment["id"]))["amount_minor"] == "701000"
+
+
+@pytest.mark.parametrize("point", ["gateway.increment.before_commit", "gateway.increment.after_commit"])
+async def test_an_increment_that_dies_at_any_point_is_made_once_by_its_retry(
+    platform: Platform, merchant: Merchant, point: str
+) -> None:
+    payment = await platform.pay(merchant, capture_method="manual")
+    await platform.decide(payment)
+    platform.runtime.dies_at = point
+    with pytest.raises(Died):
+        await raise_to(platform, merchant, payment, "1800", Idempotency_Key="one")
+    platform.runtime.ahead += timedelta(seconds=120)  # past the lease of the request that died
+    again = await raise_to(platform, merchant, payment, "1800", Idempotency_Key="one")
+    assert again.status_code == 200, again.text
+    await platform.ask_ledger()
+    raised = await platform.get(merchant, payment["id"])
+    assert (raised["amount_minor"], len(raised["increments"])) == ("1800", 1)

@@ -41,6 +41,8 @@ BEYOND_A_SCHEMA = {
     "expand_invalid",
     "fx_same_currency",
     "idempotency_key_reused",
+    "increment_above_limit",
+    "increment_not_above_amount",
     "invalid_request",
     "refund_above_captured",
     "settlement_file_invalid",
@@ -143,8 +145,9 @@ async def world_of(platform: Platform, shop: Shop) -> World:
     captured = await platform.pay(merchant)
     await platform.decide(captured)
     await platform.ask_ledger()
-    held, to_void = [await platform.pay(merchant, capture_method="manual") for _ in range(2)]
+    held, to_void, to_raise = [await platform.pay(merchant, capture_method="manual") for _ in range(3)]
     await platform.decide(held)
+    await platform.decide(to_raise)
     await platform.decide(to_void)
     settings = await platform.call("PATCH", "/v1/payout_settings", {"schedule": "manual"}, key=key)
     assert settings.status_code == 200, settings.text
@@ -209,6 +212,7 @@ async def world_of(platform: Platform, shop: Shop) -> World:
         },
         {
             "POST /v1/payments/{payment_id}/capture": {"payment_id": held["id"]},
+            "POST /v1/payments/{payment_id}/increments": {"payment_id": to_raise["id"]},
             "POST /v1/payments/{payment_id}/void": {"payment_id": to_void["id"]},
             "POST /v1/payments/{payment_id}/review": {"payment_id": doubtful["id"]},
             "POST /v1/disputes/{dispute_id}/accept": {"dispute_id": disputes[1]},

@@ -28,6 +28,7 @@ CASES: dict[tuple[str, str], tuple[int, int, int]] = {
     ("GET", "/v1/payments"): (OWN_ONLY, OWN_ONLY, 200),
     ("GET", "/v1/payments/{payment_id}"): (NOT_FOUND, NOT_FOUND, 200),
     ("POST", "/v1/payments/{payment_id}/capture"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
+    ("POST", "/v1/payments/{payment_id}/increments"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("POST", "/v1/payments/{payment_id}/void"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("POST", "/v1/payments/{payment_id}/refunds"): (NOT_FOUND, NOT_FOUND, FORBIDDEN),
     ("GET", "/v1/payments/{payment_id}/refunds"): (NOT_FOUND, NOT_FOUND, 200),

@@ -10,9 +10,11 @@ from rialto_gateway.connectors.port import Step
 from rialto_gateway.payments.facts import (
     AcquirerAuthorised,
     AcquirerCaptured,
+    AcquirerIncremented,
     AcquirerRefunded,
     AcquirerRefusedAuthorisation,
     AcquirerRefusedCapture,
+    AcquirerRefusedIncrement,
     AcquirerRefusedRefund,
     AcquirerRefusedVoid,
     AcquirerVoided,
@@ -29,8 +31,12 @@ from rialto_gateway.payments.facts import (
     FraudVerdict,
     HoldCaptured,
     HoldExpired,
+    HoldIncreased,
     HoldPlaced,
     HoldVoided,
+    IncrementAsked,
+    IncrementLimits,
+    IncrementRefused,
     OutcomeUnknown,
     PayoutStarted,
     RefundAsked,
@@ -65,12 +71,22 @@ def refund_id(ordinal: int = 1) -> UUID:
     return ids.derive(PAYMENT_ID, "refund", ordinal)
 
 
+def increment_id(ordinal: int = 1) -> UUID:
+    """Return the id of a payment's nth increment."""
+    return ids.derive(PAYMENT_ID, "increment", ordinal)
+
+
+LIMITS = IncrementLimits(5_000)
 AUTHORISATION, OTHER_AUTHORISATION = "auth_1", "auth_2"
 
 
 def attempt(step: Step, amount_minor: int = AMOUNT, *, ordinal: int = 1, was_unknown: bool = False) -> AttemptRef:
     """Return an attempt at an acquirer."""
-    subjects = {"capture": capture_id(ordinal), "refund": refund_id(ordinal)}
+    subjects = {
+        "increment": increment_id(ordinal),
+        "capture": capture_id(ordinal),
+        "refund": refund_id(ordinal),
+    }
     attempt_id = ids.derive(PAYMENT_ID, f"attempt.{step}", ordinal)
     return AttemptRef(attempt_id, step, "harbour", amount_minor, subjects.get(step), was_unknown)
 
@@ -148,6 +164,12 @@ EVERY_FACT: list[Fact] = [
     OutcomeUnknown(attempt("capture", AMOUNT // 4), "timed_out"),
     OutcomeUnknown(attempt("void"), "timed_out"),
     OutcomeUnknown(attempt("refund", AMOUNT // 4), "timed_out"),
+    OutcomeUnknown(attempt("increment", AMOUNT + 100), "timed_out"),
+    IncrementAsked(AMOUNT + 100, LIMITS),
+    HoldIncreased(increment_id(), AMOUNT + 100),
+    IncrementRefused(increment_id(), AMOUNT + 100, "insufficient_funds"),
+    AcquirerIncremented(attempt("increment", AMOUNT + 100)),
+    AcquirerRefusedIncrement(attempt("increment", AMOUNT + 100), "do_not_honour"),
     AcquirerCaptured(attempt("capture", AMOUNT // 4), 1, False, NOW),
     AcquirerRefusedCapture(attempt("capture", AMOUNT // 4), "authorisation_expired"),
     AcquirerRefusedCapture(attempt("capture", AMOUNT // 4), "acquirer_has_nothing"),
@@ -186,6 +208,12 @@ EVERY_FACT: list[Fact] = [
 ]
 
 _PART = AMOUNT // 4
+RAISING: dict[str, Any] = {
+    "capture_method": "manual",
+    "increments": 1,
+    "increment_to_minor": AMOUNT + 100,
+    "amount_assessed_minor": AMOUNT,
+}
 _VARIANTS: list[tuple[tuple[State, ...], dict[str, Any]]] = [
     (("created", "review"), {"fraud": "allow"}),
     (("created", "review"), {"fraud": "review"}),
@@ -203,6 +231,10 @@ _VARIANTS: list[tuple[tuple[State, ...], dict[str, Any]]] = [
     (("authorised",), {"amount_captured_minor": _PART, "void_reason": "expired"}),
     (("authorised", "captured", "settled"), {"amount_captured_minor": _PART, "refund_pending_minor": _PART // 2}),
     (("captured", "settled"), {"amount_captured_minor": _PART, "amount_refunded_minor": _PART}),
+    (("authorised",), {"capture_method": "manual"}),
+    (("authorised", "captured", "settled", "voided", "expired"), RAISING),
+    (("authorised",), RAISING | {"void_reason": "requested"}),
+    (("authorised",), RAISING | {"capture_pending_minor": _PART, "void_reason": "captured_in_part"}),
     (("authorised",), {"payout_schedule": "manual"}),
     (("captured", "settled"), {"amount_disputed_minor": AMOUNT // 8}),
     (("captured",), {"payout_schedule": "daily", "waits_for_payout": True, "reason": "awaiting_payout"}),
@@ -227,13 +259,16 @@ def variants(state: State) -> list[Payment]:
 
 def fits(before: Payment, fact: Fact) -> bool:
     """Whether a payment can meet a fact at all: the ledger's holds are wallets', the acquirers' answers are cards'."""
-    if isinstance(fact, HoldPlaced | HoldCaptured | HoldVoided | HoldExpired | CaptureRefused | AuthorisationRefused):
+    of_holds = HoldPlaced | HoldCaptured | HoldVoided | HoldExpired | HoldIncreased | IncrementRefused
+    if isinstance(fact, of_holds | CaptureRefused | AuthorisationRefused):
         return before.method == "wallet"
     of_cards = (
         AcquirerAuthorised,
         AcquirerRefusedAuthorisation,
         ActionNeeded,
         OutcomeUnknown,
+        AcquirerIncremented,
+        AcquirerRefusedIncrement,
         AcquirerCaptured,
         AcquirerRefusedCapture,
         CaptureBooked,

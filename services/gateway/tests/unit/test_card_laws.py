@@ -29,6 +29,7 @@ from rialto_gateway.connectors.port import (
     Authorise,
     Capture,
     Declined,
+    Increment,
     NotSent,
     Question,
     Unknown,
@@ -44,6 +45,8 @@ from rialto_gateway.payments.facts import (
     DeadlinePassed,
     Fact,
     FraudVerdict,
+    IncrementAsked,
+    IncrementLimits,
     RefundAsked,
     RefundBooked,
     RefundRefused,
@@ -58,6 +61,7 @@ from ..integration.scripted_acquirer import Fault, ScriptedAcquirer
 from .payment_states import BATCH_ID, DEADLINES, NOW, card, confirmed
 from .test_machine_laws import RATES
 
+LIMITS = IncrementLimits(10_000)
 LEASE = timedelta(seconds=60)
 CARD = Card("tok_1", None, None)
 FAULTS: list[Fault | None] = [
@@ -88,6 +92,7 @@ STEPS = {
     "capture_part": 400,
     "capture_final": 400,
     "capture_rest": 0,
+    "increment": 600,
     "void": 0,
     "refund_part": 200,
     "refund_rest": 0,
@@ -204,6 +209,8 @@ class World:
                 self.command(CaptureAsked(number + 1, name == "capture_final"))
             case "capture_rest":
                 self.command(CaptureAsked(None, False))
+            case "increment":
+                self.command(IncrementAsked(self.payment.amount_minor + number, LIMITS))
             case "void":
                 self.command(VoidAsked())
             case "refund_part" | "refund_rest":
@@ -258,8 +265,8 @@ class World:
             self.hear(attempt, asyncio.run(acquirer.lookup(question_of(attempt, CARD))))
 
     def waits(self, attempt: Attempt) -> bool:
-        """Whether a capture or void must wait for one before it."""
-        steps = ("capture", "void")
+        """Whether an increment, capture or void must wait for one before it."""
+        steps = ("increment", "capture", "void")
         place = (attempt.created_at, attempt.step, attempt.ordinal)
         return (
             attempt.state == "queued"
@@ -292,6 +299,8 @@ class World:
         """Put a question."""
         if isinstance(question, Authorise):
             return await acquirer.authorise(question)
+        if isinstance(question, Increment):
+            return await acquirer.increment(question)
         if isinstance(question, Capture):
             return await acquirer.capture(question)
         if isinstance(question, Void):
@@ -379,6 +388,15 @@ PAYER_TOO_LATE: list[Step] = [("ask", ACTION), ("wait_days", 1), ("sweep", 0), *
     [],
     Rate(290, 30),
 )
+@example(  # an increment is lost, a part is captured behind it, and the rest is voided
+    True,
+    [("ask", 0), ("increment", 99), ("ask", LOST_AFTER), ("capture_part", 399), ("ask", 0), ("wait_seconds", 9)],
+    [],
+    FREE,
+)
+@example(
+    True, [("ask", 0), ("increment", 99), ("ask", FAULTS.index("pending")), ("void", 0), ("ask", 0)], [], Rate(290, 30)
+)
 @example(
     True,
     [("ask", 0), ("capture_part", 99), ("capture_final", 49), ("die", 0), ("refund_rest", 0), ("wait_days", 8)],
@@ -407,4 +425,8 @@ def test_the_merchant_is_credited_with_what_the_acquirers_captured_less_fees_and
     assert world.paid in (None, captured - fee)
     assert all(amount == 0 for each in acquirers for amount in each.held.values()), "money stays held"
     assert (payment.capture_pending_minor, payment.refund_pending_minor) == (0, 0)
+    assert payment.increment_to_minor is None, "an increment is under way for ever"
+    if payment.authorised_at is not None:
+        authorised = world.acquirers[payment.connector or ""].authorised[payment.authorisation or ""]
+        assert payment.amount_minor == authorised, "gateway and acquirer have other amounts"
     assert (payment.state == "settled") == (captured > 0)

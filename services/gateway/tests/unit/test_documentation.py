@@ -20,7 +20,7 @@ from rialto_gateway.main import build
 from rialto_gateway.merchants.api import CreateMerchant
 from rialto_gateway.merchants.key_api import CreateKey, RollKey
 from rialto_gateway.payment_links.api import CreatePaymentLink
-from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, ReviewPayment, VoidPayment
+from rialto_gateway.payments.bodies import CapturePayment, CreatePayment, IncrementPayment, ReviewPayment, VoidPayment
 from rialto_gateway.payouts.api import CreatePayout
 from rialto_gateway.refunds.api import CreateRefund
 from rialto_gateway.saved_methods.api import AttachMethod, CreateMandate
@@ -35,6 +35,7 @@ from ..integration.platform_in_process import TestRuntime, gateway_settings
 BODIES: dict[str, type[BaseModel]] = {
     "/v1/payments": CreatePayment,
     "/v1/payments/{payment_id}/capture": CapturePayment,
+    "/v1/payments/{payment_id}/increments": IncrementPayment,
     "/v1/payments/{payment_id}/void": VoidPayment,
     "/v1/payments/{payment_id}/review": ReviewPayment,
     "/v1/payments/{payment_id}/refunds": CreateRefund,

@@ -12,12 +12,18 @@ from rialto_gateway.payments import machine
 from rialto_gateway.payments.chapters.captures import CAPTURES_ASKED_FOR
 from rialto_gateway.payments.errors import (
     CaptureAboveAuthorised,
+    IncrementAboveLimit,
+    IncrementNotAbove,
+    IncrementUnderWay,
     PaymentNotCapturable,
+    PaymentNotIncrementable,
     PaymentNotInReview,
     PaymentNotVoidable,
 )
 from rialto_gateway.payments.facts import (
+    AcquirerIncremented,
     AcquirerRefusedCapture,
+    AcquirerRefusedIncrement,
     AuthorisationRefused,
     CaptureAsked,
     CaptureRefused,
@@ -26,15 +32,31 @@ from rialto_gateway.payments.facts import (
     Fact,
     FraudVerdict,
     HoldCaptured,
+    HoldIncreased,
     HoldPlaced,
     HoldVoided,
+    IncrementAsked,
+    IncrementLimits,
+    IncrementRefused,
+    OutcomeUnknown,
     ReviewDecided,
     SettlementFailed,
     VoidAsked,
 )
 from rialto_gateway.payments.states import HOLD_LASTS, Payment, State
 
-from .payment_states import AMOUNT, DEADLINES, NOW, PAYMENT_ID, attempt, capture_id, card, payment
+from .payment_states import (
+    AMOUNT,
+    DEADLINES,
+    LIMITS,
+    NOW,
+    PAYMENT_ID,
+    attempt,
+    capture_id,
+    card,
+    increment_id,
+    payment,
+)
 
 HOLD = HoldPlaced(PAYMENT_ID)
 
@@ -272,3 +294,104 @@ def test_a_capture_that_a_merchant_asked_for_or_an_acquirer_declined_is_not_aske
         change = machine.apply(held, refused, NOW, DEADLINES)
         assert change is not None
         assert (change.attempts, change.payment.captures) == ((), 1)
+
+
+def tab(method: str = "wallet", **changes: Any) -> Payment:
+    """Return a payment that can be raised."""
+    return (card if method == "card" else payment)("authorised", capture_method="manual", **changes)
+
+
+@pytest.mark.parametrize("method", ["wallet", "card"])
+def test_an_increment_raises_the_payment_once_it_has_succeeded_and_not_before(method: str) -> None:
+    asked, sent = after(tab(method), IncrementAsked(1400, LIMITS))
+    assert (asked.amount_minor, asked.capturable_minor, asked.increment_to_minor) == (AMOUNT, AMOUNT, 1400)
+    assert kinds(sent) == (["IncrementRequested"] if method == "wallet" else [])
+    done = (
+        HoldIncreased(increment_id(), 1400) if method == "wallet" else AcquirerIncremented(attempt("increment", 1400))
+    )
+    raised, sent = after(asked, done, done)
+    assert (raised.amount_minor, raised.capturable_minor, raised.increment_to_minor) == (1400, 1400, None)
+    assert kinds(sent) == ["PaymentIncremented"]
+    again, _ = after(raised, IncrementAsked(1500, LIMITS), HoldIncreased(increment_id(2), 1500), done)
+    assert again.amount_minor == 1500, "told late, the first one changes nothing"
+
+
+@pytest.mark.parametrize("method", ["wallet", "card"])
+def test_a_refused_increment_leaves_what_was_authorised_as_it_was(method: str) -> None:
+    asked, _ = after(tab(method), IncrementAsked(1400, LIMITS))
+    no: Fact = IncrementRefused(increment_id(), 1400, "insufficient_funds")
+    if method == "card":
+        no = AcquirerRefusedIncrement(attempt("increment", 1400), "insufficient_funds")
+    change = machine.apply(asked, no, NOW, DEADLINES)
+    assert change is not None
+    left = change.payment
+    assert (left.state, left.reason, left.amount_minor, left.capturable_minor) == ("authorised", None, AMOUNT, AMOUNT)
+    assert [(each.state, each.failure_code) for each in change.increments] == [("failed", "insufficient_funds")]
+    assert kinds(list(change.outgoing)) == ["PaymentIncrementFailed"]
+
+
+def test_what_cannot_be_raised_is_refused() -> None:
+    for start in (
+        payment("authorised"),
+        tab(void_reason="requested"),
+        tab(captures=1, capture_pending_minor=AMOUNT),
+        tab(captures=1, capture_pending_minor=300, void_reason="captured_in_part"),
+        payment("captured", capture_method="manual"),
+        payment("created", capture_method="manual"),
+    ):
+        with pytest.raises(PaymentNotIncrementable):
+            after(start, IncrementAsked(1400, LIMITS))
+    with pytest.raises(IncrementUnderWay):
+        after(tab(), IncrementAsked(1400, LIMITS), IncrementAsked(1500, LIMITS))
+    for amount in (AMOUNT, AMOUNT - 1):
+        with pytest.raises(IncrementNotAbove):
+            after(tab(), IncrementAsked(amount, LIMITS))
+
+
+def test_a_payment_is_raised_by_no_more_than_a_share_of_what_was_assessed_however_often() -> None:
+    once, _ = after(tab(), IncrementAsked(1400, LIMITS), HoldIncreased(increment_id(), 1400))
+    twice, _ = after(once, IncrementAsked(1500, LIMITS), HoldIncreased(increment_id(2), 1500))
+    assert twice.amount_minor == 1500
+    for start in (tab(), once, twice):
+        with pytest.raises(IncrementAboveLimit):
+            after(start, IncrementAsked(1501, LIMITS))
+
+
+def test_a_payment_is_not_raised_past_the_amount_that_would_have_been_reviewed() -> None:
+    limits = IncrementLimits(5_000, review_minor=1_200)
+    assert after(tab(), IncrementAsked(1_199, limits))[0].increment_to_minor == 1_199
+    with pytest.raises(IncrementAboveLimit):
+        after(tab(), IncrementAsked(1_200, limits))
+    assert limits.most(1_200) == 1_800, "it was reviewed"
+
+
+def test_a_capture_behind_an_increment_has_to_say_how_much_and_does_not_close_the_payment() -> None:
+    asked, _ = after(tab(), IncrementAsked(1400, LIMITS))
+    with pytest.raises(IncrementUnderWay):
+        after(asked, CaptureAsked(None, False))
+    with pytest.raises(CaptureAboveAuthorised):
+        after(asked, CaptureAsked(AMOUNT + 1, False))
+    captured, _ = after(
+        asked,
+        CaptureAsked(AMOUNT, False),
+        HoldIncreased(increment_id(), 1400),
+        HoldCaptured(capture_id(), AMOUNT, False),
+    )
+    assert (captured.state, captured.capturable_minor) == ("authorised", 400)
+    final, _ = after(asked, CaptureAsked(AMOUNT, True), HoldIncreased(increment_id(), 1400))
+    assert final.capturable_minor == 0, "it was to be the last"
+
+
+def test_an_unknown_increment_is_seen_and_is_not_what_was_voided_meanwhile() -> None:
+    lost = OutcomeUnknown(attempt("increment", 1400), "timed_out")
+    asked, _ = after(tab("card"), IncrementAsked(1400, LIMITS), lost, VoidAsked())
+    assert (asked.reason, asked.void_reason) == ("increment_unknown", "requested")
+    found, sent = after(asked, AcquirerIncremented(attempt("increment", 1400, was_unknown=True)))
+    assert (found.reason, found.amount_minor, found.capturable_minor) == (None, 1400, 0)
+    assert kinds(sent) == ["AttemptResolved", "PaymentIncremented"]
+
+
+def test_time_does_not_void_what_is_being_raised() -> None:
+    waiting, sent = after(tab(increments=1, increment_to_minor=1400, amount_assessed_minor=AMOUNT), DeadlinePassed())
+    assert sent == []
+    assert (waiting.reason, waiting.void_reason) == ("increment_unanswered", None)

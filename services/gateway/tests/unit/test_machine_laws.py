@@ -26,8 +26,12 @@ from rialto_gateway.payments.facts import (
     FraudVerdict,
     HoldCaptured,
     HoldExpired,
+    HoldIncreased,
     HoldPlaced,
     HoldVoided,
+    IncrementAsked,
+    IncrementLimits,
+    IncrementRefused,
     ReviewDecided,
     SettlementReorged,
     SettlementSubmitted,
@@ -43,6 +47,10 @@ from .payment_states import BATCH_ID, DEADLINES, MERCHANT_ID, NOW, PAYMENT_ID, W
 
 HOLD_ID = ids.derive(PAYMENT_ID, "hold")
 
+LIMITS = IncrementLimits(10_000)
+MOST_HELD = 1_800
+"""What the wallet has: an increment above it is refused."""
+
 Verdicts = tuple[str, str]
 Step = tuple[str, int]
 
@@ -56,6 +64,7 @@ STEPS = {
     "capture_part": 400,
     "capture_final": 400,
     "capture_rest": 0,
+    "increment": 600,
     "void": 0,
     "approve": 0,
     "decline": 0,
@@ -87,6 +96,7 @@ class World:
         self.reviewed = False
         self.void_asked = False
         self.captures: dict[UUID, str] = {}
+        self.increments: dict[UUID, str] = {}
 
     def step(self, name: str, number: int) -> None:
         """Let one thing happen."""
@@ -109,6 +119,8 @@ class World:
                 self.command(CaptureAsked(number + 1, name == "capture_final"))
             case "capture_rest":
                 self.command(CaptureAsked(None, False))
+            case "increment":
+                self.command(IncrementAsked(self.payment.amount_minor + number, LIMITS))
             case "void":
                 self.command(VoidAsked())
             case "approve" | "decline":
@@ -161,6 +173,10 @@ class World:
         for capture in change.captures:
             assert self.captures.get(capture.capture_id, "pending") == "pending", "a capture has one outcome"
             self.captures[capture.capture_id] = capture.state
+        for increment in change.increments:
+            assert self.increments.get(increment.increment_id, "pending") == "pending", "an increment has one outcome"
+            self.increments[increment.increment_id] = increment.state
+        assert after.amount_minor == before.amount_minor or isinstance(fact, HoldIncreased), "raised by nobody"
         for data in change.outgoing:
             self.send(data)
 
@@ -171,7 +187,9 @@ class World:
             self.void_asked = True
         if isinstance(data, events.CaptureRequested):
             assert not self.void_asked, "a capture after a void"
-        if isinstance(data, events.PaymentApproved | events.CaptureRequested | events.VoidRequested):
+        if isinstance(
+            data, events.PaymentApproved | events.CaptureRequested | events.IncrementRequested | events.VoidRequested
+        ):
             self.to_ledger.append(data)
         if isinstance(data, events.SettlementRequested):
             self.to_bridge.append(data)
@@ -182,6 +200,8 @@ class World:
             self.place(data)
         elif isinstance(data, events.CaptureRequested):
             self.capture(data)
+        elif isinstance(data, events.IncrementRequested):
+            self.increase(data)
         elif self.hold is None:
             self.hold = tombstone(VoidHold(PAYMENT_ID, MERCHANT_ID, "test", 0, HOLD_ID), self.now)
             self.from_ledger.append(HoldVoided(0))
@@ -211,6 +231,20 @@ class World:
         assert 0 <= data.fee_minor <= data.amount_minor
         self.income_minor += data.fee_minor
         self.from_ledger.append(HoldCaptured(data.capture_id, data.amount_minor, data.final, data.fee_minor))
+
+    def increase(self, data: events.IncrementRequested) -> None:
+        """Raise the hold, or refuse to."""
+        assert self.hold is not None
+        try:
+            raised = self.hold.increase(data.amount_minor, self.now)
+            code = "insufficient_funds" if raised.amount_minor > MOST_HELD else None
+        except HoldError as error:
+            code = error.code
+        if code is not None:
+            self.from_ledger.append(IncrementRefused(data.increment_id, data.amount_minor, code))
+            return
+        self.hold = raised
+        self.from_ledger.append(HoldIncreased(data.increment_id, data.amount_minor))
 
     def ledger_sweeps(self) -> None:
         """Expire the hold when it is due."""
@@ -270,6 +304,28 @@ steps = st.sampled_from(sorted(STEPS)).flatmap(lambda name: st.tuples(st.just(na
     [*CAPTURING_LATE, ("ledger_sweep", 0), ("hear_ledger", 0), ("ledger", 0), ("hear_ledger", 0)],
     Rate(290, 30),
 )
+@example(  # the hold expires in the ledger while an increment is on its way to it
+    "allow",
+    "clear",
+    True,
+    True,
+    [
+        *CAPTURING_LATE[:4],
+        ("increment", 99),
+        ("wait_days", 7),
+        ("ledger_sweep", 0),
+        ("hear_ledger", 0),
+        ("ledger", 0),
+        ("hear_ledger", 0),
+    ],
+)
+@example(  # captured and voided behind an increment that nobody has answered yet
+    "allow",
+    "clear",
+    True,
+    True,
+    [*CAPTURING_LATE[:4], ("increment", 99), ("capture_part", 399), ("ledger", 3), ("hear_ledger", 0), ("void", 0)],
+)
 @example(  # the hold is placed after the gateway stopped waiting for it
     "allow",
     "clear",
@@ -289,6 +345,10 @@ def test_whatever_happens_the_payment_ends_and_agrees_with_the_ledger(
     assert world.payment.amount_captured_minor == captured, "gateway and ledger differ (I7)"
     assert world.hold is None or world.hold.status is not HoldStatus.PENDING, "money stays held"
     assert world.payment.capture_pending_minor == 0
+    assert world.payment.increment_to_minor is None, "an increment is under way for ever"
+    assert "pending" not in world.increments.values(), "an increment has no outcome"
+    if world.hold is not None and world.hold.placed_minor:
+        assert world.payment.amount_minor == world.hold.amount_minor, "gateway and ledger hold other amounts (I7)"
     assert "pending" not in world.captures.values(), "a capture has no outcome"
     assert (world.payment.state == "settled") == (captured > 0)
     fee = world.income_minor

@@ -215,6 +215,7 @@ class PostgresLedger:
             [hold.expires_at for hold in holds],
             [hold.closed_at for hold in holds],
             [hold.version for hold in holds],
+            [str(hold.increased_minor) for hold in holds],
         )
 
     async def _change_holds(self, holds: Sequence[Hold]) -> None:
@@ -229,6 +230,8 @@ class PostgresLedger:
             [hold.expires_at for hold in holds],
             [hold.closed_at for hold in holds],
             [hold.version for hold in holds],
+            [str(hold.amount_minor) for hold in holds],
+            [str(hold.increased_minor) for hold in holds],
         )
 
     async def _keep_settlements(self, settlements: Sequence[Settlement]) -> None:

@@ -73,7 +73,7 @@ RETURNING id
 -- Holds by id.
 SELECT
     id, payment_id, account_id, merchant_id, mode, shard, currency, amount_minor, captured_minor, released_minor,
-    status, refusal_code, placed_at, expires_at, closed_at, version
+    status, refusal_code, placed_at, expires_at, closed_at, version, increased_minor
 FROM ledger.holds WHERE id = ANY ($1::UUID[])
 
 -- name: settlements
@@ -120,31 +120,36 @@ WHERE a.id = c.account_id
 -- Holds that were not there, in whatever state this batch leaves them.
 INSERT INTO ledger.holds (
     id, payment_id, account_id, merchant_id, mode, shard, currency, amount_minor, captured_minor, released_minor,
-    status, refusal_code, placed_at, expires_at, closed_at, version
+    status, refusal_code, placed_at, expires_at, closed_at, version, increased_minor
 )
 SELECT
     h.id, h.payment_id, h.account_id, h.merchant_id, h.mode, h.shard, h.currency, h.amount::NUMERIC,
     h.captured::NUMERIC, h.released::NUMERIC, h.status, h.refusal_code, h.placed_at, h.expires_at, h.closed_at,
-    h.version
+    h.version, h.increased::NUMERIC
 FROM unnest(
     $1::UUID[], $2::UUID[], $3::UUID[], $4::UUID[], $5::TEXT[], $6::SMALLINT[], $7::TEXT[], $8::TEXT[], $9::TEXT[],
-    $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TIMESTAMPTZ[], $14::TIMESTAMPTZ[], $15::TIMESTAMPTZ[], $16::INT[]
+    $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TIMESTAMPTZ[], $14::TIMESTAMPTZ[], $15::TIMESTAMPTZ[], $16::INT[],
+    $17::TEXT[]
 ) AS h (
     id, payment_id, account_id, merchant_id, mode, shard, currency, amount, captured, released, status, refusal_code,
-    placed_at, expires_at, closed_at, version
+    placed_at, expires_at, closed_at, version, increased
 )
 
 -- name: change_holds
 -- What became of holds that were there.
 UPDATE ledger.holds AS h
-SET captured_minor = n.captured::NUMERIC,
+SET amount_minor = n.amount::NUMERIC,
+    increased_minor = n.increased::NUMERIC,
+    captured_minor = n.captured::NUMERIC,
     released_minor = n.released::NUMERIC,
     status = n.status,
     expires_at = n.expires_at,
     closed_at = n.closed_at,
     version = n.version
-FROM unnest($1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TIMESTAMPTZ[], $7::INT[])
-AS n (id, captured, released, status, expires_at, closed_at, version)
+FROM unnest(
+    $1::UUID[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::TIMESTAMPTZ[], $7::INT[], $8::TEXT[],
+    $9::TEXT[]
+) AS n (id, captured, released, status, expires_at, closed_at, version, amount, increased)
 WHERE h.id = n.id
 
 -- name: keep_settlements

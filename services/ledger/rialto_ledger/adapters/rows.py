@@ -65,6 +65,7 @@ def hold_of(row: Row) -> Hold:
         refusal_code=row["refusal_code"],
         closed_at=row["closed_at"],
         version=row["version"],
+        increased_minor=int(row["increased_minor"]),
     )
 
 

@@ -30,6 +30,7 @@ from rialto_ledger.domain.commands import (
     ExpireHold,
     FinishRefund,
     HoldCommand,
+    IncreaseHold,
     MovementCommand,
     PlaceHold,
     PostEntry,
@@ -42,6 +43,7 @@ from rialto_ledger.domain.journal import JournalEntry
 from rialto_ledger.domain.outcomes import (
     EntryPosted,
     HoldCaptured,
+    HoldIncreased,
     HoldPlaced,
     HoldReleased,
     LinkedPosted,
@@ -99,11 +101,17 @@ class Teller:
         match result:
             case HoldPlaced(hold):
                 placed = events.HoldPlaced(
-                    **_of_hold(hold), amount_minor=hold.amount_minor, expires_at=hold.expires_at or self._now
+                    **_of_hold(hold), amount_minor=hold.placed_minor, expires_at=hold.expires_at or self._now
                 )
                 return [self._event(placed, payment, payment.id, sequence, cause)]
             case HoldCaptured():
                 return self._captured(result, payment, sequence, cause, fee_minor=_fee_of(command))
+            case HoldIncreased(hold) if isinstance(command, IncreaseHold):
+                # The amount that was asked for: the same event if it is told again, after more was asked for.
+                increased = events.HoldIncreased(
+                    **_of_hold(hold), increment_id=command.increment_id, amount_minor=command.amount_minor
+                )
+                return [self._event(increased, payment, command.increment_id, sequence, cause)]
             case HoldReleased(hold, released):
                 kind = events.HoldExpired if isinstance(command, ExpireHold) else events.HoldVoided
                 data = kind(**_of_hold(hold), amount_released_minor=released)
@@ -175,6 +183,19 @@ class Teller:
     def _refused(
         self, payment: "_Payment", command: Command, error: LedgerError, version: int, cause: Event | None
     ) -> Event:
+        if isinstance(command, IncreaseHold):
+            not_increased = events.HoldIncreaseRefused(
+                payment_id=payment.id,
+                merchant_id=payment.merchant_id,
+                mode=payment.mode,
+                hold_id=command.hold_id,
+                currency=command.currency,
+                increment_id=command.increment_id,
+                amount_minor=command.amount_minor,
+                code=error.stable_code,
+                detail=error.detail,
+            )
+            return self._event(not_increased, payment, command.increment_id, 2 * version + 1, cause)
         step, root = _step_of(payment, command)
         data = events.PostingRefused(
             payment_id=payment.id,

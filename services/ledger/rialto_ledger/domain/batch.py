@@ -24,6 +24,7 @@ from rialto_ledger.domain.commands import (
     ExpireHold,
     ExtendHold,
     HoldCommand,
+    IncreaseHold,
     Linked,
     OpenAccount,
     PlaceHold,
@@ -56,6 +57,7 @@ from rialto_ledger.domain.outcomes import (
     EntryPosted,
     HoldCaptured,
     HoldExtended,
+    HoldIncreased,
     HoldPlaced,
     HoldReleased,
     LinkedPosted,
@@ -274,7 +276,7 @@ def _placed_before(existing: Hold, command: PlaceHold) -> Answer:
         existing.merchant_id,
         existing.mode,
         existing.currency,
-        existing.amount_minor,
+        existing.placed_minor,
     ):
         raise HoldIdReused(existing.id)
     if existing.status is HoldStatus.REFUSED:
@@ -372,6 +374,19 @@ def _extend_hold(book: Book, command: ExtendHold) -> Answer:
     return OutcomeStatus.APPLIED, HoldExtended(extended)
 
 
+def _increase_hold(book: Book, command: IncreaseHold) -> Answer:
+    hold = _hold_of(book, command)
+    if hold is None or hold.account_id is None:
+        raise HoldNotFound(command.hold_id) if hold is None else hold.why_closed()
+    if command.currency != hold.currency:
+        raise CurrencyMismatch(hold.currency, command.currency)
+    increased = hold.increase(command.amount_minor, book.now)
+    if increased is hold:
+        return OutcomeStatus.DUPLICATE, HoldIncreased(hold)
+    book.reserve_more(increased, hold.account_id, increased.amount_minor - hold.amount_minor)
+    return OutcomeStatus.APPLIED, HoldIncreased(increased)
+
+
 def _expire_hold(book: Book, command: ExpireHold) -> Answer:
     hold = book.hold(command.hold_id)
     if hold is None:
@@ -462,6 +477,7 @@ _DECIDERS: dict[type, Callable[[Book, Any], Answer]] = {
     CaptureHold: _capture_hold,
     VoidHold: _void_hold,
     ExtendHold: _extend_hold,
+    IncreaseHold: _increase_hold,
     ExpireHold: _expire_hold,
     ConfirmSettlement: _confirm_settlement,
     ReverseSettlement: _reverse_settlement,

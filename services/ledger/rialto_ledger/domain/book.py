@@ -227,6 +227,11 @@ class Book:
         _apply([_Change(self._standing(account_id), held=hold.remaining_minor)], checks_status=True)
         self.changed_holds[hold.id] = hold
 
+    def reserve_more(self, hold: Hold, account_id: UUID, more_minor: int) -> None:
+        """Save a hold that was raised by an amount. Raises: as `reserve`."""
+        _apply([_Change(self._standing(account_id), held=more_minor)], checks_status=True)
+        self.changed_holds[hold.id] = hold
+
     def release(self, hold: Hold, released_minor: int) -> None:
         """Save a hold whose rest is released; whatever the account's status, as this only frees money."""
         if hold.account_id is not None and released_minor > 0:

@@ -123,6 +123,15 @@ class ExtendHold(HoldCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class IncreaseHold(HoldCommand):
+    """Reserve more under a payment's hold: `amount_minor` in all, so that asking again cannot reserve it twice."""
+
+    increment_id: UUID
+    currency: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExpireHold(HoldCommand):
     """Release what is still held if the deadline has passed."""
 

@@ -3,11 +3,13 @@
     pending ──capture (part)──▶ pending
     pending ──capture (all, or final)──▶ captured
     pending ──extend──▶ pending       with another deadline
+    pending ──increase──▶ pending     with more reserved
     pending ──void──▶ voided          pending ──deadline──▶ expired
     (nothing) ──void──▶ voided        a tombstone: a hold of this id will never be placed
     (nothing) ──place, refused──▶ refused    remembered, so that asking again gets the same answer
 
-A hold lowers the available balance, never the ledger balance. Amounts: captured + released + remaining = amount.
+A hold lowers the available balance, never the ledger balance. Amounts: captured + released + remaining = amount, and
+amount = what it was placed with + increased.
 """
 
 from dataclasses import dataclass, replace
@@ -62,6 +64,7 @@ class Hold:
     expires_at: datetime | None
     captured_minor: int = 0
     released_minor: int = 0
+    increased_minor: int = 0
     refusal_code: str | None = None
     closed_at: datetime | None = None
     version: int = 1
@@ -72,6 +75,11 @@ class Hold:
         if self.status is not HoldStatus.PENDING:
             return 0
         return self.amount_minor - self.captured_minor - self.released_minor
+
+    @property
+    def placed_minor(self) -> int:
+        """What it was placed with."""
+        return self.amount_minor - self.increased_minor
 
     def capture(self, amount_minor: int, *, final: bool, now: datetime) -> "Hold":
         """Return the hold after a capture; a final one releases the rest, and so does one of all that remains.
@@ -111,6 +119,22 @@ class Hold:
         if expires_at <= now:
             raise HoldDeadlinePassed(self.id)
         return replace(self, expires_at=expires_at, version=self.version + 1)
+
+    def increase(self, amount_minor: int, now: datetime) -> "Hold":
+        """Return the hold with `amount_minor` in all; one that has reached it, whatever became of it since, as it is.
+
+        Raises: HoldAlreadyVoided, HoldAlreadyCaptured, HoldHasExpired, HoldRefused.
+        """
+        if self.status is not HoldStatus.REFUSED and self.amount_minor >= amount_minor:
+            return self
+        if self.status is not HoldStatus.PENDING:
+            raise self.why_closed()
+        if self.is_due(now):
+            raise HoldHasExpired(self.id)
+        more = amount_minor - self.amount_minor
+        return replace(
+            self, amount_minor=amount_minor, increased_minor=self.increased_minor + more, version=self.version + 1
+        )
 
     def void(self, now: datetime) -> "Hold":
         """Return the hold with the rest released; one that is already closed is returned as it is."""

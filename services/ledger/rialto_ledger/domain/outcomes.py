@@ -80,6 +80,13 @@ class HoldExtended:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldIncreased:
+    """The hold has the amount that was asked for, or had it already."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
 class HoldCaptured:
     """Part or all of the hold is booked; `remaining_minor` was still held right after."""
 
@@ -113,6 +120,7 @@ Result = (
     | MovementPosted
     | HoldPlaced
     | HoldExtended
+    | HoldIncreased
     | HoldCaptured
     | HoldReleased
     | NothingToDo

@@ -18,6 +18,7 @@ from rialto_common.events.payments import (
     DisputeLost,
     DisputeOpened,
     DisputeWon,
+    IncrementRequested,
     PaymentApproved,
     RefundData,
     RefundFailed,
@@ -40,6 +41,7 @@ from rialto_ledger.domain.commands import (
     ConfirmSettlement,
     DisputeCommand,
     FinishRefund,
+    IncreaseHold,
     MovementCommand,
     OpenDispute,
     PlaceHold,
@@ -146,6 +148,20 @@ def _capture(event: Event) -> Command:
         final=data.final,
         effective_at=event.time,
         fee_minor=data.fee_minor,
+    )
+
+
+def _increase_hold(event: Event) -> Command:
+    data = event.read(IncrementRequested)
+    return IncreaseHold(
+        payment_id=data.payment_id,
+        merchant_id=data.merchant_id,
+        mode=data.mode,
+        shard=event.shard,
+        hold_id=ids.derive(data.payment_id, "hold"),
+        increment_id=data.increment_id,
+        currency=data.currency,
+        amount_minor=data.amount_minor,
     )
 
 
@@ -363,6 +379,7 @@ def _post_acquirer_settlement(event: Event) -> Command:
 _READERS: dict[str, Callable[[Event], Command | None]] = {
     PaymentApproved.type: _place_hold,
     CaptureRequested.type: _capture,
+    IncrementRequested.type: _increase_hold,
     VoidRequested.type: _void_hold,
     AttemptUnknown.type: _suspend,
     AttemptResolved.type: _unsuspend,

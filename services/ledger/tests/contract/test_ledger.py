@@ -150,6 +150,23 @@ async def test_first_answers_are_repeated_in_later_transactions(world: World) ->
     assert await world.balances() == (51_500, 51_500)
 
 
+async def test_a_raised_hold_reads_back_in_later_transactions(world: World) -> None:
+    payment = Payment(1, amount_minor=1000)
+    await world.do(open_wallet(), top_up(0, 2000), payment.place())
+    assert codes(await world.do(payment.increase(1500))) == ["applied"]
+    assert await world.balances() == (2000, 500)
+    hold = await world.reader.hold(payment.hold_id)
+    assert hold is not None
+    assert (hold.amount_minor, hold.placed_minor, hold.version) == (1500, 1000, 2)
+    assert codes(await world.do(payment.increase(1500), payment.place(), payment.increase(2001, ordinal=2))) == [
+        "duplicate",
+        "duplicate",
+        "insufficient_funds",
+    ]
+    assert codes(await world.do(payment.capture(1500))) == ["applied"]
+    assert await world.balances() == (500, 500)
+
+
 async def test_the_same_ids_with_other_content_are_refused_in_later_transactions(world: World) -> None:
     payment = Payment(1, amount_minor=1000)
     await world.do(open_wallet(), top_up(0, 2000))

@@ -20,6 +20,7 @@ from rialto_ledger.domain.commands import (
     ExpireHold,
     ExtendHold,
     HoldCommand,
+    IncreaseHold,
     Linked,
     OpenAccount,
     PlaceHold,
@@ -59,6 +60,7 @@ class ModelHold:
     command: HoldCommand
     status: str
     remaining: int = 0
+    amount: int = 0
     expires_at: datetime | None = None
     code: str = ""
 
@@ -200,7 +202,9 @@ class Model:
         after = replace(account, held=account.held + command.amount_minor)
         refuse_unless_allowed(account, after)
         self.accounts[command.account_id] = after
-        self.holds[command.hold_id] = ModelHold(command, "pending", command.amount_minor, command.expires_at)
+        self.holds[command.hold_id] = ModelHold(
+            command, "pending", command.amount_minor, command.amount_minor, command.expires_at
+        )
         return True
 
     def CaptureHold(self, command: CaptureHold, now: datetime) -> bool:
@@ -247,6 +251,26 @@ class Model:
         if command.expires_at <= now:
             raise Refused("hold_deadline_passed")
         hold.expires_at = command.expires_at
+        return True
+
+    def IncreaseHold(self, command: IncreaseHold, now: datetime) -> bool:
+        hold = self.hold(command)
+        if hold is None:
+            raise Refused("hold_not_found")
+        if not isinstance(hold.command, PlaceHold):
+            raise Refused("hold_already_voided")
+        if command.currency != hold.command.currency:
+            raise Refused("currency_mismatch")
+        if hold.status != "refused" and command.amount_minor <= hold.amount:
+            return False
+        hold.refuse_unless_pending(now)
+        more = command.amount_minor - hold.amount
+        account = self.accounts[hold.command.account_id]
+        after = replace(account, held=account.held + more)
+        refuse_unless_allowed(account, after)
+        self.accounts[hold.command.account_id] = after
+        hold.amount += more
+        hold.remaining += more
         return True
 
     def ExpireHold(self, command: ExpireHold, now: datetime) -> bool:

@@ -130,6 +130,23 @@ async def test_a_payments_way_through_the_ledger_is_told_step_by_step(
     assert await check_books() == 3
 
 
+async def test_a_raised_hold_is_told_and_so_is_why_one_was_not(world: World, check_books: Callable[[], Any]) -> None:
+    payment, sender = Payment(amount_minor=1000), world.sender
+    await world.fund(2000)
+    await world.send(sender.approved(payment))
+    (raised,) = await world.send(sender.increase(payment, 1600))
+    assert isinstance(raised, told.HoldIncreased)
+    assert (raised.hold_id, raised.amount_minor) == (payment.hold_id, 1600)
+    (refused,) = await world.send(sender.increase(payment, 2001, ordinal=2))
+    assert isinstance(refused, told.HoldIncreaseRefused)
+    assert (refused.amount_minor, refused.code) == (2001, "insufficient_funds")
+    assert await world.balances() == (2000, 400)
+    (voided,) = await world.send(sender.void(payment))
+    assert isinstance(voided, told.HoldVoided)
+    assert voided.amount_released_minor == 1600
+    await check_books()
+
+
 async def test_one_batch_of_many_payments_tells_each_its_own_outcome(
     world: World, check_books: Callable[[], Any]
 ) -> None:

@@ -42,6 +42,7 @@ from rialto_ledger.domain.commands import (
     ExpireHold,
     ExtendHold,
     HoldCommand,
+    IncreaseHold,
     Linked,
     OpenAccount,
     PlaceHold,
@@ -195,12 +196,16 @@ def of_payments(draw: st.DrawFn) -> Command:
         wallet_number=draw(st.sampled_from([0, 0, 1, 2, 9])),
         merchant_number=draw(st.sampled_from([0, 0, 1])),
     )
-    match draw(st.sampled_from(["place", "place", "capture", "capture", "void", "expire", "confirm", "reorg"])):
+    match draw(
+        st.sampled_from(["place", "place", "capture", "capture", "increase", "void", "expire", "confirm", "reorg"])
+    ):
         case "place":
             return payment.place(expires_at=draw(DEADLINES))
         case "capture":
             amount = draw(st.sampled_from([100, 400, 901]))
             return payment.capture(amount, ordinal=draw(st.integers(0, 2)), final=draw(st.booleans()))
+        case "increase":
+            return payment.increase(draw(st.sampled_from([300, 500, 900, 2_000])), ordinal=draw(st.integers(1, 3)))
         case "void":
             return payment.void()
         case "expire":
@@ -278,7 +283,7 @@ class Laws(RuleBasedStateMachine):
     @rule(
         target=sent,
         nth=st.integers(0, 9),
-        step=st.sampled_from(["place", "capture", "capture", "extend", "void"]),
+        step=st.sampled_from(["place", "capture", "capture", "extend", "increase", "void"]),
         entry=st.integers(0, 2),
         payee=st.sampled_from(ACCOUNTS[:3]),
         amount=st.sampled_from([100, 400]),
@@ -295,6 +300,7 @@ class Laws(RuleBasedStateMachine):
             "place": placed,
             "capture": CaptureHold(*named, ids.derive(entry_id, "capture"), entry_id, payee, amount, final, NOW),
             "extend": ExtendHold(*named, deadline),
+            "increase": IncreaseHold(*named, number_id("increment", entry), placed.currency, 2 * amount + entry),
             "void": VoidHold(*named),
         }
         self.do([steps[step]])

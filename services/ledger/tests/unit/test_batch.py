@@ -445,6 +445,47 @@ async def test_a_hold_is_extended_while_it_is_pending_and_to_the_future_only(ben
     assert codes(await bench.do(payment.expire(), at=NOW + timedelta(hours=5))) == ["applied"]
 
 
+async def test_a_payments_hold_is_raised_within_what_is_available_and_once_however_often_it_is_asked(
+    bench: Bench,
+) -> None:
+    payment = Payment(amount_minor=1000)
+    await bench.do(payment.place())
+    first, again = await bench.do(payment.increase(3000), payment.increase(3000))
+    assert (first.status, again.status) == (APPLIED, DUPLICATE)
+    assert bench.wallet_balances() == (5000, 2000)
+    assert codes(await bench.do(payment.increase(5001, ordinal=2))) == ["insufficient_funds"]
+    assert bench.wallet_balances() == (5000, 2000)
+    assert codes(await bench.do(payment.increase(5000, ordinal=3), payment.increase(3000))) == ["applied", "duplicate"]
+    assert bench.wallet_balances() == (5000, 0)
+    assert codes(await bench.do(payment.capture(4500), payment.increase(5000, ordinal=3))) == ["applied", "duplicate"]
+    assert bench.wallet_balances() == (500, 500)
+
+
+async def test_a_raised_hold_is_still_known_by_the_amount_it_was_placed_with(bench: Bench) -> None:
+    payment = Payment(amount_minor=1000)
+    await bench.do(payment.place(), payment.increase(3000))
+    other = replace(payment, amount_minor=3000).place()
+    assert codes(await bench.do(payment.place(), other)) == ["duplicate", "hold_id_reused_with_other_content"]
+
+
+async def test_a_frozen_account_holds_no_more_than_it_does(bench: Bench) -> None:
+    payment = Payment(amount_minor=1000)
+    await bench.do(payment.place(), change(AccountStatus.FROZEN, 0))
+    assert codes(await bench.do(payment.increase(1001))) == ["account_frozen"]
+    assert codes(await bench.do(payment.capture())) == ["applied"]
+
+
+async def test_what_is_raised_must_be_there_and_in_its_currency(bench: Bench) -> None:
+    payment, other = Payment(amount_minor=1000), Payment(2)
+    euros = replace(payment.increase(2000), currency="EUR")
+    await bench.do(payment.place(), other.void())
+    assert codes(await bench.do(Payment(3).increase(2000), euros, other.increase(2000))) == [
+        "hold_not_found",
+        "currency_mismatch",
+        "hold_already_voided",
+    ]
+
+
 async def test_a_rehearsal_says_what_would_come_and_writes_nothing(bench: Bench) -> None:
     await bench.do(open_wallet(1))
     ledger = MemoryLedger(bench.books)

@@ -85,6 +85,39 @@ def test_a_hold_does_not_expire_before_its_deadline() -> None:
     assert hold.expire(LATER).status is HoldStatus.EXPIRED
 
 
+def test_a_hold_is_raised_to_an_amount_once_and_what_is_captured_stays_captured() -> None:
+    raised = hold_of().capture(300, final=False, now=NOW).increase(1500, NOW)
+    assert (raised.amount_minor, raised.placed_minor, raised.captured_minor, raised.remaining_minor) == (
+        1500,
+        1000,
+        300,
+        1200,
+    )
+    assert raised.increase(1500, NOW) is raised
+    assert raised.increase(1200, NOW) is raised
+    closed = raised.void(NOW)
+    assert closed.increase(1500, NOW) is closed
+
+
+@pytest.mark.parametrize(
+    ("hold", "error"),
+    [
+        (hold_of().void(NOW), HoldAlreadyVoided),
+        (hold_of().capture(1000, final=True, now=NOW), HoldAlreadyCaptured),
+        (hold_of().expire(LATER), HoldHasExpired),
+        (replace(hold_of(), status=HoldStatus.REFUSED, refusal_code="insufficient_funds"), HoldRefused),
+    ],
+)
+def test_a_closed_hold_is_not_raised(hold: Hold, error: type[HoldError]) -> None:
+    with pytest.raises(error):
+        hold.increase(1001, NOW)
+
+
+def test_a_hold_past_its_deadline_is_not_raised() -> None:
+    with pytest.raises(HoldHasExpired):
+        hold_of().increase(1001, LATER)
+
+
 def test_voiding_a_closed_hold_changes_nothing() -> None:
     captured = hold_of().capture(1000, final=True, now=NOW)
     assert captured.void(NOW) is captured
@@ -92,7 +125,11 @@ def test_voiding_a_closed_hold_changes_nothing() -> None:
 
 @given(
     st.integers(min_value=1, max_value=10**37),
-    st.lists(st.tuples(st.sampled_from(["capture", "void", "expire"]), st.integers(min_value=1, max_value=10**37))),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["capture", "increase", "void", "expire"]), st.integers(min_value=1, max_value=10**37)
+        )
+    ),
 )
 def test_captured_released_and_remaining_always_add_up(amount: int, steps: list[tuple[str, int]]) -> None:
     hold = hold_of(amount)
@@ -100,9 +137,12 @@ def test_captured_released_and_remaining_always_add_up(amount: int, steps: list[
         try:
             if step == "capture":
                 hold = hold.capture(part, final=part % 2 == 0, now=NOW)
+            elif step == "increase":
+                hold = hold.increase(part, NOW)
             else:
                 hold = hold.void(NOW) if step == "void" else hold.expire(LATER)
         except HoldError:
             continue
-        assert hold.captured_minor + hold.released_minor + hold.remaining_minor == amount
+        assert hold.captured_minor + hold.released_minor + hold.remaining_minor == hold.amount_minor
+        assert (hold.placed_minor, hold.amount_minor >= amount) == (amount, True)
         assert min(hold.captured_minor, hold.released_minor, hold.remaining_minor) >= 0

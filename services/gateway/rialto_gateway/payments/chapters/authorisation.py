@@ -187,7 +187,7 @@ def outcome_unknown(payment: Payment, fact: OutcomeUnknown, now: datetime, deadl
     unknown = payment
     if attempt.step == "authorise" and payment.state == "approved":
         unknown = enter(payment, "unknown", "acquirer_did_not_answer", now, deadlines)
-    elif attempt.step in ("capture", "void") and payment.state == "authorised":
+    elif attempt.step in ("increment", "capture", "void") and payment.state == "authorised":
         unknown = replace(payment, reason=f"{attempt.step}_unknown")
     announced = event(payment, events.AttemptUnknown, **told(payment, attempt))
     return Change(unknown, "attempt.unknown", (announced,), detail=about(attempt, code=fact.code))

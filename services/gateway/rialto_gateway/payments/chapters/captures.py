@@ -24,7 +24,12 @@ from rialto_gateway.payments.chapters.change import (
     resolved,
     void_at_acquirer,
 )
-from rialto_gateway.payments.errors import CaptureAboveAuthorised, PaymentNotCapturable, PaymentNotVoidable
+from rialto_gateway.payments.errors import (
+    CaptureAboveAuthorised,
+    IncrementUnderWay,
+    PaymentNotCapturable,
+    PaymentNotVoidable,
+)
 from rialto_gateway.payments.facts import (
     AcquirerCaptured,
     AcquirerRefusedCapture,
@@ -49,14 +54,21 @@ VOIDS_AT_ONCE = 10
 
 
 def asked(payment: Payment, fact: CaptureAsked, now: datetime, deadlines: Deadlines) -> Change | None:
-    """The merchant captures. Raises: PaymentNotCapturable, CaptureAboveAuthorised."""
+    """The merchant captures. Raises: PaymentNotCapturable, CaptureAboveAuthorised, IncrementUnderWay."""
     left = payment.capturable_minor
     if left == 0:
         raise PaymentNotCapturable(f"the payment is {payment.state} with nothing left to capture")
+    is_being_raised = payment.increment_to_minor is not None
+    if fact.amount_minor is None and is_being_raised:
+        raise IncrementUnderWay(
+            f"what is left to capture is not known while an increment to {payment.increment_to_minor} is under way; "
+            "say how much, or wait for its outcome"
+        )
     amount = left if fact.amount_minor is None else fact.amount_minor
     if amount > left:
         raise CaptureAboveAuthorised(f"{amount} is more than the {left} that is left to capture", param="amount_minor")
-    return ask_capture(payment, amount, final=fact.final or amount == left, name="capture.requested", now=now)
+    final = fact.final or (amount == left and not is_being_raised)
+    return ask_capture(payment, amount, final=final, name="capture.requested", now=now)
 
 
 def ask_capture(payment: Payment, amount_minor: int, *, final: bool, name: str, now: datetime) -> Change:
@@ -64,7 +76,7 @@ def ask_capture(payment: Payment, amount_minor: int, *, final: bool, name: str, 
     ordinal = payment.captures + 1
     capture_id = ids.derive(payment.id, "capture", ordinal)
     waiting = replace(payment, captures=ordinal, capture_pending_minor=payment.capture_pending_minor + amount_minor)
-    if final and payment.capturable_minor > amount_minor:
+    if final and (payment.capturable_minor > amount_minor or payment.increment_to_minor is not None):
         waiting = replace(waiting, void_reason="captured_in_part")  # nothing more may be captured
     record = CaptureChange(capture_id, ordinal, amount_minor, final, "pending")
     detail = {"capture_requested_minor": str(amount_minor)}

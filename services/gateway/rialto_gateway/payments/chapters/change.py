@@ -40,6 +40,18 @@ class CaptureChange:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementChange:
+    """An increment to record, or the outcome of one; it brings the payment to `amount_minor`."""
+
+    increment_id: UUID
+    ordinal: int | None
+    amount_before_minor: int
+    amount_minor: int
+    state: ObjectState
+    failure_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RefundChange:
     """A refund to record, or the outcome of one; `reason` and `metadata` are the merchant's."""
 
@@ -56,8 +68,9 @@ class RefundChange:
 class AttemptChange:
     """A question to put to an acquirer, once the payment is saved.
 
-    `connector` is None where it is still to be chosen; `subject_id` is the capture or refund it is about,
-    `authorisation` the reference of what is captured, voided or refunded, `asked_at` when the merchant asked for it.
+    `connector` is None where it is still to be chosen; `subject_id` is the increment, capture or refund it is
+    about, `authorisation` the reference of what is raised, captured, voided or refunded, `asked_at` when the
+    merchant asked for it.
     """
 
     attempt_id: UUID
@@ -86,6 +99,7 @@ class Change:
     detail: dict[str, Any] | None = None
     refunds: tuple[RefundChange, ...] = ()
     attempts: tuple[AttemptChange, ...] = ()
+    increments: tuple[IncrementChange, ...] = ()
     payout: Line | None = None
     held_back_minor: int = 0
     fees: tuple[Fee, ...] = ()
@@ -146,9 +160,9 @@ def resolved(payment: Payment, attempt: AttemptRef, outcome: str) -> tuple[Event
 def told(payment: Payment, attempt: AttemptRef) -> dict[str, Any]:
     """Return what an event tells of an attempt."""
     about: dict[str, Any] = {"step": attempt.step, "attempt_id": attempt.attempt_id, "acquirer": attempt.connector}
-    if attempt.step in ("capture", "refund"):
+    if attempt.step in ("increment", "capture", "refund"):
         about |= {"amount_minor": attempt.amount_minor, "currency": payment.currency}
-        about["capture_id" if attempt.step == "capture" else "refund_id"] = attempt.subject_id
+        about[f"{attempt.step}_id"] = attempt.subject_id
     return about
 
 

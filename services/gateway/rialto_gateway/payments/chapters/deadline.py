@@ -45,6 +45,8 @@ def passed(payment: Payment, fact: DeadlinePassed, now: datetime, deadlines: Dea
         case "authorised" if payment.capture_pending_minor > 0:
             # It has been asked for and will be answered: never let time overtake money.
             return Change(replace(ask(payment, now), reason=payment.reason or "capture_unanswered"), NAME)
+        case "authorised" if payment.increment_to_minor is not None and payment.void_reason is None:
+            return Change(replace(ask(payment, now), reason=payment.reason or "increment_unanswered"), NAME)
         case "authorised":
             return ask_void(payment, payment.void_reason or "expired", now, name=NAME)
         case "captured" if payment.waits_for_payout:
