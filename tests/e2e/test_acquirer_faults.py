@@ -181,3 +181,36 @@ def _dispute(shop: Shop, payment_id: str, status: str) -> dict[str, Any]:
         return next((each for each in found if each["status"] == status), {})
 
     return eventually(standing, f"the dispute of {payment_id} is {status}", RESOLVED_SECONDS)
+
+
+def test_every_increment_ends_as_the_acquirer_has_it(rialto: Rialto, shop: Shop) -> None:
+    made = {
+        (fault, when): charge(shop, f"tok_increment_{fault}_{when}", capture_method="manual")
+        for fault in FAULTS
+        for when in ("before", "after")
+    }
+    refused = charge(shop, "tok_increment_decline", capture_method="manual")
+    for payment_id in (*made.values(), refused):
+        shop.until(payment_id, "authorised")
+        for what, body in (("increments", {"amount_minor": "1500"}), ("capture", {"amount_minor": "1000"})):
+            key = {"Idempotency-Key": new_name(what)}
+            done(shop.client.post(f"/v1/payments/{payment_id}/{what}", json=body, headers=key))
+    for (_, when), payment_id in made.items():
+        raised = when == "after"
+        payment = _captured_in_part(shop, payment_id)
+        expected = ("succeeded", None, "1500") if raised else ("failed", "acquirer_has_nothing", str(AMOUNT))
+        [increment] = payment["increments"]
+        assert (increment["status"], increment["failure_code"], payment["amount_minor"]) == expected
+    [increment] = _captured_in_part(shop, refused)["increments"]
+    assert (increment["status"], increment["failure_code"]) == ("failed", "insufficient_funds")
+    rialto.check_books()
+
+
+def _captured_in_part(shop: Shop, payment_id: str) -> dict[str, Any]:
+    """Return a payment once the capture that waited behind its increment is made."""
+
+    def captured() -> dict[str, Any]:
+        payment = shop.get(payment_id)
+        return payment if payment["amount_captured_minor"] == "1000" else {}
+
+    return eventually(captured, f"the capture of {payment_id} is made", RESOLVED_SECONDS)

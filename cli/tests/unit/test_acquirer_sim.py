@@ -28,7 +28,7 @@ def test_every_step_can_fail_in_every_way_before_and_after() -> None:
     }
     assert caused == {
         (step, fault, when)
-        for step in ("authorise", "capture", "void", "refund")
+        for step in ("authorise", "increment", "capture", "void", "refund")
         for fault in ("timeout", "reset", "error")
         for when in ("before", "after")
     }

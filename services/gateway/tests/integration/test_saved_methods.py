@@ -204,3 +204,35 @@ async def test_the_payer_of_a_saved_card_is_its_customer_and_of_any_other_method
     without = body | {"payment_method": {"type": "card", "token": TOKEN}}
     missing = await club.post("/v1/payments", without)
     assert (*refusal(missing), missing.json()["param"]) == (400, "field_missing", "payer")
+
+
+async def test_a_payment_by_a_mandate_is_raised_within_it_and_what_it_is_raised_to_counts(club: Club) -> None:
+    mandate = await club.agree(max_amount_minor="1400", period={"interval": "month", "max_amount_minor": "2000"})
+    method = {
+        "type": "saved",
+        "payment_method_id": club.method_id,
+        "initiator": "merchant",
+        "mandate_id": mandate,
+    }
+    body = {"amount_minor": 1000, "currency": "USD", "payment_method": method, "capture_method": "manual"}
+    first = await club.post("/v1/payments", body, Idempotency_Key=club.platform.new_key())
+    assert first.status_code == 202, first.text
+    authorised = await club.goes_on(first.json())
+    assert authorised["status"] == "authorised"
+
+    async def raise_to(amount: str) -> httpx.Response:
+        path = f"/v1/payments/{authorised['id']}/increments"
+        return await club.post(path, {"amount_minor": amount}, Idempotency_Key=club.platform.new_key())
+
+    assert refusal(await raise_to("1401")) == (409, "mandate_limit_exceeded")
+    assert (await club.charge(mandate, 700)).status_code == 202
+    over = await raise_to("1301")
+    assert refusal(over) == (409, "mandate_limit_exceeded")
+    assert (await club.get(f"/v1/payments/{authorised['id']}"))["increments"] == [], "nothing was asked for"
+    assert (await raise_to("1200")).status_code == 200
+    assert refusal(await club.charge(mandate, 101)) == (409, "mandate_limit_exceeded"), "what is under way counts"
+    await club.goes_on(first.json())
+    assert (await club.get(f"/v1/payments/{authorised['id']}"))["amount_minor"] == "1200"
+    assert refusal(await club.charge(mandate, 101)) == (409, "mandate_limit_exceeded")
+    await club.post(f"/v1/mandates/{mandate}/revoke", {})
+    assert refusal(await raise_to("1250")) == (409, "mandate_not_active")

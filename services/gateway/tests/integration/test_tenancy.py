@@ -223,6 +223,7 @@ class Estate:
             ("POST", "/v1/customers/{customer_id}"): {"city": "Elsewhere"},
             ("POST", "/v1/customers/{customer_id}/payment_methods"): {"token": "tok_approve"},
             ("POST", "/v1/mandates"): MANDATE | {"payment_method_id": names["method_id"]},
+            ("POST", "/v1/payments/{payment_id}/increments"): {"amount_minor": "1800"},
             ("POST", "/v1/payouts"): {"currency": "USD"},
             ("POST", "/v1/disputes/{dispute_id}/evidence"): {"other": "sent by post"},
             ("PUT", "/v1/merchants/{merchant_id}/pricing"): {"prices": []},
