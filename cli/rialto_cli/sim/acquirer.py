@@ -15,6 +15,7 @@ from rialto_gateway.connectors.port import (
     Authorise,
     Capture,
     Declined,
+    Increment,
     NotFound,
     NotSent,
     Pending,
@@ -36,6 +37,8 @@ TOKENS = (
     "tok_elsewhere",
     "tok_pending",
     "tok_pending_declined",
+    "tok_increment_declined",
+    "tok_increment_pending",
     "tok_capture_declined",
     "tok_capture_pending",
     "tok_refund_declined",
@@ -151,7 +154,12 @@ class Acquirer:
         return f"{self.name}_{reference}"
 
     def _decides_later(self, question: Question) -> bool:
-        step = {Authorise: "tok_pending", Capture: "tok_capture_pending", Refund: "tok_refund_pending"}
+        step = {
+            Authorise: "tok_pending",
+            Increment: "tok_increment_pending",
+            Capture: "tok_capture_pending",
+            Refund: "tok_refund_pending",
+        }
         return self.token_of(question).startswith(step.get(type(question), "never"))
 
     def _decide(self, record: _Record) -> None:
@@ -170,6 +178,12 @@ class Acquirer:
                 if token == "tok_elsewhere" and self.name == NAMES[0]:  # noqa: S105 - a card's name, no secret
                     return Declined("do_not_honour", "59", retry_elsewhere=True)
                 return Declined("do_not_honour", "05") if token == "tok_pending_declined" else None  # noqa: S105
+            case Increment(authorisation=authorisation, amount_minor=amount):
+                held = self.authorisations.get(authorisation)
+                if token == "tok_increment_declined" or held is None or not held.is_open:  # noqa: S105
+                    return Declined("increment_refused", "nothing_held")
+                if amount <= held.amount_minor:
+                    self.violations.append(f"I4: {self.name} was asked to raise {authorisation} to what it has")
             case Capture(authorisation=authorisation, amount_minor=amount):
                 held = self.authorisations.get(authorisation)
                 if token == "tok_capture_declined" or held is None or held.held_minor < amount:  # noqa: S105
@@ -197,6 +211,8 @@ class Acquirer:
         held = self.authorisations[question.authorisation]
         amount = held.held_minor
         match question:
+            case Increment(amount_minor=amount):
+                held.amount_minor = amount
             case Capture(amount_minor=amount, final=final):
                 held.captured_minor += amount
                 held.is_open = not final and held.captured_minor < held.amount_minor
@@ -242,6 +258,10 @@ class AcquirerLine:
 
     async def authorise(self, question: Authorise) -> Answer:
         """Ask for an authorisation."""
+        return await self._ask(question)
+
+    async def increment(self, question: Increment) -> Answer:
+        """Ask for more to be authorised."""
         return await self._ask(question)
 
     async def capture(self, question: Capture) -> Answer:

@@ -104,6 +104,11 @@ class CardChecker:
                         f"I4: {acquirer.name} still holds {held.held_minor} by {held.reference} of "
                         f"{ids.to_text('pay', payment.id)}, which is {payment.state}"
                     )
+                if payment.authorisation == own and payment.amount_minor != held.amount_minor:
+                    yield (
+                        f"I7: {ids.to_text('pay', payment.id)} is of {payment.amount_minor}, and {acquirer.name} has "
+                        f"authorised {held.amount_minor}"
+                    )
                 if held.captured_minor:
                     charged[payment.id].add(own)
         for payment_id, authorisations in charged.items():

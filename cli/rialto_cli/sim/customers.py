@@ -4,7 +4,7 @@ They reach the services as HTTP callers would: a process that dies leaves them w
 again by the same key, as often as it takes.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeVar, cast
@@ -57,7 +57,9 @@ class Plan:
     """Whether another request is sent under the same key afterwards: it must be refused."""
 
     follow_up: str
-    """For manual capture: `all`, `parts`, `part_final`, `part_void`, `void`, `above` or `nothing`."""
+    """For manual capture: `all`, `parts`, `part_final`, `part_void`, `void`, `above` or `nothing`; after one or more
+    increments `raise_all`, `raise_twice` or `raise_void`.
+    """
 
     refunds: tuple[str, ...] = ()
     """What is given back once something is captured, one after the other: `part`, `all` that is left or `above`."""
@@ -146,7 +148,14 @@ class Customers:
             "part_final": [CaptureAsked(part, True)],
             "part_void": [CaptureAsked(part, False)],
             "above": [CaptureAsked(amount + 1, False), CaptureAsked(None, False)],
+            # What is certain is captured behind an increment that may be under way, and later all that there is.
+            "raise_all": [CaptureAsked(part, False), CaptureAsked(None, False)],
+            "raise_twice": [CaptureAsked(amount, False), CaptureAsked(part, True)],
         }
+        if plan.follow_up.startswith("raise_"):
+            await self._raise(
+                plan, payment_id, [amount + part, *([amount + part + 1] * (plan.follow_up == "raise_twice"))]
+            )
         for nth, fact in enumerate(captures.get(plan.follow_up, ())):
             copies = 1 + (self._random.random() < 0.3)
             for _ in range(copies - 1):
@@ -154,7 +163,7 @@ class Customers:
             await self._capture(plan, payment_id, fact, nth)
         if plan.follow_up == "part_void":
             await self._process.sleep(self._random.random() * 3)
-        if plan.follow_up in ("void", "part_void"):
+        if plan.follow_up in ("void", "part_void", "raise_void"):
             await self._command(plan.merchant.principal, payment_id, VoidAsked(), "merchant")
 
     async def _capture(self, plan: Plan, payment_id: UUID, fact: CaptureAsked, nth: int) -> None:
@@ -167,6 +176,25 @@ class Customers:
             )
 
         await self._until_answered(ask, f"capture {nth} of payment {plan.number}")
+
+    async def _raise(self, plan: Plan, payment_id: UUID, totals: Sequence[int]) -> None:
+        """Ask for more to be authorised, some of them at once and again."""
+        for nth, total in enumerate(totals):
+            copies = 1 + (self._random.random() < 0.3)
+            for _ in range(copies - 1):
+                self._process.spawn(self._increment(plan, payment_id, total, nth), name="increment-again")
+            await self._increment(plan, payment_id, total, nth)
+            await self._process.sleep(self._random.random() * 20)
+
+    async def _increment(self, plan: Plan, payment_id: UUID, total: int, nth: int) -> None:
+        content = sha256(f"{total}".encode()).digest()
+
+        def ask(door: GatewayDoor) -> Awaitable[object]:
+            return door.increments.ask(
+                plan.merchant.principal, payment_id, total, key=f"{plan.key}-increment-{nth}", request_hash=content
+            )
+
+        await self._until_answered(ask, f"increment {nth} of payment {plan.number}")
 
     async def _look(self, plan: Plan, payment_id: UUID) -> "dict[str, Any] | PaymentError":
         return await self._until_answered(lambda door: door.payments.get(plan.merchant.principal, payment_id), "look")

@@ -27,7 +27,10 @@ BY_CARD = (0.0, 0.25, 0.5, 0.75)
 REFUNDS = (*((),) * 8, ("part",), ("part", "part"), ("all",), ("part", "all"), ("above",))
 """What of a payment is given back once something is captured; of most, nothing."""
 
-MANUAL_FOLLOW_UPS = ("all", "all", "parts", "part_final", "part_void", "void", "void", "above", "nothing")
+MANUAL_FOLLOW_UPS = (
+    *("all", "all", "parts", "part_final", "part_void", "void", "void", "above", "nothing"),
+    *("raise_all", "raise_twice", "raise_void"),
+)
 KINDS = ("ordinary",) * 14 + ("large", "suspicious", "fraud", "listed", "nearly_listed", "payee_listed")
 
 

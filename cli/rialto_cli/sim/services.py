@@ -39,6 +39,7 @@ from rialto_gateway.attempts.memory import MemoryAttemptReader
 from rialto_gateway.attempts.resolver import AttemptResolver
 from rialto_gateway.attempts.runner import AttemptRunner
 from rialto_gateway.idempotency import Vault
+from rialto_gateway.increments.service import IncrementService
 from rialto_gateway.payments import handlers as gateway_handlers
 from rialto_gateway.payments.accept import Acceptor
 from rialto_gateway.payments.deadlines import DeadlineSweep
@@ -123,9 +124,12 @@ class Starter:
             runtime=process,
             deadlines=deadlines,
         )
+        increments = IncrementService(
+            units=units, reader=reader, runtime=process, deadlines=deadlines, share_bps=5_000, review_major=10_000
+        )
         metrics = world.instruments.attempts
         resolver = AttemptResolver(units, attempts, connectors, process, deadlines, metrics)
-        instance.door = GatewayDoor(payments, refunds, resolver)
+        instance.door = GatewayDoor(payments, refunds, increments, resolver)
 
         def unit_of(transaction: MemoryTransaction) -> GatewayUnit:
             return GatewayUnit(world.stores.gateway, keyring, transaction)

@@ -21,6 +21,7 @@ from rialto_compliance.adapters.memory import ComplianceStore
 from rialto_fraud.adapters.memory import FraudStore
 from rialto_gateway.attempts.resolver import AttemptResolver
 from rialto_gateway.connectors.port import Answer
+from rialto_gateway.increments.service import IncrementService
 from rialto_gateway.payments.memory import GatewayStore
 from rialto_gateway.payments.service import PaymentService
 from rialto_gateway.refunds.service import RefundService
@@ -87,6 +88,7 @@ class GatewayDoor:
 
     payments: PaymentService
     refunds: RefundService
+    increments: IncrementService
     resolver: AttemptResolver
 
 
