@@ -27,7 +27,7 @@ from rialto_gateway.connectors.port import (
 )
 
 NAMES = ("harbour", "quay")
-"""In the order in which they are asked."""
+"""The first is the one that declines what another may give."""
 
 TOKENS = (
     *("tok_approve",) * 10,

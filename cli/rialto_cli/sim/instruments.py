@@ -22,6 +22,9 @@ from rialto_fraud.metrics import FraudMetrics
 from rialto_gateway.attempts.attempt import Attempt
 from rialto_gateway.attempts.metrics import AttemptMetrics
 from rialto_gateway.attempts.ports import Standing
+from rialto_gateway.connectors.port import Answer
+from rialto_gateway.connectors.routes import RouteMetrics
+from rialto_gateway.connectors.routing import Health
 
 
 class SilentBusMetrics(BusMetrics):
@@ -54,6 +57,16 @@ class SilentAttemptMetrics(AttemptMetrics):
         """Show nothing."""
 
 
+class SilentRouteMetrics(RouteMetrics):
+    """Reports nothing."""
+
+    def stands(self, name: str, health: Health) -> None:
+        """Show nothing."""
+
+    def counted(self, name: str, answer: Answer) -> None:
+        """Count nothing."""
+
+
 class SilentScreeningMetrics(ScreeningMetrics):
     """Reports nothing."""
 
@@ -73,6 +86,7 @@ class Instruments:
     screening: ScreeningMetrics
     bridge: BridgeMetrics
     attempts: AttemptMetrics
+    routes: RouteMetrics
     index: Index
 
     @classmethod
@@ -85,5 +99,6 @@ class Instruments:
             SilentScreeningMetrics(registry),
             BridgeMetrics(registry),
             SilentAttemptMetrics(registry),
+            SilentRouteMetrics(registry),
             Index(read_lists([FIXTURE]), cutoff=POLICY.review_score, salt=b"simulation"),
         )

@@ -15,7 +15,7 @@ from rialto_chain_bridge.application.requests import TakeRequests, Terms
 from rialto_chain_bridge.application.watch import Watcher
 from rialto_chain_bridge.domain.batch import BatchPolicy
 from rialto_chain_bridge.domain.confirmation import TransactionState
-from rialto_cli.sim.acquirer import AcquirerLine
+from rialto_cli.sim.acquirer import NAMES, AcquirerLine
 from rialto_cli.sim.groups import CONSUMED
 from rialto_cli.sim.node import Line
 from rialto_cli.sim.scorer import AmountScorer
@@ -34,10 +34,11 @@ from rialto_fraud.adapters.memory import MemoryUnit as FraudUnit
 from rialto_fraud.application.handlers import AssessPayments
 from rialto_fraud.domain.policy import CURRENT
 from rialto_gateway.attempts.cards import Cards
-from rialto_gateway.attempts.in_order import InOrder
 from rialto_gateway.attempts.memory import MemoryAttemptReader
 from rialto_gateway.attempts.resolver import AttemptResolver
 from rialto_gateway.attempts.runner import AttemptRunner
+from rialto_gateway.connectors.routes import Acquirer, Routed
+from rialto_gateway.connectors.routing import Rule
 from rialto_gateway.idempotency import Vault
 from rialto_gateway.increments.service import IncrementService
 from rialto_gateway.payments import handlers as gateway_handlers
@@ -64,6 +65,12 @@ OPERATOR = "0x" + "0e" * 20
 TOKEN = "RUSD"  # noqa: S105 - a currency, not a secret
 TOKEN_DECIMALS = 6
 TREASURY = 10**18
+ROUTES = (
+    Rule(NAMES, maximum_minor=10_000, retry_declines=frozenset({"do_not_honour"})),
+    Rule(NAMES[::-1]),
+)
+"""Small payments go to the first acquirer and to the other after a soft decline, the rest to the other first."""
+
 WAIT_SECONDS = 3.0
 """How long a consumer waits for the bus; longer than in production, as virtual waits cost real turns."""
 
@@ -103,7 +110,8 @@ class Starter:
         reader = MemoryPaymentReader(world.stores.gateway)
         cards = Cards(Vault(MASTER_KEY, process), MASTER_KEY)
         attempts = MemoryAttemptReader(world.stores.gateway.attempts, world.stores.gateway.card_of)
-        connectors = InOrder([AcquirerLine(world, process, each, world.give_way(process)) for each in world.acquirers])
+        lines = [AcquirerLine(world, process, each, world.give_way(process)) for each in world.acquirers]
+        connectors = Routed([Acquirer(each, ["test"]) for each in lines], ROUTES, process, world.instruments.routes)
         payments = PaymentService(
             units=units,
             reader=reader,

@@ -13,7 +13,7 @@ from rialto_cli.sim.card_invariants import OPEN
 from rialto_cli.sim.instruments import Instruments
 from rialto_cli.sim.runner import run_chunk, run_seeds
 
-SEEDS = 90
+SEEDS = 110
 
 
 def test_many_histories_under_faults_break_no_promise_and_meet_every_kind_of_trouble() -> None:
