@@ -27,7 +27,8 @@ def test_every_type_has_a_short_name_of_its_own(model: type[PaymentCreated]) -> 
 
 
 def test_types_may_be_named_by_patterns_and_in_capitals() -> None:
-    holds = frozenset(f"rialto.hold.{name}.v1" for name in ("placed", "captured", "voided", "expired"))
+    kinds = ("placed", "captured", "increased", "increase_refused", "voided", "expired")
+    holds = frozenset(f"rialto.hold.{name}.v1" for name in kinds)
     assert types_of(["hold.*"]) == holds
     assert types_of(["HOLD.*", "payment.created"]) == holds | {"rialto.payment.created.v1"}
     assert types_of(["*"]) == frozenset(model.type for model in MODELS)

@@ -318,6 +318,7 @@ steps = st.sampled_from(sorted(STEPS)).flatmap(lambda name: st.tuples(st.just(na
         ("ledger", 0),
         ("hear_ledger", 0),
     ],
+    Rate(290, 30),
 )
 @example(  # captured and voided behind an increment that nobody has answered yet
     "allow",
@@ -325,6 +326,7 @@ steps = st.sampled_from(sorted(STEPS)).flatmap(lambda name: st.tuples(st.just(na
     True,
     True,
     [*CAPTURING_LATE[:4], ("increment", 99), ("capture_part", 399), ("ledger", 3), ("hear_ledger", 0), ("void", 0)],
+    FREE,
 )
 @example(  # the hold is placed after the gateway stopped waiting for it
     "allow",

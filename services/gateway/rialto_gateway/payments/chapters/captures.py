@@ -226,7 +226,7 @@ def ask_void(payment: Payment, reason: str, now: datetime, *, name: str) -> Chan
     never_arrived = payment.reason == NOT_FOUND
     if (payment.void_reason is not None and not never_arrived) or payment.authorisation is None:
         return Change(waiting, name, detail=detail)
-    waiting = replace(waiting, reason=None)
+    waiting = replace(waiting, reason=None if never_arrived else payment.reason)
     question = void_at_acquirer(payment, payment.connector, payment.authorisation, now)
     return Change(replace(waiting, voids=question.ordinal), name, detail=detail, attempts=(question,))
 
