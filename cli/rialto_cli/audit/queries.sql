@@ -1369,7 +1369,9 @@ SELECT
     'its effect, or a refusal' AS expected, 'neither' AS found
 FROM consumption AS c
 LEFT JOIN ledger.holds AS h
-    ON c.type IN ('rialto.payment.approved.v1', 'rialto.void.requested.v1') AND text_id('pay', h.payment_id) = c.key
+    ON c.type IN ('rialto.payment.approved.v1', 'rialto.increment.requested.v1', 'rialto.void.requested.v1')
+    AND text_id('pay', h.payment_id) = c.key
+    AND (c.type <> 'rialto.increment.requested.v1' OR h.amount_minor >= number_in(c.data, 'amount_minor'))
 LEFT JOIN capture_entries AS e
     ON c.type = 'rialto.capture.requested.v1' AND e.capture_id = c.data ->> 'capture_id'
 LEFT JOIN chain_bridge.intents AS i
@@ -1386,7 +1388,8 @@ LEFT JOIN (
     FROM ledger.journal_entries WHERE kind IN ('refund', 'suspended') AND payment_id IS NOT NULL
 ) AS b ON c.type = 'rialto.refund.requested.v1' AND b.refund_id = c.data ->> 'refund_id'
 LEFT JOIN bus.log AS r
-    ON r.topic = 'rialto.ledger.v1' AND r.type IN ('rialto.posting.refused.v1', 'rialto.refund.refused.v1')
+    ON r.topic = 'rialto.ledger.v1'
+    AND r.type IN ('rialto.posting.refused.v1', 'rialto.refund.refused.v1', 'rialto.hold.increase_refused.v1')
     AND r.causation_id = c.event_id::TEXT
 WHERE c.standing = 'handled' AND c.consumer_group IN ('ledger', 'chain_bridge')
     -- What may rightly have no effect, and disputes: `left_in_suspense` looks at what attempts and refunds come to,

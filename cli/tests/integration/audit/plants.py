@@ -710,6 +710,13 @@ I8 = (
     ),
     plant(
         "I8",
+        "request_without_effect",
+        "a hold put back to what it was before it was raised",
+        f"UPDATE ledger.holds SET amount_minor = amount_minor - increased_minor, increased_minor = 0"
+        f" WHERE payment_id = {HELD}",
+    ),
+    plant(
+        "I8",
         "increase_not_told",
         "the event of a hold's increase deleted",
         "DELETE FROM bus.log WHERE type = 'rialto.hold.increased.v1'",
