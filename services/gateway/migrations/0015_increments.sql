@@ -10,7 +10,6 @@ ADD CONSTRAINT payments_raised CHECK (
     increment_to_minor > amount_minor AND amount_assessed_minor <= amount_minor
     AND (increments > 0) = (amount_assessed_minor IS NOT NULL)
 );
-GRANT UPDATE (amount_minor) ON gateway.payments TO rialto_gateway;
 
 CREATE TABLE gateway.increments (
     increment_id UUID NOT NULL,
