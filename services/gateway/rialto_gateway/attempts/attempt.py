@@ -50,6 +50,9 @@ RESOLVED_WITHIN = timedelta(hours=24)
 
 SLOW_PAUSE = timedelta(hours=1)
 
+LATEST_DUE = SLOW_PAUSE + timedelta(minutes=1)
+"""Nothing is left alone for longer: what is due later than that was dated by a clock that was ahead."""
+
 SENT_AGAIN_FOR: dict[Step, timedelta] = {
     "authorise": timedelta(),
     "increment": timedelta(hours=1),

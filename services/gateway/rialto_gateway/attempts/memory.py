@@ -105,6 +105,12 @@ class MemoryAttemptReader:
         found = [each for each in self._rows.values() if each.state == "unknown"]
         return sorted(found, key=lambda each: (each.unknown_since or each.created_at, each.id))[:limit]
 
+    async def bring_back(self, now: datetime, latest: datetime) -> int:
+        """Make due now what is due after `latest`."""
+        far = [each for each in self._rows.values() if each.due_at is not None and each.due_at > latest]
+        self._rows.update({each.id: replace(each, due_at=now) for each in far})
+        return len(far)
+
     async def standing(self) -> Sequence[Standing]:
         """Return the attempts that are unknown now."""
         unknown = sorted(

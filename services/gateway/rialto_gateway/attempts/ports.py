@@ -64,6 +64,10 @@ class AttemptReader(Protocol):
         """Return attempts whose outcome is unknown now, those that have been so for longest first."""
         ...
 
+    async def bring_back(self, now: datetime, latest: datetime) -> int:
+        """Make due now what is due after `latest`; return how many there were."""
+        ...
+
     async def standing(self) -> Sequence[Standing]:
         """Return the attempts that are unknown now, by step and acquirer."""
         ...

@@ -43,6 +43,10 @@ WHERE a.attempt_id IN (
 )
 RETURNING a.*
 
+-- name: bring_back
+-- Those that are due after $2 are due now.
+UPDATE gateway.attempts SET due_at = $1 WHERE due_at > $2 RETURNING attempt_id
+
 -- name: find
 -- One attempt.
 SELECT * FROM gateway.attempts WHERE attempt_id = $1

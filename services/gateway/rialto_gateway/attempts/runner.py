@@ -15,7 +15,7 @@ from rialto_common.bus.consumer import describe
 from rialto_common.database import is_unavailable
 from rialto_common.errors import CommitUnknown
 from rialto_common.runtime import Runtime
-from rialto_gateway.attempts.attempt import Attempt, question_of, started
+from rialto_gateway.attempts.attempt import LATEST_DUE, Attempt, question_of, started
 from rialto_gateway.attempts.cards import Cards
 from rialto_gateway.attempts.metrics import AttemptMetrics
 from rialto_gateway.attempts.ports import AttemptReader, Connectors
@@ -43,7 +43,7 @@ LEASE = timedelta(seconds=60)
 """When an attempt whose process died is taken up again; longer than a call may take."""
 
 PAUSE_SECONDS = 0.1
-STANDING_EVERY_SECONDS = 5.0
+LOOK_AROUND_EVERY_SECONDS = 5.0
 
 NO_ACQUIRER = "no_acquirer_available"
 
@@ -76,7 +76,7 @@ class AttemptRunner:
 
     async def step(self) -> float:
         """Take up what is due, as far as there is room; come again at once while there may be more."""
-        await self._show_standing()
+        await self._look_around()
         room = self._calls - len(self._running)
         if room == 0:
             await asyncio.wait(self._running, timeout=PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -194,8 +194,13 @@ class AttemptRunner:
             log.error("connector.failed", connector=attempt.connector, step=attempt.step, error=describe(error))
             return Unknown("connector_failed")
 
-    async def _show_standing(self) -> None:
-        now = self._runtime.monotonic()
-        if now - self._looked_at >= STANDING_EVERY_SECONDS:
-            self._looked_at = now
-            self._metrics.standing(await self._reader.standing(), self._runtime.now())
+    async def _look_around(self) -> None:
+        """Show now and then what is unknown, and take up what a clock that was ahead has put off."""
+        monotonic = self._runtime.monotonic()
+        if monotonic - self._looked_at < LOOK_AROUND_EVERY_SECONDS:
+            return
+        self._looked_at, now = monotonic, self._runtime.now()
+        self._metrics.standing(await self._reader.standing(), now)
+        brought_back = await self._reader.bring_back(now, now + LATEST_DUE)
+        if brought_back:
+            log.warning("attempts.brought_back", attempts=brought_back)

@@ -90,6 +90,10 @@ class PostgresAttemptReader:
         """Return attempts whose outcome is unknown now, the oldest first."""
         return [_attempt(row) for row in await self._pool.fetch(QUERIES["unknown"], limit)]
 
+    async def bring_back(self, now: datetime, latest: datetime) -> int:
+        """Make due now what is due after `latest`."""
+        return len(await self._pool.fetch(QUERIES["bring_back"], now, latest))
+
     async def standing(self) -> Sequence[Standing]:
         """Return the attempts that are unknown now."""
         rows = await self._pool.fetch(QUERIES["standing"])

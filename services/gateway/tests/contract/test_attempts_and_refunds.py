@@ -115,6 +115,16 @@ async def test_a_claim_is_a_lease(tables: Tables) -> None:
     assert await tables.claimed(NOW + LEASE) == [number_id("attempt", 1)]
 
 
+async def test_what_a_clock_that_was_ahead_put_off_is_brought_back_and_nothing_else(tables: Tables) -> None:
+    await tables.queue(attempt(1))
+    await tables.queue(attempt(2), payment_id=OTHER.payment_id)
+    assert len(await tables.claimed(NOW + timedelta(days=8), limit=1)) == 1
+    assert len(await tables.claimed(limit=1)) == 1
+    assert await tables.attempts.bring_back(NOW, NOW + timedelta(hours=1)) == 1
+    assert len(await tables.claimed()) == 1, "the other is somebody's for the lease"
+    assert await tables.attempts.bring_back(NOW, NOW + timedelta(hours=1)) == 0
+
+
 async def test_the_longest_overdue_is_claimed_first_and_no_more_than_asked_for(tables: Tables) -> None:
     await tables.queue(attempt(1), at=NOW + timedelta(seconds=5))
     await tables.queue(attempt(2), payment_id=OTHER.payment_id)

@@ -234,6 +234,14 @@ async def test_an_unknown_authorisation_that_was_given_is_found_and_used(shop: S
     assert value("rialto_attempt_resolution_seconds_count", labels) == 1
 
 
+async def test_an_outcome_that_a_clock_far_ahead_put_off_is_asked_for_when_it_is_right_again(shop: Shop) -> None:
+    payment = await shop.pay("lost_after")
+    await shop.platform.ask_acquirers()
+    await shop.superuser.execute("UPDATE gateway.attempts SET due_at = due_at + INTERVAL '8 days'")
+    await shop.later(6)
+    assert (await shop.get(payment))["status"] == "captured"
+
+
 async def test_an_unknown_authorisation_that_never_arrived_goes_to_the_next_acquirer(shop: Shop) -> None:
     payment = await shop.pay("lost_before")
     await shop.platform.ask_acquirers()
