@@ -129,7 +129,6 @@ async def test_an_entry_cannot_be_extended_later_even_in_balance(connection: Any
         "UPDATE ledger.account_status_changes SET reason = ''",
         "DELETE FROM ledger.account_status_changes",
         "UPDATE ledger.accounts SET minimum_available_minor = -1000000",
-        "UPDATE ledger.holds SET amount_minor = 1",
         "INSERT INTO ledger.accounts (id, code, type, normal_side, currency, mode, shard, opened_at, credits_minor)"
         " SELECT id, 'mint', 'equity', 'credit', 'USD', 'test', 0, opened_at, 1 FROM ledger.accounts LIMIT 1",
     ],
@@ -154,6 +153,9 @@ async def test_the_database_refuses_an_overdrawn_wallet(connection: Any, stateme
     ("statement", "constraint"),
     [
         ("UPDATE ledger.holds SET captured_minor = 601", "holds_never_above_amount"),
+        ("UPDATE ledger.holds SET amount_minor = 1", "holds_only_raised"),
+        ("UPDATE ledger.holds SET amount_minor = amount_minor + 1", "holds_only_raised"),
+        ("UPDATE ledger.holds SET increased_minor = increased_minor - 1", "holds_only_raised"),
         ("UPDATE ledger.holds SET closed_at = placed_at", "holds_closed_when_not_pending"),
         ("UPDATE ledger.holds SET status = 'captured', closed_at = placed_at", "holds_closed_accounts_for_all"),
     ],

@@ -81,6 +81,8 @@ STATEMENTS: list[tuple[str, tuple[Any, ...]]] = [
             [AT] * 100,
             HUNDRED["none"],
             [2] * 100,
+            ["1000"] * 100,
+            HUNDRED["zero"],
         ),
     ),
     ("change_accounts", (some_ids("8"), HUNDRED["zero"], HUNDRED["zero"], HUNDRED["zero"])),
