@@ -140,10 +140,7 @@ class PaymentAuthorised(PaymentData):
 
 
 class CaptureRequested(PaymentData):
-    """The ledger is asked to book all or part of the hold, or what an `acquirer` captured; `final` frees the rest.
-
-    `fee_minor` is what the merchant pays for it: within the amount, and booked with it.
-    """
+    """The ledger is asked to book a capture of the hold or by an `acquirer`, and its fee; `final` frees the rest."""
 
     type: ClassVar[str] = "rialto.capture.requested.v1"
 
