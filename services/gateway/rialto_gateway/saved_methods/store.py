@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,11 +18,10 @@ from rialto_gateway.merchants.keys import Mode
 from rialto_gateway.payments.bodies import SavedPayment
 from rialto_gateway.payments.ports import SavedCard
 from rialto_gateway.saved_methods.mandate import Mandate, MandateNotFound, MandateRequired, Used
+from rialto_gateway.saved_methods.uses import ACCEPTED_WITHIN, mandate_of
 
 QUERIES = load_queries(__package__)
 LAST_ID = UUID(int=(1 << 128) - 1)
-ACCEPTED_WITHIN = timedelta(minutes=10)
-"""How long a use counts while it has no payment: longer than accepting one can take."""
 
 
 class PaymentMethodNotFound(NotFound):
@@ -225,21 +224,4 @@ def _method(row: Mapping[str, Any]) -> SavedMethod:
 
 
 def _kept(row: Mapping[str, Any]) -> KeptMandate:
-    most = row["period_amount_minor"]
-    return KeptMandate(
-        Mandate(
-            id=row["mandate_id"],
-            method_id=row["method_id"],
-            currency=row["currency"],
-            max_amount_minor=int(row["max_amount_minor"]),
-            period=row["period"],
-            period_amount_minor=None if most is None else int(most),
-            period_payments=row["period_payments"],
-            accepted_at=row["accepted_at"],
-            starts_at=row["starts_at"],
-            ends_at=row["ends_at"],
-            revoked_at=row["revoked_at"],
-        ),
-        orjson.loads(row["metadata"]),
-        row["created_at"],
-    )
+    return KeptMandate(mandate_of(row), orjson.loads(row["metadata"]), row["created_at"])

@@ -45,13 +45,14 @@ FROM unnest(
 ) AS l
 
 -- name: settle_attempts
--- These attempts are settled; differences about them that were open are resolved by it.
+-- These attempts are settled; differences about them that were open are resolved by it. Another line that pays for the
+-- same is none of them: a person has to ask why it came.
 WITH settled AS (
     UPDATE gateway.attempts SET settled_at = $2 WHERE attempt_id = ANY ($1::UUID[])
 )
 UPDATE gateway.settlement_differences
 SET state = 'resolved', resolved_at = $2, resolution = $3
-WHERE attempt_id = ANY ($1::UUID[]) AND state = 'open' AND reason <> 'duplicate'
+WHERE attempt_id = ANY ($1::UUID[]) AND state = 'open' AND reason NOT IN ('duplicate', 'not_done')
 
 -- name: add_differences
 -- Differences of a file's lines.
